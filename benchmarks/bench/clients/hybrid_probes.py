@@ -1,0 +1,96 @@
+"""What is measured of hybridllm alone: one decision, and a request that meets a dead backend."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.load import SHORT, Spec, percentile
+from bench.policies import failover_text, policy_text, tasks_of
+
+WARM_CALLS = 30
+CALLS = 40
+
+
+def _facts(routes: int) -> list[Any]:
+    """Requests that end on every route of the policy, the first and the last alike."""
+    from hybridllm._core.request.facts import Facts
+
+    return [
+        Facts(
+            task=task,
+            residency="eu",
+            tenant=f"tenant-{number}",
+            environment="production",
+            input_tokens_estimate=400,
+            output_tokens_max=64,
+        )
+        for number, task in enumerate(tasks_of(routes))
+    ]
+
+
+def decision(spec: Spec, *, routes: int, backends: int) -> dict[str, float]:
+    """CPU of one decision: the median of nine series, each over every route of the policy."""
+    import hybridllm
+    from hybridllm._core.decide.decide import decide
+    from hybridllm._core.decide.plan import Plan
+    from hybridllm._core.decide.snapshot import Snapshot
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "bench.yaml"
+        file.write_text(policy_text(spec.port, routes=routes, backends=backends))
+        policy = hybridllm.check(file).policy
+    facts, snapshot = _facts(routes), Snapshot()
+    plans = [decide(policy, one, snapshot) for one in facts]
+    for plan in plans:
+        if not isinstance(plan, Plan) or len(plan.kept) < backends:
+            raise AssertionError(f"not the plan that was meant: {plan}")
+    turns = 4000 // routes
+    series_us = []
+    for _ in range(9):
+        gc.collect()
+        began = time.process_time()
+        for _ in range(turns):
+            for one in facts:
+                decide(policy, one, snapshot)
+        series_us.append((time.process_time() - began) / (turns * routes) * 1e6)
+    return {"us": median(series_us), "us_min": min(series_us)}
+
+
+async def failover(spec: Spec, *, kind: str, routers: int) -> dict[str, float]:
+    """Extra latency of requests that meet a bad preferred backend, and how many of them do.
+
+    Each router is fresh: after some requests it knows, and asks the bad backend no more.
+    """
+    from hybridllm import Router, receipt
+
+    bad_port = spec.dead_port if kind == "refused" else spec.sick_port
+    text = failover_text(bad_port, spec.port)
+    extra_ms, met, usual_ms = [], [], []
+    for _ in range(routers):
+        async with Router.from_text(text, name="failover") as router:
+
+            async def ask(task: str | None, router: Any = router) -> tuple[float, int]:
+                began = time.perf_counter()
+                reply = await router.chat.completions.create(messages=SHORT, task=task)
+                took_ms = (time.perf_counter() - began) * 1e3
+                return took_ms, len(receipt(reply).attempts)
+
+            plain = [(await ask("warm"))[0] for _ in range(WARM_CALLS)]
+            plain_ms = median(plain[WARM_CALLS // 2 :])
+            seen = [await ask(None) for _ in range(CALLS)]
+            usual_ms.append(plain_ms)
+            extra_ms += [took_ms - plain_ms for took_ms, attempts in seen if attempts > 1]
+            met.append(sum(attempts > 1 for _, attempts in seen))
+    return {
+        "p50_ms": percentile(extra_ms, 0.50),
+        "p99_ms": percentile(extra_ms, 0.99),
+        "met": median(met),
+        "met_max": float(max(met)),
+        "of": float(CALLS),
+        "usual_ms": median(usual_ms),
+    }

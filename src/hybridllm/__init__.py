@@ -1,0 +1,77 @@
+"""Decide, for every LLM request, whether a hosted API or your own vLLM answers.
+
+    from hybridllm import Router, receipt
+
+    async with Router.from_file("policies/api-first.yaml") as router:
+        reply = await router.chat.completions.create(task="classify", messages=[...])
+        print(reply.choices[0].message.content, receipt(reply).cost_usd)
+
+Importing this package loads neither `openai` nor an HTTP client; the first request does.
+"""
+
+from __future__ import annotations
+
+from hybridllm._adapters.book_data import shipped_book as model_book
+# TMP from hybridllm._adapters.httpx_wire import HttpxWire
+from hybridllm._compose.report import PolicyReport, check
+from hybridllm._compose.router import Router
+from hybridllm._core.decide.explain import Explanation
+from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
+from hybridllm._core.money.book import Book, BookEntry
+from hybridllm._core.policy.compiled import Candidate, Policy
+from hybridllm._core.policy.problems import Problem
+from hybridllm._core.receipt import Attempt, Receipt
+from hybridllm._runtime.context import context
+from hybridllm._runtime.receipts import receipt
+from hybridllm._runtime.stream import Stream
+from hybridllm._version import __version__
+from hybridllm.errors import (
+    ContentFiltered,
+    DeadlineExceeded,
+    HybridLLMError,
+    InvalidRequest,
+    PolicyDenied,
+    PolicyError,
+    RequestFailed,
+    RequestRejected,
+    RouteExhausted,
+    RouterClosed,
+    StreamInterrupted,
+    TruncatedOutput,
+)
+
+__all__ = [
+    "Attempt",
+    "Book",
+    "BookEntry",
+    "Candidate",
+    "ContentFiltered",
+    "DeadlineExceeded",
+    "Denied",
+    "Dropped",
+    "Explanation",
+    # TMP "HttpxWire",
+    "HybridLLMError",
+    "InvalidRequest",
+    "Kept",
+    "Plan",
+    "Policy",
+    "PolicyDenied",
+    "PolicyError",
+    "PolicyReport",
+    "Problem",
+    "Receipt",
+    "RequestFailed",
+    "RequestRejected",
+    "RouteExhausted",
+    "Router",
+    "RouterClosed",
+    "Stream",
+    "StreamInterrupted",
+    "TruncatedOutput",
+    "__version__",
+    "check",
+    "context",
+    "model_book",
+    "receipt",
+]

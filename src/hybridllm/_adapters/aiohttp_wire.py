@@ -1,0 +1,162 @@
+"""HTTP over one pooled aiohttp session.
+
+The only door to aiohttp. Redirects and environment proxies are off, bodies arrive as they were sent,
+and no error that leaves this module has a cause or a frame that holds headers or a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import aiohttp
+
+from hybridllm._core.resilience.outcome import FailureKind
+from hybridllm._runtime.ports import WireError, WireRequest
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+
+# vLLM closes an idle connection after 5.00 s; below that we never race it (measured, vllm.md).
+KEEPALIVE_S = 4.0
+_LARGE_BODY_BYTES = 1 << 20  # beyond it aiohttp wants a stream rather than one write
+
+# Whether the connection that the current task got last had been used before. A plain close on such a
+# connection, before any byte of an answer, is a stale keep-alive and no fault of the backend.
+_reused: ContextVar[bool] = ContextVar("hybridllm_connection_reused", default=False)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells new connections from kept ones."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._seen: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
+        _reused.set(False)
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        if protocol is not None:
+            if protocol in self._seen:
+                _reused.set(True)
+            else:
+                self._seen.add(protocol)
+        return connection
+
+
+class AiohttpWire:
+    """The default wire. Made and used inside one event loop."""
+
+    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._connector = _Connector(
+            limit=0,  # slots are the router's; a pool that waits would look like a slow backend
+            keepalive_timeout=KEEPALIVE_S,
+            ssl=ssl_context if ssl_context is not None else True,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(total=None),
+        )
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+
+    async def send(self, request: WireRequest) -> AiohttpResponse:
+        """See `Wire.send`."""
+        try:
+            response = await self._session.request(
+                request.method,
+                request.url,
+                data=_payload(request.body),
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=self._timeout(request.connect_timeout_s),
+            )
+            return AiohttpResponse(response)
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            failure = _translated(error, reused=_reused.get())
+        raise failure  # outside the handler: its context would hold the request
+
+    async def close(self) -> None:
+        """See `Wire.close`."""
+        await self._session.close()
+
+    def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
+        timeout = self._timeouts.get(connect_s)
+        if timeout is None:
+            if len(self._timeouts) >= 256:
+                self._timeouts.clear()
+            # ceil_threshold: aiohttp would round a timeout above 5 s up to the next full second
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, ceil_threshold=1e9)
+            self._timeouts[connect_s] = timeout
+        return timeout
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    if body is not None and len(body) > _LARGE_BODY_BYTES:
+        return io.BytesIO(body)
+    return body
+
+
+class AiohttpResponse:
+    """See `WireResponse`."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def chunk(self) -> bytes:
+        """See `WireResponse.chunk`."""
+        content = self._response.content
+        try:
+            while True:
+                data = await content.readany()
+                if data or content.at_eof():
+                    return data
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None) from None
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            failure = _translated(error, reused=False)
+        raise failure  # outside the handler: its context would hold the exchange
+
+    async def close(self, *, reusable: bool) -> None:
+        """See `WireResponse.close`. At the end of a body aiohttp has handed the connection back itself."""
+        if not (reusable and self._response.content.at_eof()):
+            self._response.close()
+
+
+def _translated(error: Exception, *, reused: bool) -> WireError:
+    """Say in our words what aiohttp said in its own; the text of its errors is never used."""
+    name = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return WireError(FailureKind.TLS, f"TLS failed ({name})")
+    if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.SocketTimeoutError):
+        return WireError(FailureKind.CONNECT_TIMEOUT, "no connection in time")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or type(error.os_error).__name__
+        return WireError(FailureKind.CONNECT, reason)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        if reused:
+            return WireError(FailureKind.STALE_CONNECTION, "a kept connection was closed")
+        return WireError(FailureKind.RESET, f"the connection broke ({name})")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return WireError(FailureKind.INVALID_RESPONSE, f"not HTTP ({name})")
+    if isinstance(error, aiohttp.ClientPayloadError | ConnectionError):
+        return WireError(FailureKind.RESET, f"the body broke off ({name})")
+    if isinstance(error, aiohttp.ClientError):
+        return WireError(FailureKind.RESET, name)
+    return WireError(FailureKind.LOCAL, name)

@@ -1,0 +1,172 @@
+"""From bytes to `openai` types; the door to `openai`, with `openai_errors.py` beside it.
+
+A well-formed answer goes straight through pydantic-core in strict mode, without the SDK's walk over
+every field. Whatever does not pass that is looked at as plain JSON, judged by our own rules, and only
+then built leniently, as the SDK would. Nothing here raises: bytes that are no answer are a `Failure`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from openai._models import construct_type
+from openai.types import CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel, ValidationError
+
+from hybridllm._adapters.openai_errors import joined
+from hybridllm._core.money.read_usage import read_usage
+from hybridllm._core.money.usage import TOKENS_MAX, Usage
+from hybridllm._core.receipt import Receipt
+from hybridllm._core.request.tokens import text_tokens
+from hybridllm._core.resilience.classify import invalid_response
+from hybridllm._core.resilience.error_body import ErrorBody, read_error
+from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.wire.answers import (
+    chunk_problem,
+    completion_problem,
+    embeddings_problem,
+    error_in_answer,
+)
+from hybridllm._core.wire.depth import nesting_exceeds
+from hybridllm._runtime.ports import AnswerFacts, Parsed
+from hybridllm._runtime.receipts import fasten
+from hybridllm.errors import HybridLLMError
+
+NESTING_MAX = 64
+
+for _model in (ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse):
+    _model.model_rebuild()  # openai defers the build; the first request should not pay for it
+_validate_completion = ChatCompletion.__pydantic_validator__.validate_json
+_validate_chunk = ChatCompletionChunk.__pydantic_validator__.validate_json
+_validate_embeddings = CreateEmbeddingResponse.__pydantic_validator__.validate_json
+
+
+class OpenAICodec:
+    """See `Codec`."""
+
+    def completion(self, body: bytes) -> Parsed | Failure | ErrorBody:
+        """See `Codec.completion`."""
+        try:
+            answer: Any = _validate_completion(body, strict=True)
+        except ValidationError:
+            return _odd_completion(body)
+        choices = answer.choices
+        if not choices or (answer.model_extra and "error" in answer.model_extra):
+            return _odd_completion(body)
+        for choice in choices:
+            if choice.message.content is None or choice.index < 0:
+                return _odd_completion(body)
+        return _parsed_completion(answer, _typed_usage(answer.usage))
+
+    def embeddings(
+        self, body: bytes, *, inputs: int | None, dimensions: int | None
+    ) -> Parsed | Failure | ErrorBody:
+        """See `Codec.embeddings`."""
+        plain = _plain(body)
+        if not isinstance(plain, dict):
+            return plain
+        problem = embeddings_problem(plain, inputs=inputs, dimensions=dimensions)
+        if problem is not None:
+            return invalid_response(problem)
+        try:
+            answer: Any = _validate_embeddings(body, strict=True)
+        except ValidationError:
+            answer = construct_type(type_=CreateEmbeddingResponse, value=plain)
+        usage = read_usage(plain.get("usage"))
+        return Parsed(answer, usage, _text(plain.get("model")), AnswerFacts())
+
+    def chunk(self, event: bytes, data: bytes) -> Any:
+        """See `Codec.chunk`."""
+        if not event:
+            try:
+                return _validate_chunk(data, strict=True)
+            except ValidationError:
+                pass
+        return _odd_chunk(event, data)
+
+    def usage(self, usage: Any) -> Usage | None:
+        """See `Codec.usage`."""
+        return _typed_usage(usage)
+
+    def attach(self, value: Any, receipt: Receipt, request_id: str | None) -> None:
+        """See `Codec.attach`."""
+        if request_id is not None:
+            value._request_id = request_id  # noqa: SLF001 - openai's own, documented attribute
+        fasten(value, receipt)
+
+    def raised(self, error: HybridLLMError) -> HybridLLMError:
+        """See `Codec.raised`."""
+        return joined(error)
+
+
+def _plain(body: bytes, event: bytes = b"") -> dict[str, Any] | Failure | ErrorBody:
+    """Read JSON within limits; an error inside a 200 is classified by its own code."""
+    if nesting_exceeds(body, NESTING_MAX):
+        return invalid_response(f"nested deeper than {NESTING_MAX} levels")
+    try:
+        plain = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        kind = "empty" if not body.strip() else f"not JSON ({type(error).__name__})"
+        return invalid_response(kind)
+    found = error_in_answer(plain, event=event)
+    if found is not None:
+        return read_error(found)
+    if not isinstance(plain, dict):
+        return invalid_response(f"a JSON {type(plain).__name__}, not an object")
+    return plain
+
+
+def _odd_completion(body: bytes) -> Parsed | Failure | ErrorBody:
+    plain = _plain(body)
+    if not isinstance(plain, dict):
+        return plain
+    problem = completion_problem(plain)
+    if problem is not None:
+        return invalid_response(problem)
+    answer: Any = construct_type(type_=ChatCompletion, value=plain)
+    return _parsed_completion(answer, read_usage(plain.get("usage")))
+
+
+def _odd_chunk(event: bytes, data: bytes) -> Any:
+    plain = _plain(data, event)
+    if not isinstance(plain, dict):
+        return plain
+    problem = chunk_problem(plain)
+    if problem is not None:
+        return invalid_response(problem)
+    return construct_type(type_=ChatCompletionChunk, value=plain)
+
+
+def _parsed_completion(answer: Any, usage: Usage | None) -> Parsed:
+    reasons = tuple([str(choice.finish_reason) for choice in answer.choices])
+    facts = AnswerFacts(_text(answer.id), reasons, _text(answer.service_tier))
+    parsed = Parsed(answer, usage, _text(answer.model), facts)
+    if usage is None:
+        texts = [choice.message.content for choice in answer.choices]
+        parsed.output_tokens_estimate = sum(text_tokens(text) for text in texts if text)
+    return parsed
+
+
+def _typed_usage(usage: Any) -> Usage | None:
+    """Read `CompletionUsage`; the plain reader does for whatever is not as it should be."""
+    if usage is None:
+        return None
+    tokens_in, tokens_out = usage.prompt_tokens, usage.completion_tokens
+    if (
+        tokens_in.__class__ is int
+        and tokens_out.__class__ is int
+        and 0 <= tokens_in <= TOKENS_MAX
+        and 0 <= tokens_out <= TOKENS_MAX
+        and usage.prompt_tokens_details is None
+        and usage.completion_tokens_details is None
+    ):
+        return Usage(tokens_in, tokens_out)
+    if isinstance(usage, BaseModel):
+        return read_usage(usage.model_dump(warnings=False))
+    return read_usage(usage)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,102 @@
+"""What the policy says of one request: who would be asked, in which order, and who not, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hybridllm._core.policy.compiled import Candidate, Policy, Task
+from hybridllm._core.request.facts import Facts
+
+
+class DropReason(StrEnum):
+    """Why a candidate may not be asked. The first four are about where data may go."""
+
+    REGION = "region"
+    OPERATOR = "operator"
+    RETENTION = "retention"
+    ENVIRONMENT = "environment"
+    CAPABILITY = "capability"
+    CONTEXT = "context"
+    COST = "cost"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A candidate that a hard filter took out.
+
+    Attributes:
+        detail: In words, with the value and what was asked: `region 'us' is not in [eu] (residency 'phi')`.
+    """
+
+    candidate: Candidate
+    reason: DropReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A candidate that may be asked.
+
+    Attributes:
+        fallback: True if its model is not the first that the route names.
+        reason: Why it stands where it stands, in words.
+    """
+
+    candidate: Candidate
+    fallback: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered candidates of one request. FROZEN: nothing later can add to it.
+
+    Attributes:
+        route: Name of the route that decided, or `(pinned)` if the caller named a model.
+        kept: Who may be asked, in order; at least one.
+        dropped: Who may not, and why.
+        task: The request's task class, if the policy declares it; its timeouts go before the backend's.
+        residency: The tags that hold for the request: its own, its task's, or the policy's default.
+    """
+
+    policy: Policy
+    facts: Facts
+    route: str
+    kept: tuple[Kept, ...]
+    dropped: tuple[Dropped, ...]
+    task: Task | None = None
+    residency: tuple[str, ...] = ()
+
+    @property
+    def candidate_names(self) -> tuple[str, ...]:
+        """`backend/model` of those kept, in order."""
+        return tuple([one.candidate.name for one in self.kept])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why each of those kept stands where it stands."""
+        return tuple([one.reason for one in self.kept])
+
+    @property
+    def dropped_names(self) -> tuple[tuple[str, str], ...]:
+        """(`backend/model`, reason in words) of those dropped."""
+        return tuple([(drop.candidate.name, drop.detail) for drop in self.dropped])
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The policy forbids the request; nothing may be sent.
+
+    Attributes:
+        rule: What denied it, in the policy's words: `residency 'phi'`.
+        message: In words: the value, what is allowed, where to change it.
+    """
+
+    policy: Policy
+    facts: Facts
+    rule: str
+    message: str
+    route: str | None = None
+    dropped: tuple[Dropped, ...] = ()
+    residency: tuple[str, ...] = ()

@@ -1,0 +1,44 @@
+"""What one attempt cost.
+
+Money is `Decimal` and exact; whoever prints it rounds it. A price is a dated value that the receipt
+keeps: history is never priced anew. No price is no cost, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hybridllm._core.money.usage import Usage
+
+_TOKENS_PER_MTOK = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per 1,000,000 tokens, and where the figure is from.
+
+    Attributes:
+        usd_per_mtok_in: Prompt tokens.
+        usd_per_mtok_out: Completion tokens, reasoning included.
+        usd_per_mtok_cached_in: Prompt tokens the backend had cached; None: the full input price.
+        price_id: The book entry or policy line, with its date: `qwen3-8b@2026-06`, `policy:qwen3-8b`.
+    """
+
+    usd_per_mtok_in: Decimal
+    usd_per_mtok_out: Decimal
+    usd_per_mtok_cached_in: Decimal | None = None
+    price_id: str = "policy"
+
+
+def cost_usd(usage: Usage, price: Price) -> Decimal:
+    """Return what one attempt cost in USD, exact and unrounded.
+
+    Cached tokens are a part of the input tokens and are charged once, at their own price if there is
+    one. No count reported is no cost, not zero: do not call.
+    """
+    cached = usage.cached_input_tokens or 0
+    total = usage.input_tokens * price.usd_per_mtok_in + usage.output_tokens * price.usd_per_mtok_out
+    if cached and price.usd_per_mtok_cached_in is not None:
+        total += cached * (price.usd_per_mtok_cached_in - price.usd_per_mtok_in)
+    return total / _TOKENS_PER_MTOK

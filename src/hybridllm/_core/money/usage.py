@@ -1,0 +1,30 @@
+"""What a backend says it used, read without trusting it.
+
+Owns the reading of a `usage` object. Absent is not zero: a count that was not reported, is negative,
+not whole or not finite is unknown, and unknown counts are estimated and marked, or left unpriced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+TOKENS_MAX = 1_000_000_000  # far beyond any context; a larger count is a lie or an overflow
+
+
+class UsageSource(StrEnum):
+    """Who counted the tokens."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. Cached tokens are part of the input, reasoning is part of the output."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    source: UsageSource = UsageSource.PROVIDER

@@ -1,0 +1,138 @@
+"""Which base URLs a backend may have.
+
+A base URL decides where prompts and keys go, so it must read the same to a person, to this check and to
+the HTTP client: spellings on which URL parsers differ are refused, not repaired. What a name resolves
+to is not known here; the wire connects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_URL = re.compile(r"(https?)://([^/?#]*)(/[^?#]*)?\Z", re.IGNORECASE)
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?\Z")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
+)
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?\Z")
+_NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+_LENGTH_MAX = 2_048
+# Where clouds hand out credentials to whoever asks from inside, besides the link-local 169.254.169.254:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html (IPv6), Azure's
+# wire server, Alibaba Cloud, Oracle Cloud.
+_METADATA_ADDRESSES = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")
+)
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
+# Public names that resolve to whatever address they spell: 169.254.169.254.nip.io.
+_ADDRESS_IN_NAME = (".nip.io", ".sslip.io", ".xip.io", ".localtest.me", ".lvh.me")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
+    """Return a base URL in its one spelling: lower-case host, no dot after it, no slash at the end.
+
+    Raises:
+        ValueError: If it may not be used; the message is a predicate.
+    """
+    if not url.isascii():
+        raise ValueError(
+            "holds a character that is not ASCII; a letter of another script may look the same"
+        )
+    if not url.isprintable() or " " in url or "\\" in url or len(url) > _LENGTH_MAX:
+        raise ValueError(
+            f"holds a space, a backslash or a control character, or is longer than {_LENGTH_MAX}"
+        )
+    if "?" in url or "#" in url:
+        raise ValueError("must have no query (?) and no fragment (#)")
+    match = _URL.match(url)
+    if match is None:
+        raise ValueError(
+            "is not a base URL; write https://host/v1, or http:// for a host of your own"
+        )
+    scheme, authority, path = match[1].lower(), match[2].lower(), match[3] or ""
+    if "@" in authority:
+        raise ValueError(
+            "must hold no user name or password; name the key's variable under api_key_env"
+        )
+    host, port = _host_and_port(authority)
+    loopback = _checked_host(host)
+    if scheme == "http" and not (loopback or allow_plaintext):
+        raise ValueError(
+            "sends prompts and keys in plain text; use https://, or write allow_plaintext: true for a "
+            "network that you trust"
+        )
+    _check_path(path)
+    return f"{scheme}://{host}{port}{path.rstrip('/')}"
+
+
+def _host_and_port(authority: str) -> tuple[str, str]:
+    match = _HOST_AND_PORT.match(authority)
+    if match is None or not match[1]:
+        raise ValueError("has no host, or a port that is not a number")
+    if match[2] and not 1 <= int(match[2]) <= 65_535:
+        raise ValueError("has a port outside 1 to 65535")
+    host = match[1].removesuffix(".")
+    return host, f":{int(match[2])}" if match[2] else ""
+
+
+def _checked_host(host: str) -> bool:
+    """Return whether the host is this machine; refuse it if it cannot be told what it is."""
+    if host.startswith("["):
+        return _checked_address(_ipv6(host[1:-1]))
+    if _NUMERIC_LABEL.match(host.rpartition(".")[2]):
+        try:
+            return _checked_address(ipaddress.IPv4Address(host))
+        except ipaddress.AddressValueError:
+            raise ValueError(
+                "has a host of digits that is no plain IPv4 address; write 10.0.0.7"
+            ) from None
+    if not _HOST_NAME.match(host):
+        raise ValueError("has a host that is neither a name nor an address")
+    if host in _METADATA_NAMES:
+        raise ValueError("names a cloud's metadata service, which is never a backend")
+    if host.endswith(_ADDRESS_IN_NAME):
+        raise ValueError("has a public name that stands for any address; write the address itself")
+    return host == "localhost"
+
+
+def _ipv6(text: str) -> ipaddress.IPv6Address:
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ipaddress.AddressValueError:
+        raise ValueError("has a host in brackets that is no IPv6 address") from None
+    if (
+        address.scope_id
+        or address.ipv4_mapped
+        or address.sixtofour
+        or address.teredo
+        or address in _NAT64
+    ):
+        raise ValueError("hides another address in an IPv6 address; write that address itself")
+    return address
+
+
+def _checked_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if address.is_link_local or address in _METADATA_ADDRESSES:
+        raise ValueError("is a link-local or metadata address, which is never a backend")
+    if (
+        address.is_unspecified
+        or address.is_multicast
+        or (address.is_reserved and not address.is_loopback)
+    ):
+        raise ValueError("is not the address of one machine")
+    return address.is_loopback
+
+
+def _check_path(path: str) -> None:
+    if not _PATH.match(path):
+        raise ValueError("has a path that clients read differently; write it plainly, such as /v1")
+    segments = path.split("/")
+    if "." in segments or ".." in segments:
+        raise ValueError("has a path with . or .. in it; write it out")
+    if path.rstrip("/").endswith(("/chat/completions", "/embeddings", "/models")):
+        raise ValueError(
+            "goes too far; a base URL ends where /chat/completions would begin, mostly with /v1"
+        )

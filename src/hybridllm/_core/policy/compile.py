@@ -1,0 +1,186 @@
+"""From the schema's models to the policy that the router runs.
+
+Everything that could be wrong has been told before: here every name is known, every unit read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hybridllm._core.money.book import Book, BookEntry
+from hybridllm._core.policy.compiled import (
+    Backend,
+    BackendKind,
+    Candidate,
+    Model,
+    Policy,
+    Residency,
+    Route,
+    Task,
+    Timeouts,
+    Use,
+    When,
+)
+from hybridllm._core.policy.document import Node, key_place
+from hybridllm._core.policy.pricing import price_in_force
+from hybridllm._core.policy.references import DENY
+from hybridllm._core.policy.schema import (
+    BackendSpec,
+    BackendTimeoutsSpec,
+    ModelSpec,
+    PolicySpec,
+    ResidencySpec,
+    RouteSpec,
+    TaskSpec,
+    UseSpec,
+    WhenSpec,
+)
+
+# A vLLM queues what it has no room for; its first token is later, yet it is coming.
+_FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
+
+Candidates = Mapping[str, tuple[Candidate, ...]]
+
+
+def compiled_policy(
+    spec: PolicySpec,
+    root: Node,
+    *,
+    book: Book,
+    name: str,
+    version: str,
+    environment: str | None = None,
+) -> Policy:
+    """Return the policy.
+
+    Args:
+        spec: Of a file without errors.
+        root: The same file as a tree, for the lines of its routes.
+        book: Gives what the file leaves out about models.
+        name: Of the file, without its ending.
+        version: Digest of the file.
+        environment: Goes before the file's own.
+    """
+    backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
+    entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
+    models = {key: _model(key, model, entries[key]) for key, model in spec.models.items()}
+    candidates = _candidates(spec, backends, models, entries)
+    default = spec.default_residency
+    return Policy(
+        name=name,
+        version=version,
+        environment=environment if environment is not None else spec.environment or "",
+        backends=MappingProxyType(backends),
+        models=MappingProxyType(models),
+        candidates=candidates,
+        residency=MappingProxyType({k: _residency(k, tag) for k, tag in spec.residency.items()}),
+        tasks=MappingProxyType({key: _task(key, task) for key, task in spec.tasks.items()}),
+        routes=tuple(
+            _route(route, candidates, line=key_place(root, ("routes", index)).line)
+            for index, route in enumerate(spec.routes)
+        ),
+        default_residency=None if default == DENY else default,
+        deny_untagged=default == DENY,
+        known_tasks=frozenset(spec.tasks).union(*(route.when.task or () for route in spec.routes)),
+        retries_max=spec.retries.same_backend_max,
+        attempts_max=spec.retries.attempts_max,
+    )
+
+
+def _backend(name: str, spec: BackendSpec) -> Backend:
+    own_vllm = spec.kind is BackendKind.VLLM and spec.operator == "self"
+    return Backend(
+        name=name,
+        kind=spec.kind,
+        base_url=spec.base_url,
+        api_key_env=spec.api_key_env,
+        region=spec.region,
+        operator=spec.operator,
+        retention=spec.retention,
+        environments=frozenset(spec.environments or ()),
+        headers=MappingProxyType(dict(spec.headers)),
+        timeouts=_timeouts(spec),
+        propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
+    )
+
+
+def _timeouts(spec: BackendSpec) -> Timeouts:
+    return Timeouts(
+        **{"first_token_s": _FIRST_TOKEN_S[spec.kind], **_seconds_by_field(spec.timeouts)}
+    )
+
+
+def _seconds_by_field(spec: BackendTimeoutsSpec) -> dict[str, float]:
+    """Return the limits that are set, under the names of `Timeouts`."""
+    return {f"{key}_s": float(value) for key, value in spec if value is not None}
+
+
+def _model(name: str, spec: ModelSpec, entry: BookEntry | None) -> Model:
+    capabilities = spec.capabilities
+    if capabilities is None:
+        capabilities = tuple(entry.capabilities) if entry else ()
+    context = spec.context
+    if "context" not in spec.model_fields_set and entry:
+        context = entry.context_tokens
+    return Model(name, frozenset(capabilities), context, spec.dimensions)
+
+
+def _candidates(
+    spec: PolicySpec,
+    backends: Mapping[str, Backend],
+    models: Mapping[str, Model],
+    entries: Mapping[str, BookEntry | None],
+) -> Candidates:
+    by_model: dict[str, tuple[Candidate, ...]] = {}
+    for key, model in spec.models.items():
+        if not model.on:
+            continue
+        by_model[key] = tuple(
+            Candidate(
+                backends[backend],
+                models[key],
+                served.name,
+                price_in_force(served, spec.backends[backend], model, entries[key], model_name=key),
+            )
+            for backend, served in model.on.items()
+        )
+    return MappingProxyType(by_model)
+
+
+def _residency(tag: str, spec: ResidencySpec) -> Residency:
+    return Residency(
+        tag,
+        regions=frozenset(spec.regions or ()),
+        operators=frozenset(spec.operators or ()),
+        retention=frozenset(spec.retention or ()),
+    )
+
+
+def _task(name: str, spec: TaskSpec) -> Task:
+    timeouts = MappingProxyType(_seconds_by_field(spec.timeouts))
+    return Task(name, spec.bucket, spec.residency, timeouts)
+
+
+def _route(spec: RouteSpec, candidates: Candidates, *, line: int) -> Route:
+    uses = [_use(use, candidates, fallback=False) for use in spec.use]
+    uses += [_use(use, candidates, fallback=True) for use in spec.fallbacks or ()]
+    return Route(spec.name, _when(spec.when), tuple(uses), line)
+
+
+def _when(spec: WhenSpec) -> When:
+    return When(
+        task=frozenset(spec.task or ()),
+        residency=frozenset(spec.residency or ()),
+        tenant=frozenset(spec.tenant or ()),
+        environment=frozenset(spec.environment or ()),
+    )
+
+
+def _use(spec: UseSpec, candidates: Candidates, *, fallback: bool) -> Use:
+    served = candidates[spec.model]
+    if spec.on is None:
+        return Use(served[0].model, served, fallback=fallback)
+    by_backend = {candidate.backend.name: candidate for candidate in served}
+    chosen = tuple(by_backend[backend] for backend in spec.on)
+    return Use(served[0].model, chosen, ordered=True, fallback=fallback)

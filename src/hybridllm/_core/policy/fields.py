@@ -1,0 +1,168 @@
+"""The kinds of fields a policy has, each with its own words for what is allowed.
+
+Validators raise `ValueError` with a predicate (`is not a duration; ...`); whoever tells the problem
+puts the value before it. So a value is shown, shortened or hidden in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from hybridllm._core.policy import units
+from hybridllm._core.policy.headers import checked_header_name, checked_header_value
+
+Reference = Annotated[str, Field(pattern=r"^\$\{")]
+"""`${NAME}` where the schema, as an editor reads it, would ask for something else than a string."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,127}(?<! )\Z")
+_WIRE_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?\Z")
+_GLOB = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9 ._:/@+*?!\[\]-]{0,127}\Z")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
+
+
+def _matching(form: re.Pattern[str], what: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not form.match(value):
+            raise ValueError(f"is not {what}")
+        return value
+
+    return check
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):  # what a variable holds is always a string
+        return value == "true"
+    raise ValueError("is neither true nor false")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_empty_mapping(value: object) -> object:
+    return {} if value is None else value
+
+
+def _duration(least: str, most: str) -> BeforeValidator:
+    least_s, most_s = units.seconds(least), units.seconds(most)
+
+    def check(value: object) -> Decimal:
+        given_s = units.seconds(value)
+        if not least_s <= given_s <= most_s:
+            raise ValueError(f"is out of range: from {least} to {most}")
+        return given_s
+
+    return BeforeValidator(check, json_schema_input_type=str)
+
+
+def _bounded(read: Callable[[object], Any], least: int, most: int) -> Callable[[object], Any]:
+    def check(value: object) -> Any:
+        number = read(value)
+        if number is not None and not least <= number <= most:
+            raise ValueError(f"is out of range: from {least:,} to {most:,}")
+        return number
+
+    return check
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("is not a whole number")
+
+
+def _whole_number(least: int, most: int) -> BeforeValidator:
+    schema = Annotated[int, Field(ge=least, le=most)] | Reference
+    return BeforeValidator(_bounded(_integer, least, most), json_schema_input_type=schema)
+
+
+Name = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            _NAME, "a name: letters, digits and . _ : - (at most 64, a letter or digit first)"
+        ),
+        json_schema_input_type=str,
+    ),
+]
+ModelName = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            _MODEL_NAME, "a model's name: letters, digits, spaces and . _ : / @ + - (at most 128)"
+        ),
+        json_schema_input_type=str,
+    ),
+]
+WireName = Annotated[
+    str,
+    BeforeValidator(
+        _matching(_WIRE_NAME, "a name to send: printable ASCII, at most 256 characters"),
+        json_schema_input_type=str,
+    ),
+]
+Glob = Annotated[
+    str,
+    BeforeValidator(
+        _matching(_GLOB, "a name or a pattern with * and ?"),
+        json_schema_input_type=str,
+    ),
+]
+Globs = Annotated[
+    tuple[Glob, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+]
+Names = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+]
+VariableName = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            _VARIABLE,
+            "the NAME of an environment variable (capital letters, digits and _, without ${}), such as "
+            "GLOBAL_API_KEY",
+        ),
+        json_schema_input_type=Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")],
+    ),
+]
+Flag = Annotated[bool, BeforeValidator(_flag, json_schema_input_type=bool | Reference)]
+ContextTokens = Annotated[
+    int | None,
+    BeforeValidator(
+        _bounded(units.context_tokens, 1, 1 << 30), json_schema_input_type=int | str | None
+    ),
+]
+UsdPerMtok = Annotated[
+    Decimal,
+    BeforeValidator(_bounded(units.usd, 0, 100_000), json_schema_input_type=float | str),
+]
+Retention = Annotated[str, BeforeValidator(units.retention, json_schema_input_type=str)]
+Retentions = Annotated[
+    tuple[Retention, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+]
+ConnectS = Annotated[Decimal, _duration("10ms", "60s")]
+WaitS = Annotated[Decimal, _duration("10ms", "1h")]
+RequestS = Annotated[Decimal, _duration("10ms", "1d")]
+Dimensions = Annotated[int, _whole_number(1, 65_536)]
+RetriesMax = Annotated[int, _whole_number(0, 10)]
+AttemptsMax = Annotated[int, _whole_number(1, 50)]
+HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_input_type=str)]
+HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
+OrEmpty = BeforeValidator(_as_empty_mapping)
+"""For sections whose entries may say nothing: `residency: {public: }`."""

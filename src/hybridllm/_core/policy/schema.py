@@ -1,0 +1,346 @@
+"""What may stand in a policy file, as pydantic models: the shape only.
+
+Whether names fit together is told by `references.py`; what they come to, by `compile.py`. The models
+also give the JSON Schema that editors use. Field names are the file's keys.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
+
+from hybridllm._core.policy.base_url import checked_base_url
+from hybridllm._core.policy.compiled import BackendKind, Bucket, Capability
+from hybridllm._core.policy.fields import (
+    AttemptsMax,
+    ConnectS,
+    ContextTokens,
+    Dimensions,
+    Flag,
+    Globs,
+    HeaderName,
+    HeaderValue,
+    ModelName,
+    Name,
+    Names,
+    OrEmpty,
+    RequestS,
+    Retention,
+    Retentions,
+    RetriesMax,
+    UsdPerMtok,
+    VariableName,
+    WaitS,
+    WireName,
+)
+
+Operator = Literal["self", "third_party"]
+
+
+class Spec(BaseModel):
+    """A mapping of the policy file: no key but those named here.
+
+    Defaults of nested mappings are made without validation: calling a class would build a validator for
+    it alone, which costs a command line's start more than reading the file.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True
+    )
+
+
+class PriceSpec(Spec):
+    """What tokens cost."""
+
+    input_per_1m: UsdPerMtok = Field(description="USD per 1,000,000 prompt tokens.")
+    output_per_1m: UsdPerMtok = Field(
+        description="USD per 1,000,000 completion tokens, reasoning included."
+    )
+    cached_input_per_1m: UsdPerMtok | None = Field(
+        default=None,
+        description="USD per 1,000,000 prompt tokens that the backend had cached. Default: the input price.",
+    )
+
+
+FREE = PriceSpec.model_construct(input_per_1m=Decimal(0), output_per_1m=Decimal(0))
+"""`price: free`. Compared by identity, so that a receipt can tell it from a price of 0."""
+
+
+def _price(value: object, read: ValidatorFunctionWrapHandler) -> PriceSpec | None:
+    if value is None or value == "free":
+        return FREE if value else None
+    if not isinstance(value, dict):
+        message = "is not a price; write free or {input_per_1m: 0.18, output_per_1m: 0.28}"
+        raise ValueError(message)  # noqa: TRY004  # pydantic tells of a ValueError, not of a TypeError
+    return read(value)  # type: ignore[no-any-return]  # pydantic types every handler as Any
+
+
+MaybePrice = Annotated[
+    PriceSpec | None,
+    WrapValidator(_price, json_schema_input_type=PriceSpec | Literal["free"] | None),
+]
+
+
+class BackendTimeoutsSpec(Spec):
+    """Limits of one attempt on a backend; the time left of a request's deadline also limits each."""
+
+    connect: ConnectS | None = Field(
+        default=None, description="DNS, TCP and TLS together. Default: 2s."
+    )
+    first_token: WaitS | None = Field(
+        default=None,
+        description="From sending to a stream's first token. Default: 10s for kind api, 20s for kind vllm.",
+    )
+    idle: WaitS | None = Field(
+        default=None, description="Between two tokens of a stream. Default: 20s."
+    )
+    attempt: RequestS | None = Field(
+        default=None,
+        description="One attempt that is no stream. Default: an equal share of the time left for each "
+        "candidate left.",
+    )
+
+
+class TaskTimeoutsSpec(BackendTimeoutsSpec):
+    """Limits of a request of this task; they go before the backend's."""
+
+    total: RequestS | None = Field(
+        default=None,
+        description="The whole request, retries and stream included, unless the caller sets a "
+        "deadline. Default: 60s.",
+    )
+
+
+class BackendSpec(Spec):
+    """An OpenAI-compatible endpoint, and the name of our credentials for it."""
+
+    kind: BackendKind = Field(description="api: a hosted API. vllm: a vLLM server.")
+    allow_plaintext: Flag = Field(
+        default=False,
+        description="Allows http:// to another machine: prompts and keys go over the network unencrypted.",
+    )
+    base_url: str = Field(description="Up to and including /v1; https, or http to this machine.")
+    api_key_env: VariableName | None = Field(
+        default=None,
+        description="Name of the environment variable that holds the key. Default: no key is sent.",
+    )
+    region: Name | None = Field(
+        default=None,
+        description="Where the data goes. Undeclared, no tag that asks for a region allows the backend.",
+    )
+    operator: Operator | None = Field(
+        default=None,
+        description="Who runs it. Undeclared, no tag that asks for an operator allows the backend.",
+    )
+    retention: Retention | None = Field(
+        default=None,
+        description="How long it keeps data: none, 30d. Undeclared, no tag that asks for a retention "
+        "allows the backend.",
+    )
+    environments: Names | None = Field(
+        default=None, description="Environments that may use it. Default: all."
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Sent with every request. Never credentials, never what the router sets itself.",
+    )
+    price: MaybePrice = Field(
+        default=None,
+        description="For every model on it that says nothing else under `on`; free: tokens cost nothing.",
+    )
+    timeouts: BackendTimeoutsSpec = Field(default_factory=BackendTimeoutsSpec.model_construct)
+    propagate_trace: Flag | None = Field(
+        default=None,
+        description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable(cls, value: str, info: ValidationInfo) -> str:
+        # An allow_plaintext that is wrong itself is told there; here it must not be told again.
+        return checked_base_url(value, allow_plaintext=info.data.get("allow_plaintext", True))
+
+
+class ServedSpec(Spec):
+    """A model on one backend."""
+
+    name: WireName = Field(description="The name that the backend knows the model by.")
+    price: MaybePrice = Field(
+        default=None, description="Of this model on this backend; goes before all other prices."
+    )
+
+
+def _served(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Served = Annotated[ServedSpec, BeforeValidator(_served, json_schema_input_type=ServedSpec | str)]
+
+
+class ModelSpec(Spec):
+    """A logical model, and who serves it. What is left out comes from the model book."""
+
+    like: str | None = Field(
+        default=None,
+        description="Model of the book whose figures this one takes. Default: the one with the same name.",
+    )
+    context: ContextTokens = Field(
+        default=None,
+        description="Prompt and answer together: 32K is 32,768 tokens. auto: not known, nothing is refused "
+        "for its length.",
+    )
+    capabilities: tuple[Capability, ...] | None = Field(
+        default=None,
+        description="What it can do beyond text. A request that needs more goes elsewhere. "
+        "Default: what the model book says; without an entry, nothing.",
+    )
+    price: MaybePrice = Field(
+        default=None,
+        description="On backends that are not your own. Default: the model book's price.",
+    )
+    dimensions: Dimensions | None = Field(
+        default=None, description="Of an embedding model's vectors."
+    )
+    on: dict[Name, Served] | None = Field(
+        default=None,
+        min_length=1,
+        description="Who serves it: a backend, and the name that it knows the model by.",
+    )
+
+
+class ResidencySpec(Spec):
+    """What a residency tag allows. What is left out is not restricted."""
+
+    regions: Names | None = Field(default=None, description="Regions that may see the data.")
+    operators: Annotated[
+        tuple[Operator, ...] | None,
+        BeforeValidator(
+            lambda value: [value] if isinstance(value, str) else value,
+            json_schema_input_type=Operator | list[Operator] | None,
+        ),
+    ] = Field(default=None, min_length=1, description="Operators that may see the data.")
+    retention: Retentions | None = Field(
+        default=None, description="Retention terms that are good enough: none, 30d."
+    )
+
+
+class TaskSpec(Spec):
+    """A task class."""
+
+    bucket: Bucket | None = Field(
+        default=None,
+        description="bandwidth: much and cheap. judgment: good judgment. flagship: the best there is.",
+    )
+    residency: Name | None = Field(
+        default=None, description="Tag of a request of this task that brings none itself."
+    )
+    timeouts: TaskTimeoutsSpec = Field(default_factory=TaskTimeoutsSpec.model_construct)
+
+
+class WhenSpec(Spec):
+    """Conditions: all must hold; each takes a name, a pattern (`acme-*`) or a list of them."""
+
+    task: Globs | None = Field(default=None, description="The request's task.")
+    residency: Globs | None = Field(default=None, description="The request's residency tag.")
+    tenant: Globs | None = Field(default=None, description="The request's tenant.")
+    environment: Globs | None = Field(default=None, description="The router's environment.")
+
+
+class UseSpec(Spec):
+    """A model to ask, and where."""
+
+    model: ModelName = Field(description="A model of `models`.")
+    on: Names | None = Field(
+        default=None,
+        description="The only backends to ask, in this order. Default: all that serve it, by load.",
+    )
+
+
+def _used(value: object) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _as_uses(value: object) -> object:
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+Used = Annotated[UseSpec, BeforeValidator(_used, json_schema_input_type=UseSpec | str)]
+Uses = Annotated[
+    tuple[Used, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_uses, json_schema_input_type=UseSpec | str | list[UseSpec | str]),
+]
+
+
+class RouteSpec(Spec):
+    """A rule: the first one whose `when` holds decides."""
+
+    name: Name = Field(description="Shown in receipts, spans and explanations; used once.")
+    when: WhenSpec = Field(
+        default_factory=WhenSpec.model_construct,
+        description="Conditions. Default: none, it takes every request.",
+    )
+    use: Uses = Field(description="Models in the order to ask them.")
+    fallbacks: Uses | None = Field(
+        default=None,
+        description="Models to ask when all of `use` failed; the receipt marks their answers.",
+    )
+
+
+class RetriesSpec(Spec):
+    """How often a request is sent."""
+
+    same_backend_max: RetriesMax = Field(
+        default=2, description="Repeats on one backend and model, within one request."
+    )
+    attempts_max: AttemptsMax = Field(
+        default=6, description="Attempts of one request, all backends together."
+    )
+
+
+class PolicySpec(Spec):
+    """A policy of hybridllm: which backend may answer which request, and in which order."""
+
+    version: Literal[1] = Field(description="Of the format of this file: 1.")
+    environment: Name | None = Field(
+        default=None, description="Where this runs: production, staging, ... Default: not declared."
+    )
+    default_residency: Name | None = Field(
+        default=None,
+        description="Tag of a request that brings none and whose task has none; deny: it is denied.",
+    )
+    backends: dict[Name, BackendSpec] = Field(min_length=1, description="Endpoints, by name.")
+    models: dict[ModelName, Annotated[ModelSpec, OrEmpty]] = Field(
+        min_length=1, description="Logical models, by name."
+    )
+    residency: dict[Name, Annotated[ResidencySpec, OrEmpty]] = Field(
+        default_factory=dict,
+        description="Residency tags, by name. A tag that is not declared here is denied.",
+    )
+    tasks: dict[Name, Annotated[TaskSpec, OrEmpty]] = Field(
+        default_factory=dict, description="Task classes, by name."
+    )
+    routes: tuple[RouteSpec, ...] = Field(
+        min_length=1, description="Rules; the first that fits decides."
+    )
+    retries: RetriesSpec = Field(
+        default_factory=RetriesSpec.model_construct, description="How often a request is sent."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a policy file, as editors use it."""
+    schema = PolicySpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

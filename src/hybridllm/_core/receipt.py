@@ -1,0 +1,123 @@
+"""What became of a request: route, reasons, attempts, cost and times.
+
+A receipt is a value: it is built once, when the request has ended, and never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from hybridllm._core.money.price import Price
+from hybridllm._core.money.usage import Usage
+from hybridllm._core.receipt_text import receipt_dict, receipt_text
+
+
+class AttemptReason(StrEnum):
+    """Why an attempt was made."""
+
+    PRIMARY = "primary"
+    RETRY = "retry"  # the same candidate again
+    FAILOVER = "failover"  # another backend for the same model
+    FALLBACK = "fallback"  # another model
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    SERVED = "served"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RequestOutcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    DENIED = "denied"
+    REJECTED = "rejected"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request to one candidate.
+
+    Attributes:
+        number: From 1, in the order made.
+        model: The logical model; `model_asked` is its name on the wire, `model_served` what came back.
+        error: Why it failed, in one word: `503`, `connect`, `first_token_timeout`; None if it served.
+        first_token_s: Seconds from sending to the first semantic token; streams only.
+        price: Used for `cost_usd`; None: not known.
+        cost_usd: None: not known, because the price or the tokens are not.
+        maybe_billed: False if the backend provably did no work for it.
+    """
+
+    number: int
+    backend: str
+    region: str | None
+    model: str
+    model_asked: str
+    model_served: str | None
+    reason: AttemptReason
+    outcome: AttemptOutcome
+    error: str | None
+    status_code: int | None
+    started_at: datetime
+    duration_s: float
+    first_token_s: float | None
+    usage: Usage | None
+    price: Price | None
+    cost_usd: Decimal | None
+    maybe_billed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one request.
+
+    Attributes:
+        request_id: 32 hex digits; the same on the spans.
+        route: Name of the route that decided; None: it was denied before any route applied.
+        candidates: `backend/model` in the plan's order.
+        dropped: (`backend/model`, reason in words) of those the policy took out.
+        cost_usd: Sum over all attempts whose cost is known; None: none is known.
+        cost_wasted_usd: The part of it that did not buy the answer.
+        cost_complete: False if an attempt may have cost something that we do not know.
+    """
+
+    request_id: str
+    policy: str
+    policy_version: str
+    route: str | None
+    operation: str
+    task: str | None
+    residency: str | None
+    tenant: str | None
+    feature: str | None
+    session: str | None
+    stream: bool
+    candidates: tuple[str, ...]
+    reasons: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+    attempts: tuple[Attempt, ...]
+    outcome: RequestOutcome
+    error: str | None
+    started_at: datetime
+    duration_s: float
+    first_token_s: float | None
+    cost_usd: Decimal | None
+    cost_wasted_usd: Decimal
+    cost_complete: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON; amounts of money are texts, durations are seconds."""
+        return receipt_dict(self)
+
+    def __str__(self) -> str:
+        return receipt_text(self)

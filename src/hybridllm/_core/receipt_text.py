@@ -1,0 +1,103 @@
+"""A receipt for people, and for JSON."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hybridllm._core.receipt import Attempt, Receipt
+
+
+def receipt_dict(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt ready for JSON; money and times of day are texts, durations are seconds."""
+    told = {
+        name: _told(getattr(receipt, name))
+        for name in receipt.__dataclass_fields__
+        if name not in ("attempts", "dropped", "candidates", "reasons")
+    }
+    told["candidates"] = [
+        {"candidate": name, "reason": reason}
+        for name, reason in zip(receipt.candidates, receipt.reasons, strict=True)
+    ]
+    told["dropped"] = [{"candidate": name, "reason": reason} for name, reason in receipt.dropped]
+    told["attempts"] = [_attempt_dict(attempt) for attempt in receipt.attempts]
+    return told
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """Return a receipt in a few lines: the route, each attempt, the cost."""
+    hints = ", ".join(
+        f"{name} {value}"
+        for name in ("task", "residency", "tenant", "feature")
+        if (value := getattr(receipt, name)) is not None
+    )
+    lines = [
+        f"{receipt.outcome.value}  route {receipt.route} of {receipt.policy}  "
+        f"{receipt.duration_s * 1000:.0f} ms  {usd(receipt.cost_usd)}"
+        + ("" if receipt.cost_complete else " (not all of it known)")
+        + (f"  ({hints})" if hints else "")
+    ]
+    lines += [_attempt_line(attempt) for attempt in receipt.attempts]
+    if receipt.cost_wasted_usd:
+        lines.append(f"  wasted on failed attempts: {usd(receipt.cost_wasted_usd)}")
+    return "\n".join(lines)
+
+
+def usd(amount: Decimal | None) -> str:
+    """Return an amount as people read it: `$0.000123`; every digit that is there, no exponent."""
+    if amount is None:
+        return "cost unknown"
+    text = f"{amount:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"${text}"
+
+
+def _attempt_line(attempt: Attempt) -> str:
+    where = f"{attempt.backend}/{attempt.model}"
+    end = attempt.error or attempt.outcome.value
+    parts = [f"  {attempt.number}. {where}", attempt.reason.value, end]
+    parts.append(f"{attempt.duration_s * 1000:.0f} ms")
+    if attempt.first_token_s is not None:
+        parts.append(f"first token {attempt.first_token_s * 1000:.0f} ms")
+    if attempt.usage is not None:
+        about = "about " if attempt.usage.source.value == "estimated" else ""
+        cached = attempt.usage.cached_input_tokens
+        kept = f" ({cached} cached)" if cached else ""
+        parts.append(
+            f"{about}{attempt.usage.input_tokens}{kept} + {attempt.usage.output_tokens} tokens"
+        )
+    if attempt.cost_usd is not None and attempt.price is not None:
+        parts.append(f"{usd(attempt.cost_usd)} ({attempt.price.price_id})")
+    elif attempt.maybe_billed:
+        parts.append("cost unknown")
+    return "  ".join(parts)
+
+
+def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
+    told = {
+        name: _told(getattr(attempt, name))
+        for name in attempt.__dataclass_fields__
+        if name not in ("usage", "price")
+    }
+    usage, price = attempt.usage, attempt.price
+    told["usage"] = (
+        {name: _told(getattr(usage, name)) for name in usage.__dataclass_fields__}
+        if usage
+        else None
+    )
+    told["price"] = (
+        {name: _told(getattr(price, name)) for name in price.__dataclass_fields__}
+        if price
+        else None
+    )
+    return told
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value.value if hasattr(value, "value") else value

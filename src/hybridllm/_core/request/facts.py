@@ -1,0 +1,53 @@
+"""What a policy may look at: the facts of one request, taken once from the call and its hints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from hybridllm._core.policy.compiled import Capability
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a policy may look at. Holds no prompt.
+
+    Attributes:
+        operation: `chat` or `embeddings`.
+        model: Logical model that the caller pinned; None: the policy chooses.
+        input_tokens_estimate: Prompt tokens, estimated from its text.
+        output_tokens_max: `max_tokens` or `max_completion_tokens`, if given.
+        max_cost_usd: Ceiling of what the request may be expected to cost, if the caller set one.
+        needs: Capabilities without which a candidate cannot answer.
+    """
+
+    operation: str = "chat"
+    task: str | None = None
+    residency: str | None = None
+    tenant: str | None = None
+    feature: str | None = None
+    session: str | None = None
+    priority: str | None = None
+    environment: str = ""
+    model: str | None = None
+    stream: bool = False
+    input_tokens_estimate: int = 0
+    output_tokens_max: int | None = None
+    max_cost_usd: Decimal | None = None
+    needs: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What only we are told with a call: OpenAI's API knows none of these."""
+
+    task: str | None = None
+    residency: str | None = None
+    tenant: str | None = None
+    feature: str | None = None
+    session: str | None = None
+    priority: str | None = None
+    deadline_s: float | None = None
+    max_cost_usd: Any = None
+    metadata: Any = field(default=None, repr=False)

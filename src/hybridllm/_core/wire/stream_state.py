@@ -1,0 +1,85 @@
+"""How far a chat stream has come: what has been said, who has finished, whether it is whole.
+
+Fed with chunks in the caller's types (anything with `choices`, `delta`, `finish_reason`); pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybridllm._core.wire.answers import FINISH_REASONS
+
+
+class StreamState:
+    """What a stream's chunks add up to.
+
+    Attributes:
+        text: Pieces of the first choice's content.
+        tokens_seen: Chunks that carried output; about as many tokens.
+        problem: Why it can no longer be a whole answer; None while all is well.
+    """
+
+    __slots__ = ("finish_reasons", "model", "problem", "response_id", "text", "tokens_seen", "usage")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.tokens_seen = 0
+        self.finish_reasons: dict[int, str | None] = {}
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self.usage: Any = None
+        self.problem: str | None = None
+
+    def feed(self, chunk: Any) -> bool:
+        """Take in a chunk; True if it carries a semantic token.
+
+        Content, reasoning, refusals, tool calls and sound are semantic; a role, an empty delta or a
+        usage report is not.
+        """
+        if self.model is None:
+            self.model = chunk.model
+            self.response_id = chunk.id
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        semantic = False
+        for choice in chunk.choices:
+            index = choice.index
+            reason = choice.finish_reason
+            if reason is not None:
+                self.finish_reasons[index] = reason
+                if reason not in FINISH_REASONS:
+                    self.problem = f"finish_reason {str(reason)[:40]!r}"
+            elif index not in self.finish_reasons:
+                self.finish_reasons[index] = None
+            delta = choice.delta
+            content = delta.content
+            if content:
+                semantic = True
+                if index == 0 and content.__class__ is str:
+                    self.text.append(content)
+            elif not semantic and (
+                delta.tool_calls or delta.refusal or delta.function_call or _extra_output(delta)
+            ):
+                semantic = True
+        if semantic:
+            self.tokens_seen += 1
+        return semantic
+
+    @property
+    def complete(self) -> bool:
+        """True if every choice that was seen has ended with a reason that means an answer."""
+        if self.problem is not None or not self.finish_reasons:
+            return False
+        return all(reason is not None for reason in self.finish_reasons.values())
+
+    @property
+    def incomplete_because(self) -> str:
+        """Why it is not complete, in words."""
+        return self.problem or "no finish_reason"
+
+
+def _extra_output(delta: Any) -> bool:
+    extra = delta.model_extra
+    return bool(extra) and any(
+        extra.get(name) for name in ("reasoning", "reasoning_content", "audio")
+    )

@@ -1,0 +1,287 @@
+"""One attempt: permit, request, answer, outcome. Classified once, and handed back once.
+
+The timeout sits inside the permit: outside it, a backend that hangs would look like a caller that left,
+and its breaker would never open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hybridllm._core.policy.compiled import Timeouts
+from hybridllm._core.policy.timeouts import timeouts_for
+from hybridllm._core.receipt import AttemptOutcome
+from hybridllm._core.resilience.classify import classify_error_body, classify_wire
+from hybridllm._core.resilience.error_body import ErrorBody
+from hybridllm._core.resilience.next_step import Call as Step
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._runtime.exchange import (
+    Body,
+    assert_residency,
+    encoded,
+    open_answer,
+    read_answer,
+    wire_request,
+)
+from hybridllm._runtime.fleet import Fleet, Permit
+from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
+from hybridllm._runtime.run import Run, Trial, estimated_usage
+from hybridllm._runtime.stream import Stream
+from hybridllm._runtime.target import KeyMissing, Target, Targets
+from hybridllm._runtime.upstream import Upstream
+from hybridllm.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Makes attempts.
+
+    Args:
+        draw: A number in [0, 1], drawn anew at each call.
+    """
+
+    wire: Wire
+    codec: Codec
+    fleet: Fleet
+    targets: Targets
+    clock: Clock
+    draw: Callable[[], float] = field(repr=False)
+
+    async def answer(self, run: Run, step: Step, limit_s: float) -> Parsed | Failure:
+        """Ask one candidate for a whole answer, for at most `limit_s` seconds."""
+        body = _body(run, step)
+        permit, trial = self._begin(run, step)
+        try:
+            made = self._request(run, trial, body)
+            if isinstance(made, Failure):
+                return self._failed(trial, permit, step, made)
+            request, secrets, timeouts = made
+            until_s = min(trial.started_s + limit_s, run.deadline_at_s)
+            try:
+                async with asyncio.timeout_at(until_s):
+                    found = await self._fetched(run, request, secrets)
+            except TimeoutError:
+                return self._failed(trial, permit, step, self._timed_out(run, trial, timeouts))
+            if isinstance(found, Failure):
+                return self._failed(trial, permit, step, found)
+            self._served(run, trial, permit, found)
+            return found
+        except BaseException:
+            self._abandoned(run, trial, permit)
+            raise
+
+    async def stream(self, run: Run, step: Step) -> Stream | Failure:
+        """Ask one candidate for a stream; it is returned once its first semantic token is here."""
+        body = _body(run, step)
+        permit, trial = self._begin(run, step)
+        upstream: Upstream | None = None
+        try:
+            made = self._request(run, trial, body)
+            if isinstance(made, Failure):
+                return self._failed(trial, permit, step, made)
+            request, secrets, timeouts = made
+            until_s = min(trial.started_s + timeouts.first_token_s, run.deadline_at_s)
+            try:
+                async with asyncio.timeout_at(until_s):
+                    opened = await self._opened(run, request, secrets)
+            except TimeoutError:
+                opened = self._no_token(run)
+            if isinstance(opened, Failure):
+                return self._failed(trial, permit, step, opened)
+            upstream = Upstream(
+                trial,
+                permit,
+                opened,
+                codec=self.codec,
+                clock=self.clock,
+                secrets=secrets,
+                jitter=self.draw(),
+                usage_wanted=_usage_wanted(run.call.body),
+            )
+            failure = await self._committed(run, upstream, timeouts)
+            if failure is not None:
+                await upstream.close()
+                return self._failed(trial, permit, step, failure)
+            return Stream(
+                run,
+                upstream,
+                idle_s=timeouts.idle_s,
+                codec=self.codec,
+                clock=self.clock,
+                settle_failure=self._settle_broken,
+            )
+        except BaseException:
+            self._abandoned(run, trial, permit)
+            if upstream is not None:
+                await upstream.close()
+            raise
+
+    def _begin(self, run: Run, step: Step) -> tuple[Permit, Trial]:
+        kept = run.plan.kept[step.index]
+        assert_residency(run.plan, kept.candidate)
+        permit = self.fleet.take(kept.candidate)
+        trial = Trial(
+            run,
+            kept,
+            len(run.attempts) + 1,
+            step.reason,
+            self.clock.utc_now(),
+            self.clock.monotonic_s(),
+        )
+        if run.trace is not None:
+            trial.trace = run.trace.attempt(
+                kept, number=trial.number, reason=step.reason, breaker=permit.breaker_phase
+            )
+        return permit, trial
+
+    def _request(
+        self, run: Run, trial: Trial, body: Body
+    ) -> tuple[WireRequest, tuple[str, ...], Timeouts] | Failure:
+        candidate = trial.kept.candidate
+        try:
+            target: Target = self.targets.of(candidate.backend)
+        except KeyMissing as error:
+            return classify_wire(FailureKind.LOCAL, str(error))
+        timeouts = timeouts_for(run.plan.task, candidate.backend)
+        request = wire_request(
+            run.call,
+            body,
+            target,
+            connect_timeout_s=timeouts.connect_s,
+            trace_headers=trial.trace.headers() if trial.trace is not None else None,
+        )
+        return request, target.secrets, timeouts
+
+    async def _fetched(
+        self, run: Run, request: WireRequest, secrets: tuple[str, ...]
+    ) -> Parsed | Failure:
+        opened = await self._opened(run, request, secrets)
+        if isinstance(opened, Failure):
+            return opened
+        body = await read_answer(opened)
+        if isinstance(body, Failure):
+            return body
+        found = self._parsed(run, body)
+        if isinstance(found, ErrorBody):
+            return classify_error_body(found, jitter=self.draw(), secrets=secrets)
+        if isinstance(found, Parsed):
+            found.request_id = opened.headers.get("x-request-id")
+        return found
+
+    async def _opened(
+        self, run: Run, request: WireRequest, secrets: tuple[str, ...]
+    ) -> WireResponse | Failure:
+        return await open_answer(
+            self.wire,
+            request,
+            now_utc=run.started_at,
+            draw=self.draw,
+            secrets=secrets,
+            output_tokens_max=run.call.output_tokens_max,
+        )
+
+    def _parsed(self, run: Run, body: bytes) -> Parsed | Failure | ErrorBody:
+        if run.call.operation == "chat":
+            return self.codec.completion(body)
+        given = run.call.body["input"]
+        single = isinstance(given, str) or bool(given and isinstance(given[0], int))
+        declared = run.plan.kept[0].candidate.model.dimensions
+        return self.codec.embeddings(
+            body,
+            inputs=1 if single else len(given),
+            dimensions=run.call.body.get("dimensions") or declared,
+        )
+
+    async def _committed(self, run: Run, upstream: Upstream, timeouts: Timeouts) -> Failure | None:
+        """Read until the first semantic token, or the whole answer if it has none."""
+        limit_s = timeouts.first_token_s - (self.clock.monotonic_s() - upstream.trial.started_s)
+        while not upstream.over and not upstream.state.tokens_seen:
+            await upstream.pull(
+                limit_s=limit_s,
+                kind=FailureKind.FIRST_TOKEN_TIMEOUT,
+                deadline_at_s=run.deadline_at_s,
+            )
+        if upstream.failure is not None and upstream.failure.kind is FailureKind.ATTEMPT_TIMEOUT:
+            return self._timed_out(run, upstream.trial, timeouts)
+        return upstream.failure
+
+    def _no_token(self, run: Run) -> Failure:
+        if self.clock.monotonic_s() >= run.deadline_at_s:
+            return _late()
+        return classify_wire(FailureKind.FIRST_TOKEN_TIMEOUT, "no head of an answer in time")
+
+    def _timed_out(self, run: Run, trial: Trial, timeouts: Timeouts) -> Failure:
+        """A backend is at fault for its own limit, not for a caller who is in a hurry."""
+        now_s = self.clock.monotonic_s()
+        if now_s < run.deadline_at_s:
+            return classify_wire(FailureKind.ATTEMPT_TIMEOUT, "no answer in its share of the time")
+        hurried = run.call.hints.deadline_s is not None
+        if hurried and now_s - trial.started_s < timeouts.first_token_s:
+            return _late()
+        return classify_wire(FailureKind.ATTEMPT_TIMEOUT, "no answer before the deadline")
+
+    def _served(self, run: Run, trial: Trial, permit: Permit, found: Parsed) -> None:
+        usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
+        trial.ended(
+            AttemptOutcome.SERVED,
+            now_s=self.clock.monotonic_s(),
+            usage=usage,
+            model_served=found.model,
+            facts=found.facts,
+        )
+        permit.settle(BreakerEffect.SUCCESS)
+
+    def _failed(self, trial: Trial, permit: Permit, step: Step, failure: Failure) -> Failure:
+        trial.ended(AttemptOutcome.FAILED, now_s=self.clock.monotonic_s(), failure=failure)
+        permit.settle(failure.breaker)
+        self.fleet.cool_off(trial.kept.candidate, failure)
+        trial.run.failures.append((step.index, failure))
+        return failure
+
+    def _settle_broken(self, upstream: Upstream, failure: Failure) -> None:
+        """A committed stream broke: its tokens were worked for, so they are counted."""
+        state, trial = upstream.state, upstream.trial
+        trial.ended(
+            AttemptOutcome.FAILED,
+            now_s=self.clock.monotonic_s(),
+            usage=estimated_usage(trial.run, state.tokens_seen),
+            model_served=state.model,
+            failure=failure,
+            first_token_s=upstream.first_token_s,
+        )
+        upstream.permit.settle(failure.breaker)
+        self.fleet.cool_off(trial.kept.candidate, failure)
+
+    def _abandoned(self, run: Run, trial: Trial, permit: Permit) -> None:
+        trial.ended(
+            AttemptOutcome.CANCELLED,
+            now_s=self.clock.monotonic_s(),
+            usage=None,
+        )
+        permit.settle(BreakerEffect.ABANDONED)
+
+
+def _late() -> Failure:
+    """The caller's own, short deadline passed: that says nothing about the backend."""
+    failure = classify_wire(FailureKind.ATTEMPT_TIMEOUT, "the caller's deadline passed first")
+    return replace(failure, breaker=BreakerEffect.ABANDONED)
+
+
+def _body(run: Run, step: Step) -> Body:
+    """Say the body in JSON for one candidate, before anything is taken or sent.
+
+    Raises:
+        InvalidRequest: If it cannot be said.
+    """
+    body = encoded(run.call, run.plan.kept[step.index].candidate.wire_model)
+    if isinstance(body, InvalidRequest):
+        raise body
+    return body
+
+
+def _usage_wanted(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))

@@ -1,0 +1,273 @@
+"""The one loop: decide, attempt, and on failure ask what is next, until an answer or the end.
+
+Owns no rule: who may be asked is the plan's, what comes next is `next_step`'s, how an attempt went is
+the attempt's. It holds the request's deadline and sees to it that every request ends exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hybridllm._core.decide.decide import decide
+from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.policy.compiled import Policy
+from hybridllm._core.policy.timeouts import timeouts_for, total_s
+from hybridllm._core.receipt import RequestOutcome
+from hybridllm._core.request.facts import Facts
+from hybridllm._core.request.read import Call
+from hybridllm._core.resilience.next_step import Call as Step
+from hybridllm._core.resilience.next_step import (
+    GiveUp,
+    attempt_limit_s,
+    candidates_left,
+    next_step,
+)
+from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.attempt import Attempts
+from hybridllm._runtime.failed import failed
+from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.ports import Clock, Codec, Parsed, RequestTrace, Tracer, Wire
+from hybridllm._runtime.retry import Again, repeat
+from hybridllm._runtime.run import Run, denied_receipt
+from hybridllm._runtime.stream import Stream
+from hybridllm._runtime.target import Targets
+from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
+
+_SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
+
+
+class Engine:
+    """Runs requests by a policy, inside one event loop.
+
+    Args:
+        wire: Makes the wire, at the first request.
+        codec: Makes the codec, at the first request: it loads `openai`.
+        draw: A number in [0, 1], drawn anew at each call.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        wire: Callable[[], Wire],
+        codec: Callable[[], Codec],
+        targets: Targets,
+        tracer: Tracer,
+        clock: Clock,
+        draw: Callable[[], float],
+    ) -> None:
+        self.policy = policy
+        self.fleet = Fleet(clock.monotonic_s)
+        self._make_wire = wire
+        self._make_codec = codec
+        self._targets = targets
+        self._tracer = tracer
+        self._clock = clock
+        self._draw = draw
+        self._attempts: Attempts | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def facts(self, call: Call) -> Facts:
+        """Return what the policy may look at."""
+        hints = call.hints
+        task, model = hints.task, call.model
+        if model is not None and model not in self.policy.candidates:
+            if task is None and model in self.policy.known_tasks:
+                task, model = model, None  # `model="classify"`: the task's name in openai's place
+        return Facts(
+            call.operation,
+            task,
+            hints.residency,
+            hints.tenant,
+            hints.feature,
+            hints.session,
+            hints.priority,
+            self.policy.environment,
+            model,
+            call.stream,
+            call.input_tokens_estimate,
+            call.output_tokens_max,
+            call.max_cost_usd,
+            call.needs,
+        )
+
+    def decision(self, call: Call) -> Plan | Denied:
+        """Return what the policy says of a call, now."""
+        return decide(self.policy, self.facts(call), self.fleet.snapshot())
+
+    async def run(self, call: Call) -> Any:
+        """Return the answer to a call: an `openai` object, or a `Stream`.
+
+        Raises:
+            PolicyDenied: If the policy leaves nobody to ask. Nothing was sent.
+            RequestFailed: If no answer can be had.
+            InvalidRequest: If the call cannot be said in JSON.
+        """
+        attempts = self._ready()
+        run = self._begun(call)
+        if isinstance(run, PolicyDenied):
+            raise attempts.codec.raised(run)
+        try:
+            found = await self._found(attempts, run)
+        except HybridLLMError as error:
+            outcome = error
+        except BaseException as error:
+            if not run.settled:
+                cancelled = isinstance(error, asyncio.CancelledError)
+                run.settle(
+                    RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
+                    now_s=self._clock.monotonic_s(),
+                    error=None if cancelled else type(error).__name__,
+                )
+            raise error.with_traceback(None) from None  # the frames below hold the request
+        else:
+            if isinstance(found, Stream):
+                return found
+            receipt = run.settle(RequestOutcome.OK, now_s=self._clock.monotonic_s())
+            attempts.codec.attach(found.value, receipt, found.request_id)
+            return found.value
+        if not run.settled:
+            run.settle(
+                RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error="invalid_request"
+            )
+        raise attempts.codec.raised(outcome.with_traceback(None))
+
+    async def close(self) -> None:
+        """Close every connection; later requests raise `RouterClosed`."""
+        self._closed = True
+        attempts, self._attempts = self._attempts, None
+        if attempts is not None:
+            await attempts.wire.close()
+
+    @property
+    def running(self) -> bool:
+        """True once a request has been made, so that there is something to know of the backends."""
+        return self._attempts is not None
+
+    def raised(self, error: HybridLLMError) -> HybridLLMError:
+        """Return an error as the caller should see it: an `openai` error too, where one matches."""
+        return self._make_codec().raised(error)
+
+    def _ready(self) -> Attempts:
+        """Build what the first request needs; refuse another event loop."""
+        if self._attempts is not None and asyncio.get_running_loop() is self._loop:
+            return self._attempts
+        if self._closed:
+            raise RouterClosed("this router is closed; open a new one")
+        if self._attempts is not None:
+            raise RouterClosed(
+                "this router belongs to another event loop; open one router in each loop"
+            )
+        self._loop = asyncio.get_running_loop()
+        self._attempts = Attempts(
+            self._make_wire(),
+            self._make_codec(),
+            self.fleet,
+            self._targets,
+            self._clock,
+            self._draw,
+        )
+        return self._attempts
+
+    def _begun(self, call: Call) -> Run | PolicyDenied:
+        """Decide, and start the request's record; or deny."""
+        started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
+        request_id = os.urandom(16).hex()
+        decision = self.decision(call)
+        trace = self._traced(decision, request_id, call)
+        if isinstance(decision, Denied):
+            receipt = denied_receipt(
+                decision,
+                request_id=request_id,
+                stream=call.stream,
+                started_at=started_at,
+                duration_s=self._clock.monotonic_s() - started_s,
+            )
+            if trace is not None:
+                trace.ended(receipt)
+            return PolicyDenied(
+                decision.message,
+                rule=decision.rule,
+                residency=decision.residency[0] if decision.residency else decision.facts.residency,
+                dropped=decision.dropped,
+                receipt=receipt,
+            )
+        deadline_s = call.hints.deadline_s
+        if deadline_s is None:
+            deadline_s = total_s(decision.task)
+        return Run(
+            request_id,
+            call,
+            decision,
+            started_at,
+            started_s,
+            deadline_s,
+            started_s + deadline_s,
+            trace,
+        )
+
+    def _traced(self, decision: Plan | Denied, request_id: str, call: Call) -> RequestTrace | None:
+        body = call.body
+        return self._tracer.request(
+            decision,
+            request_id=request_id,
+            params={name: body[name] for name in _SPAN_PARAMS if name in body},
+        )
+
+    async def _found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+        """Try until an answer is there. A first attempt that succeeds costs no retry machinery."""
+        step = self._step(run)
+        found = await self._tried(attempts, run, step)
+        if not isinstance(found, Failure):
+            return found
+        step = self._step(run)
+        if step.after_s:
+            await self._clock.sleep(step.after_s)
+
+        async def turn() -> Parsed | Stream:
+            nonlocal step
+            found = await self._tried(attempts, run, step)
+            if isinstance(found, Failure):
+                step = self._step(run)
+                raise Again(step.after_s)
+            return found
+
+        return await repeat(turn, sleep=self._clock.sleep)
+
+    def _step(self, run: Run) -> Step:
+        """Ask what is next; raise the request's error if nothing is."""
+        now_s = self._clock.monotonic_s()
+        policy = self.policy
+        refusals = self.fleet.refusals(run.plan.kept)
+        verdict = next_step(
+            kept=run.plan.kept,
+            failures=run.failures,
+            gated=refusals.reasons.keys(),
+            cooling=refusals.cooling,
+            retries_max=policy.retries_max,
+            attempts_max=policy.attempts_max,
+            remaining_s=run.deadline_at_s - now_s,
+            jitter=self._draw() if run.failures else 0.0,
+        )
+        if isinstance(verdict, GiveUp):
+            raise failed(run, verdict, now_s=now_s)
+        return verdict
+
+    async def _tried(self, attempts: Attempts, run: Run, step: Step) -> Parsed | Stream | Failure:
+        if run.call.stream:
+            return await attempts.stream(run, step)
+        kept = run.plan.kept
+        limit_s = attempt_limit_s(
+            remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
+            candidates_left=candidates_left(
+                kept=kept,
+                failures=run.failures,
+                gated=self.fleet.refusals(kept).reasons.keys(),
+            ),
+            timeouts=timeouts_for(run.plan.task, kept[step.index].candidate.backend),
+        )
+        return await attempts.answer(run, step, limit_s)

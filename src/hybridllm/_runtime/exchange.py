@@ -1,0 +1,147 @@
+"""One HTTP exchange of an attempt: the request made, the answer's body read within its limits.
+
+Every function here gives a `Failure` instead of raising: an exception would carry frames, and frames
+carry prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pydantic_core
+
+from hybridllm._core.decide.filters import residency_drop
+from hybridllm._core.decide.plan import Plan
+from hybridllm._core.policy.compiled import Candidate
+from hybridllm._core.request.read import Call
+from hybridllm._core.resilience.classify import classify_status, classify_wire, invalid_response
+from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.wire.depth import nesting_exceeds
+from hybridllm._runtime.ports import Wire, WireError, WireRequest, WireResponse
+from hybridllm._runtime.target import Target
+from hybridllm.errors import InvalidRequest
+
+BODY_BYTES_MAX = 16 << 20  # of an answer; reliability.md 1.8
+ERROR_BODY_BYTES_MAX = 64 << 10  # of an answer that is no 200: enough to say why
+NESTING_MAX = 64
+
+
+class ResidencyViolated(Exception):
+    """A candidate outside the request's residency reached the point of sending. A bug of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body as it goes out. Its repr does not show it."""
+
+    data: bytes = field(repr=False)
+
+
+def encoded(call: Call, wire_model: str) -> Body | InvalidRequest:
+    """Say a call in JSON; an error if that cannot be done."""
+    try:
+        return Body(pydantic_core.to_json({"model": wire_model, **_fields(call)}))
+    except (ValueError, TypeError, RecursionError) as error:
+        return InvalidRequest(f"the request cannot be sent as JSON ({type(error).__name__})")
+
+
+def _fields(call: Call) -> dict[str, Any]:
+    """The body's fields; a stream always asks for its usage, because the bill needs it."""
+    if not call.stream:
+        return call.body
+    options = {**(call.body.get("stream_options") or {}), "include_usage": True}
+    return {**call.body, "stream": True, "stream_options": options}
+
+
+def wire_request(
+    call: Call,
+    body: Body,
+    target: Target,
+    *,
+    connect_timeout_s: float,
+    trace_headers: Mapping[str, str] | None,
+) -> WireRequest:
+    """Make the request for one backend."""
+    headers = target.headers
+    if call.headers or trace_headers:
+        headers = {**headers, **(call.headers or {}), **(trace_headers or {})}
+    return WireRequest("POST", target.urls[call.operation], headers, body.data, connect_timeout_s)
+
+
+def assert_residency(plan: Plan, candidate: Candidate) -> None:
+    """Check once more, right before connecting, that the data may go there.
+
+    The plan was made from the same terms, so this can only fail by a bug; then nothing is sent.
+    """
+    if plan.residency:
+        tags = [plan.policy.residency[tag] for tag in plan.residency]
+        if residency_drop(candidate, tags) is not None:
+            raise ResidencyViolated(f"{candidate.name} is outside residency {plan.residency}")
+
+
+async def open_answer(
+    wire: Wire,
+    request: WireRequest,
+    *,
+    now_utc: datetime,
+    draw: Callable[[], float],
+    secrets: tuple[str, ...],
+    output_tokens_max: int | None,
+) -> WireResponse | Failure:
+    """Send, and return the answer once its head says 200; otherwise what went wrong."""
+    try:
+        response = await wire.send(request)
+    except WireError as error:
+        return classify_wire(error.kind, error.detail)
+    if response.status == 200 and _plain(response.headers):
+        return response
+    try:
+        if response.status == 200:
+            return invalid_response("the body is encoded although we asked for identity")
+        body = await _body(response, ERROR_BODY_BYTES_MAX)
+        return classify_status(
+            response.status,
+            headers=response.headers,
+            body=body if isinstance(body, bytes) else b"",
+            now_utc=now_utc,
+            jitter=draw(),
+            secrets=secrets,
+            output_tokens_max=output_tokens_max,
+        )
+    finally:
+        await response.close(reusable=True)
+
+
+async def read_answer(response: WireResponse) -> bytes | Failure:
+    """Read a whole body, at most 16 MiB and 64 levels deep, and hand the connection back."""
+    try:
+        body = await _body(response, BODY_BYTES_MAX)
+    except BaseException:
+        await response.close(reusable=False)
+        raise
+    await response.close(reusable=isinstance(body, bytes))
+    if isinstance(body, bytes) and nesting_exceeds(body, NESTING_MAX):
+        return invalid_response(f"the body is nested deeper than {NESTING_MAX} levels")
+    return body
+
+
+async def _body(response: WireResponse, limit_bytes: int) -> bytes | Failure:
+    try:
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await response.chunk():
+            size += len(piece)
+            if size > limit_bytes:
+                return invalid_response(f"the body is larger than {limit_bytes >> 10} KiB")
+            pieces.append(piece)
+    except WireError as error:
+        return classify_wire(error.kind, error.detail)
+    return b"".join(pieces)
+
+
+def _plain(headers: Mapping[str, Any]) -> bool:
+    encoding = headers.get("Content-Encoding")
+    return encoding is None or encoding.lower() == "identity"

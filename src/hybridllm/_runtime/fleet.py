@@ -1,0 +1,155 @@
+"""What we know of each backend now: requests under way, breakers, cool-offs.
+
+Every method is synchronous: nothing happens between reading and writing. What is taken here is given
+back here, once, through a `Permit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hybridllm._core.decide.plan import Kept
+from hybridllm._core.decide.snapshot import IDLE, Snapshot
+from hybridllm._core.policy.compiled import Candidate
+from hybridllm._core.resilience import breaker
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure
+from hybridllm._runtime.cool_offs import CoolOffs
+
+_PRISTINE = breaker.BreakerState()
+_PRISTINE_PERMIT: breaker.Permit | None = breaker.Permit(_PRISTINE.generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Who of a plan is refused now.
+
+    Attributes:
+        reasons: Per place in the plan, in words.
+        cooling: The places that a cool-off refuses; the rest of `reasons` are open breakers.
+    """
+
+    reasons: Mapping[int, str]
+    cooling: frozenset[int] = frozenset()
+
+
+NOBODY_REFUSED = Refusals(MappingProxyType({}))
+
+
+class Permit:
+    """The right to make one attempt. Handed back exactly once, however the attempt ends."""
+
+    __slots__ = ("_candidate", "_fleet", "_permit", "breaker_phase")
+
+    def __init__(
+        self, fleet: Fleet, candidate: Candidate, permit: breaker.Permit | None, phase: str
+    ) -> None:
+        self._fleet: Fleet | None = fleet
+        self._candidate = candidate
+        self._permit = permit
+        self.breaker_phase = phase
+
+    def settle(self, effect: BreakerEffect) -> None:
+        """Hand it back and say how it went; a second call does nothing."""
+        fleet, self._fleet = self._fleet, None
+        if fleet is not None:
+            fleet.give_back(self._candidate, self._permit, effect)
+
+
+class Fleet:
+    """The state of the backends in this process.
+
+    Args:
+        now_s: The clock's monotonic seconds.
+        config: When a breaker opens, and for how long.
+    """
+
+    def __init__(
+        self, now_s: Callable[[], float], config: breaker.BreakerConfig | None = None
+    ) -> None:
+        self._now_s = now_s
+        self._config = config or breaker.BreakerConfig()
+        self._in_flight: dict[str, int] = {}
+        # Only breakers that have something to say; a closed one without failures is not kept.
+        self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
+        self._cool_offs = CoolOffs(now_s)
+
+    def snapshot(self) -> Snapshot:
+        """Return an immutable value of the load, for one decision."""
+        return Snapshot(self._in_flight.copy()) if self._in_flight else IDLE
+
+    def refusals(self, kept: tuple[Kept, ...]) -> Refusals:
+        """Return who of the plan is refused now, by breaker or cool-off."""
+        if not self._breakers and not self._cool_offs:
+            return NOBODY_REFUSED
+        reasons: dict[int, str] = {}
+        cooling: set[int] = set()
+        now_s = self._now_s()
+        for place, one in enumerate(kept):
+            key = (one.candidate.backend.name, one.candidate.model.name)
+            reason = self._cool_offs.reason(*key)
+            if reason is not None:
+                reasons[place] = reason
+                cooling.add(place)
+                continue
+            state = self._breakers.get(key)
+            if state is not None and breaker.refuses(state, now_s):
+                reasons[place] = f"breaker {state.phase.value}"
+        return Refusals(reasons, frozenset(cooling))
+
+    def take(self, candidate: Candidate) -> Permit:
+        """Take a permit for one attempt, and count it as under way.
+
+        An open breaker gives a permit too, without a probe's standing: whoever asks has been through
+        `gated`, so it asks because nobody else is left (breakers never empty a candidate set).
+        """
+        key = (candidate.backend.name, candidate.model.name)
+        state = self._breakers.get(key)
+        if state is None:
+            permit = _PRISTINE_PERMIT
+            phase = breaker.Phase.CLOSED
+        else:
+            state, permit = breaker.admit(state, self._config, self._now_s())
+            self._breakers[key] = state
+            phase = state.phase
+        in_flight = self._in_flight
+        in_flight[key[0]] = in_flight.get(key[0], 0) + 1
+        return Permit(self, candidate, permit, phase.value)
+
+    def give_back(
+        self, candidate: Candidate, permit: breaker.Permit | None, effect: BreakerEffect
+    ) -> None:
+        """End an attempt; called by its `Permit` only."""
+        name = candidate.backend.name
+        left = self._in_flight[name] - 1
+        if left:
+            self._in_flight[name] = left
+        else:
+            del self._in_flight[name]
+        key = (name, candidate.model.name)
+        state = self._breakers.get(key)
+        if state is None:
+            if effect is not BreakerEffect.FAILURE:
+                return
+            state = _PRISTINE
+        state = breaker.settle(state, self._config, permit, effect, self._now_s())
+        if state == _PRISTINE:
+            self._breakers.pop(key, None)
+        else:
+            self._breakers[key] = state
+
+    def cool_off(self, candidate: Candidate, failure: Failure) -> None:
+        """Leave a candidate, or its whole backend, alone if the failure says so."""
+        if failure.cool_off_s is None:
+            return
+        model = None if failure.cool_off_backend else candidate.model.name
+        reason = f"cool-off after {failure.label}"
+        self._cool_offs.add(
+            candidate.backend.name, model, seconds=failure.cool_off_s, reason=reason
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way now, all backends together."""
+        return sum(self._in_flight.values())

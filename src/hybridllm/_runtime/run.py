@@ -1,0 +1,196 @@
+"""One request under way: what it may still do, what it has done, and at its end the receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from hybridllm._core.decide.plan import Denied, Kept, Plan
+from hybridllm._core.money.price import cost_usd
+from hybridllm._core.money.usage import Usage, UsageSource
+from hybridllm._core.receipt import (
+    Attempt,
+    AttemptOutcome,
+    AttemptReason,
+    Receipt,
+    RequestOutcome,
+)
+from hybridllm._core.request.read import Call
+from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
+
+_NO_COST = Decimal(0)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A request under way. Its repr shows no content.
+
+    Attributes:
+        deadline_at_s: On the clock's monotonic scale.
+        failures: (place in the plan, failure) in the order they happened.
+        settled: True once the receipt is made; a request ends once.
+    """
+
+    request_id: str
+    call: Call = field(repr=False)
+    plan: Plan = field(repr=False)
+    started_at: datetime
+    started_s: float
+    deadline_s: float
+    deadline_at_s: float
+    trace: RequestTrace | None = field(default=None, repr=False)
+    attempts: list[Attempt] = field(default_factory=list)
+    failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
+    settled: bool = False
+
+    def settle(
+        self,
+        outcome: RequestOutcome,
+        *,
+        now_s: float,
+        error: str | None = None,
+        first_token_s: float | None = None,
+    ) -> Receipt:
+        """Make the receipt and tell the listener; called once."""
+        self.settled = True
+        receipt = _receipt(self, outcome, now_s, error, first_token_s)
+        if self.trace is not None:
+            self.trace.ended(receipt)
+        return receipt
+
+
+@dataclass(slots=True, eq=False)
+class Trial:
+    """One attempt under way."""
+
+    run: Run
+    kept: Kept
+    number: int
+    reason: AttemptReason
+    started_at: datetime
+    started_s: float
+    trace: AttemptTrace | None = field(default=None, repr=False)
+
+    def ended(
+        self,
+        outcome: AttemptOutcome,
+        *,
+        now_s: float,
+        usage: Usage | None = None,
+        model_served: str | None = None,
+        failure: Failure | None = None,
+        first_token_s: float | None = None,
+        facts: AnswerFacts | None = None,
+    ) -> Attempt:
+        """Record how it ended, with its cost if tokens and price are known."""
+        candidate = self.kept.candidate
+        price = candidate.price
+        attempt = Attempt(
+            self.number,
+            candidate.backend.name,
+            candidate.backend.region,
+            candidate.model.name,
+            candidate.wire_model,
+            model_served,
+            self.reason,
+            outcome,
+            failure.label if failure is not None else None,
+            failure.status_code if failure is not None else (200 if usage or facts else None),
+            self.started_at,
+            now_s - self.started_s,
+            first_token_s,
+            usage,
+            price,
+            cost_usd(usage, price) if usage is not None and price is not None else None,
+            failure.maybe_billed if failure is not None else True,
+        )
+        self.run.attempts.append(attempt)
+        if self.trace is not None:
+            self.trace.ended(attempt, facts)
+        return attempt
+
+
+def estimated_usage(run: Run, output_tokens: int) -> Usage:
+    """Return what an attempt probably used, where the backend did not say."""
+    return Usage(run.call.input_tokens_estimate, output_tokens, source=UsageSource.ESTIMATED)
+
+
+def denied_receipt(
+    denied: Denied, *, request_id: str, stream: bool, started_at: datetime, duration_s: float
+) -> Receipt:
+    """The receipt of a request that was sent to nobody."""
+    facts = denied.facts
+    return Receipt(
+        request_id=request_id,
+        policy=denied.policy.name,
+        policy_version=denied.policy.version,
+        route=denied.route,
+        operation=facts.operation,
+        task=facts.task,
+        residency=facts.residency,
+        tenant=facts.tenant,
+        feature=facts.feature,
+        session=facts.session,
+        stream=stream,
+        candidates=(),
+        reasons=(),
+        dropped=tuple((drop.candidate.name, drop.detail) for drop in denied.dropped),
+        attempts=(),
+        outcome=RequestOutcome.DENIED,
+        error="policy_denied",
+        started_at=started_at,
+        duration_s=duration_s,
+        first_token_s=None,
+        cost_usd=_NO_COST,
+        cost_wasted_usd=_NO_COST,
+        cost_complete=True,
+    )
+
+
+def _receipt(
+    run: Run, outcome: RequestOutcome, now_s: float, error: str | None, first_token_s: float | None
+) -> Receipt:
+    plan = run.plan
+    facts = plan.facts
+    total: Decimal | None = None
+    wasted = _NO_COST
+    complete = True
+    for attempt in run.attempts:
+        cost = attempt.cost_usd
+        if cost is not None:
+            total = cost if total is None else total + cost
+            if attempt.outcome is not AttemptOutcome.SERVED:
+                wasted += cost
+            if attempt.usage is not None and attempt.usage.source is UsageSource.ESTIMATED:
+                complete = False
+        elif attempt.maybe_billed:
+            complete = False
+    if total is None and complete:
+        total = _NO_COST  # nothing that was sent can have been charged
+    return Receipt(
+        run.request_id,
+        plan.policy.name,
+        plan.policy.version,
+        plan.route,
+        facts.operation,
+        facts.task,
+        plan.residency[0] if plan.residency else None,
+        facts.tenant,
+        facts.feature,
+        facts.session,
+        facts.stream,
+        plan.candidate_names,
+        plan.reasons,
+        plan.dropped_names,
+        tuple(run.attempts),
+        outcome,
+        error,
+        run.started_at,
+        now_s - run.started_s,
+        first_token_s,
+        total,
+        wasted,
+        complete,
+    )

@@ -1,0 +1,177 @@
+"""One attempt's stream: from the backend's bytes to chunks, with its timers and its end.
+
+A class with state, not an async generator: a timeout is armed only while the backend is awaited, so a
+slow caller is never taken for a slow backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from hybridllm._core.resilience.classify import (
+    classify_error_body,
+    classify_wire,
+    interrupted,
+    invalid_response,
+)
+from hybridllm._core.resilience.error_body import ErrorBody
+from hybridllm._core.resilience.outcome import Failure, FailureKind
+from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
+from hybridllm._core.wire.stream_state import StreamState
+from hybridllm._runtime.fleet import Permit
+from hybridllm._runtime.ports import Clock, Codec, WireError, WireResponse
+from hybridllm._runtime.run import Trial
+
+_DONE = b"[DONE]"
+_TAIL_WAIT_S = 0.05  # after [DONE], for the end of the body, so that the connection can be kept
+_TAIL_BYTES_MAX = 64 << 10
+
+
+class Upstream:
+    """A stream from one backend.
+
+    Attributes:
+        ready: Chunks that the caller may have.
+        failure: Why it broke; None while it has not.
+        over: True once nothing more will come into `ready`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_codec",
+        "_decoder",
+        "_jitter",
+        "_response",
+        "_secrets",
+        "_usage_wanted",
+        "_waited_s",
+        "failure",
+        "first_token_s",
+        "over",
+        "permit",
+        "ready",
+        "state",
+        "trial",
+    )
+
+    def __init__(
+        self,
+        trial: Trial,
+        permit: Permit,
+        response: WireResponse,
+        *,
+        codec: Codec,
+        clock: Clock,
+        secrets: tuple[str, ...],
+        jitter: float,
+        usage_wanted: bool,
+    ) -> None:
+        self.trial = trial
+        self.permit = permit
+        self.state = StreamState()
+        self.ready: deque[Any] = deque()
+        self.failure: Failure | None = None
+        self.over = False
+        self.first_token_s: float | None = None
+        self._response = response
+        self._codec = codec
+        self._clock = clock
+        self._secrets = secrets
+        self._jitter = jitter
+        self._usage_wanted = usage_wanted
+        self._decoder = SseDecoder()
+        self._waited_s = 0.0  # for the backend, since the last semantic token
+
+    async def pull(self, *, limit_s: float, kind: FailureKind, deadline_at_s: float) -> None:
+        """Wait for more from the backend, and put what came into `ready`.
+
+        Args:
+            limit_s: How long the backend may take between semantic tokens, or to the first.
+            kind: What it is called when it takes longer.
+            deadline_at_s: Of the whole request.
+        """
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + limit_s - self._waited_s
+        try:
+            async with asyncio.timeout_at(min(until_s, deadline_at_s)):
+                data = await self._response.chunk()
+        except TimeoutError:
+            kind = kind if until_s <= deadline_at_s else FailureKind.ATTEMPT_TIMEOUT
+            self._fail(classify_wire(kind, "the stream stalled"))
+            return
+        except WireError as error:
+            self._fail(classify_wire(error.kind, error.detail))
+            return
+        self._waited_s += self._clock.monotonic_s() - now_s
+        if data:
+            self._take(data)
+        else:
+            self._end_of_body()
+
+    def _take(self, data: bytes) -> None:
+        chunk_of, feed, ready = self._codec.chunk, self.state.feed, self.ready
+        try:
+            for event, payload in self._decoder.feed(data):
+                if payload == _DONE:
+                    self._end()
+                    return
+                chunk = chunk_of(event, payload)
+                if chunk.__class__ is Failure or chunk.__class__ is ErrorBody:
+                    self._fail(self._classified(chunk))
+                    return
+                if feed(chunk):
+                    self._waited_s = 0.0
+                    if self.first_token_s is None:
+                        self.first_token_s = self._clock.monotonic_s() - self.trial.started_s
+                elif not (self._usage_wanted or chunk.choices or chunk.usage is None):
+                    continue  # a usage report that we asked for and the caller did not
+                ready.append(chunk)
+        except SseLimitExceeded as error:
+            self._fail(invalid_response(str(error)))
+        except (AttributeError, TypeError) as error:  # a lenient chunk with a field of a wrong type
+            self._fail(invalid_response(f"a chunk is malformed ({type(error).__name__})"))
+        else:
+            if self.state.problem is not None:
+                self._fail(interrupted(self.state.problem))
+
+    def _classified(self, found: Failure | ErrorBody) -> Failure:
+        if isinstance(found, Failure):
+            return found
+        return classify_error_body(found, jitter=self._jitter, secrets=self._secrets)
+
+    def _end_of_body(self) -> None:
+        if not self.state.finish_reasons:
+            self._fail(invalid_response("the stream ended without an event"))
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self.state.complete:
+            self.over = True
+        else:
+            self._fail(interrupted(self.state.incomplete_because))
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = failure
+        self.over = True
+
+    async def close(self) -> None:
+        """Give the connection back: for reuse after a whole answer, closed after anything else."""
+        await self._response.close(reusable=await self._at_clean_end())
+
+    async def _at_clean_end(self) -> bool:
+        """True once the body has ended; a little trails after [DONE]."""
+        if not self.over or self.failure is not None:
+            return False
+        trailing = 0
+        try:
+            async with asyncio.timeout(_TAIL_WAIT_S):
+                while data := await self._response.chunk():
+                    trailing += len(data)
+                    if trailing > _TAIL_BYTES_MAX:
+                        return False
+        except (TimeoutError, WireError):
+            return False
+        return True

@@ -1,0 +1,127 @@
+"""The course of the demo: traffic through the real router, while a region dies and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from hybridllm import errors, receipt
+from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
+from hybridllm.cli.demo.traffic import Ask
+from hybridllm.cli.demo.world import KILLED, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hybridllm import Receipt, Router
+
+KILLED_AT = 0.4  # of the whole time
+REVIVED_AT = 0.75
+REDRAW_S = 0.2
+
+
+@dataclass(slots=True)
+class Course:
+    """Where the demo stands; written by `run`, read by whoever draws it."""
+
+    requests: int
+    seconds: float
+    phase: Phase = Phase.HEALTHY
+    now_s: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+
+
+class Screen(Protocol):
+    """Whoever draws the course."""
+
+    def draw(self, course: Course) -> None:
+        """Show where the demo stands now."""
+        ...
+
+
+async def run(router: Router, world: World, course: Course, asks: Sequence[Ask], screen: Screen) -> None:
+    """Send every request of `asks` at its time, and return when all have ended."""
+    # Not counted: the first request of a process loads `openai` and opens the connections.
+    await router.chat.completions.create(messages=[{"role": "user", "content": "Hello"}], max_tokens=1)
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    async with asyncio.TaskGroup() as helpers:
+        drawing = helpers.create_task(_draw(course, screen, started_s))
+        weather = helpers.create_task(_weather(world, course))
+        async with asyncio.TaskGroup() as group:
+            for ask in asks:
+                await asyncio.sleep(max(0.0, started_s + ask.at_s - loop.time()))
+                group.create_task(_send(router, ask, course, started_s))
+        await weather
+        drawing.cancel()
+    course.now_s = loop.time() - started_s
+    screen.draw(course)
+
+
+async def _draw(course: Course, screen: Screen, started_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        course.now_s = loop.time() - started_s
+        screen.draw(course)
+        await asyncio.sleep(REDRAW_S)
+
+
+async def _weather(world: World, course: Course) -> None:
+    """Kill a region at its time, and bring it back at its time."""
+    await asyncio.sleep(course.seconds * KILLED_AT)
+    course.phase = Phase.OUTAGE
+    await world.kill()
+    await asyncio.sleep(course.seconds * (REVIVED_AT - KILLED_AT))
+    await world.revive()
+    course.phase = Phase.RECOVERED
+
+
+async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> None:
+    phase = course.phase
+    made: Receipt | None = None
+    error: errors.HybridLLMError | None = None
+    course.tally.under_way += 1
+    try:
+        made = await _answered(router, ask)
+    except errors.HybridLLMError as told:
+        error = told
+        made = receipt(told)
+    finally:
+        course.tally.under_way -= 1
+    course.tally.records.append(
+        Record(
+            ask=ask,
+            phase=phase,
+            ending=_ending(ask, error),
+            ended_s=asyncio.get_running_loop().time() - started_s,
+            receipt=made,
+            error=None if error is None else f"{type(error).__name__}: {error}",
+        )
+    )
+
+
+async def _answered(router: Router, ask: Ask) -> Receipt:
+    request = {
+        "messages": [{"role": "user", "content": ask.prompt}],
+        "max_tokens": ask.max_tokens,
+        "task": ask.task,
+        "tenant": ask.tenant,
+        "residency": ask.residency,
+    }
+    if not ask.stream:
+        return receipt(await router.chat.completions.create(**request))
+    stream = await router.chat.completions.create(**request, stream=True)
+    async with stream:
+        async for _ in stream:
+            pass
+    return stream.receipt
+
+
+def _ending(ask: Ask, error: errors.HybridLLMError | None) -> Ending:
+    if isinstance(error, errors.PolicyDenied) and ask.denied:
+        return Ending.DENIED
+    # A stream that lost its backend after the first token cannot be continued by another.
+    if isinstance(error, errors.StreamInterrupted) and error.backend == KILLED:
+        return Ending.CUT
+    return Ending.UNEXPECTED if error is not None or ask.denied else Ending.ANSWERED

@@ -1,0 +1,145 @@
+"""What the demo says at its end: for people, and as one JSON object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hybridllm.cli import explain
+from hybridllm.cli.demo import screen
+from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally, quantile
+from hybridllm.cli.output import percent, usd
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hybridllm import Explanation
+    from hybridllm.cli.demo.run import Course
+    from hybridllm.cli.demo.world import World
+
+UNEXPECTED_SHOWN = 5
+
+
+def draw(
+    out: Console, course: Course, world: World, explained: Explanation, *, with_picture: bool
+) -> None:
+    """Print the end of the demo. `with_picture`: the tables too, where they were not drawn before."""
+    tally = course.tally
+    if with_picture:
+        out.print()
+        out.print(screen.picture(course, world))
+    out.print()
+    _verdict(out, tally)
+    failover = _a_failover(tally)
+    if failover is not None and failover.receipt is not None:
+        out.print()
+        out.print("One failover, as its caller's receipt tells it", style="bold")
+        out.print(str(failover.receipt))
+    out.print()
+    out.print("One decision explained, as `hybridllm explain` tells it", style="bold")
+    explain.draw(explained, out)
+
+
+def _verdict(out: Console, tally: Tally) -> None:
+    answered, cut = tally.count(Ending.ANSWERED), tally.count(Ending.CUT)
+    denied, unexpected = tally.count(Ending.DENIED), tally.count(Ending.UNEXPECTED)
+    allowed = answered + cut + unexpected
+    out.print(f"{percent(answered, allowed)} answered", style="bold green" if not unexpected else "bold red", end="")
+    out.print(f": {answered} of the {allowed} requests that the policy allows.")
+    out.print(
+        f"{tally.switches('failover')} failovers to another backend, "
+        f"{tally.switches('fallback')} fallbacks to another model, "
+        f"{tally.switches('retry')} retries."
+    )
+    if cut:
+        out.print(
+            f"{cut} streams lost their region after their first token. Nobody else can go on with them, so "
+            "their callers got a StreamInterrupted with the partial text."
+        )
+    if denied:
+        out.print(
+            f"{denied} denied, as they must be: residency tag 'ue' is a misspelt 'eu'. Nothing was sent."
+        )
+    out.print(
+        f"Cost {usd(tally.cost_usd())}, of which {usd(tally.cost_wasted_usd())} bought no answer."
+    )
+    incomplete = tally.incomplete()
+    if incomplete:
+        out.print(
+            f"{incomplete} requests may have cost more: an attempt broke before it told what it used."
+        )
+    for record in _unexpected(tally)[:UNEXPECTED_SHOWN]:
+        out.print(f"unexpected, at {record.ended_s:.1f} s: {record.error}", style="red")
+    if unexpected > UNEXPECTED_SHOWN:
+        out.print(f"... and {unexpected - UNEXPECTED_SHOWN} more unexpected ends", style="red")
+
+
+def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]:
+    """Return the end of the demo as a JSON object."""
+    tally = course.tally
+    answered = tally.count(Ending.ANSWERED)
+    allowed = len(tally.records) - tally.count(Ending.DENIED)
+    return {
+        "ok": ok,
+        "simulated": True,
+        "requests": len(tally.records),
+        "seconds": round(course.now_s, 3),
+        "endings": {ending.value: tally.count(ending) for ending in Ending},
+        "success_rate": answered / allowed if allowed else None,
+        "failovers": tally.switches("failover"),
+        "fallbacks": tally.switches("fallback"),
+        "retries": tally.switches("retry"),
+        "cost_usd": str(tally.cost_usd()),
+        "cost_wasted_usd": str(tally.cost_wasted_usd()),
+        "requests_with_unknown_cost": tally.incomplete(),
+        "tenants": {
+            name: {"requests": line.count, "cost_usd": str(line.cost_usd)}
+            for name, line in tally.by_tenant().items()
+        },
+        "models": {
+            name: {"attempts": line.count, "cost_usd": str(line.cost_usd)}
+            for name, line in tally.by_model().items()
+        },
+        "backends": {
+            name: {
+                "served": line.count,
+                "failed": line.failed,
+                "cost_usd": str(line.cost_usd),
+                "p50_s": quantile(line.durations_s, 0.5),
+                "p99_s": quantile(line.durations_s, 0.99),
+            }
+            for name, line in tally.by_backend(now_s=course.now_s).items()
+        },
+        "phases": {phase.value: _phase_facts(tally, phase) for phase in Phase},
+        "unexpected": [record.error for record in _unexpected(tally)],
+        "explained": explained.to_dict(),
+    }
+
+
+def _phase_facts(tally: Tally, phase: Phase) -> dict[str, Any]:
+    durations_s = tally.durations_s(phase)
+    return {
+        **{ending.value: tally.count(ending, phase) for ending in Ending},
+        "failovers": tally.switches("failover", phase),
+        "fallbacks": tally.switches("fallback", phase),
+        "p50_s": quantile(durations_s, 0.5),
+        "p99_s": quantile(durations_s, 0.99),
+        "first_token_p50_s": quantile(tally.first_tokens_s(phase), 0.5),
+    }
+
+
+def _unexpected(tally: Tally) -> list[Record]:
+    return [record for record in tally.records if record.ending is Ending.UNEXPECTED]
+
+
+def _a_failover(tally: Tally) -> Record | None:
+    """Return the first request that another backend answered."""
+    return next(
+        (
+            record
+            for record in tally.records
+            if record.ending is Ending.ANSWERED
+            and record.receipt is not None
+            and any(attempt.reason == "failover" for attempt in record.receipt.attempts)
+        ),
+        None,
+    )

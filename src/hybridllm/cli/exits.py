@@ -1,0 +1,27 @@
+"""How every command ends, as a number that scripts can rely on."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every command; `--help` lists them."""
+
+    OK = 0
+    FAILED = 1  # the policy has problems, a request failed, or the demo saw something unexpected
+    USAGE = 2  # typer's own code for a wrong option; also a file that is not there
+    DENIED = 3
+    WARNINGS = 4  # only with `check --strict`
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    the policy has problems, the request failed, or the demo saw something unexpected
+  2    wrong usage: an unknown option, a file that is not there
+  3    the policy denies the request; nothing was sent
+  4    `check --strict` found warnings
+  130  interrupted with Ctrl-C
+"""

@@ -1,0 +1,124 @@
+"""`hybridllm explain`: who would be asked, in which order, who not, and why. Nothing is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hybridllm.cli import hints
+from hybridllm.cli.borders import errors_told
+from hybridllm.cli.exits import Exit
+from hybridllm.cli.output import console, note, price_columns, print_json, table
+from hybridllm.cli.policy_files import policy_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from hybridllm import Explanation
+
+
+def explain(
+    policy: hints.Policy,
+    task: hints.Task = None,
+    residency: hints.Residency = None,
+    tenant: hints.Tenant = None,
+    feature: hints.Feature = None,
+    model: hints.Model = None,
+    environment: hints.Environment = None,
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=0, metavar="N", help="Length of the prompt.")
+    ] = 0,
+    max_tokens: hints.MaxTokens = None,
+    max_cost: hints.MaxCost = None,
+    needs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--needs",
+            metavar="CAPABILITY",
+            help="tools, json_schema, vision, audio, logprobs, embeddings; may be repeated.",
+        ),
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="The request is a stream.")] = False,
+    as_json: hints.AsJson = False,
+) -> None:
+    """Show who would be asked, who not, and why.
+
+    It is the very decision that the router takes. Opens no connection and needs no key. Ends with code 3 if the policy denies the request.
+    """
+    path = policy_path(policy)
+
+    from hybridllm import Router
+
+    with errors_told(as_json=as_json):
+        explanation = Router.from_file(path, environment=environment).explain(
+            task=task,
+            residency=residency,
+            tenant=tenant,
+            feature=feature,
+            model=model,
+            input_tokens=tokens,
+            max_tokens=max_tokens,
+            max_cost_usd=max_cost,
+            needs=needs or (),
+            stream=stream,
+        )
+    if as_json:
+        print_json(explanation.to_dict())
+    else:
+        draw(explanation, console())
+    if not explanation.allowed:
+        raise typer.Exit(Exit.DENIED)
+
+
+def draw(explanation: Explanation, out: Console) -> None:
+    """Print a decision: what was asked, the verdict, who may be asked in order, who may not."""
+    plan = explanation.plan
+    asked = plan.facts
+    told = {
+        "task": asked.task,
+        "residency": asked.residency,
+        "tenant": asked.tenant,
+        "model": asked.model,
+        "environment": asked.environment,
+        "needs": ", ".join(sorted(asked.needs)),
+        "tokens": asked.input_tokens_estimate,
+    }
+    note(out, ", ".join(f"{name} {value}" for name, value in told.items() if value))
+    if explanation.allowed:
+        out.print("allowed", style="bold green", end="")
+        out.print(f" by route {explanation.route}")
+    else:
+        out.print("denied", style="bold red", end="")
+        out.print(f" by {plan.rule}: nothing would be sent")
+        out.print(plan.message)
+    if explanation.allowed:
+        out.print()
+        out.print(_asked_in_order(plan.kept))
+    if plan.dropped:
+        out.print()
+        out.print(_not_asked(plan.dropped))
+
+
+def _asked_in_order(kept: Any) -> Table:
+    columns = ("", "would be asked", "region", "operator", "in", "out", "why")
+    made = table(*columns, right=("", "in", "out"))
+    for number, one in enumerate(kept, start=1):
+        candidate = one.candidate
+        made.add_row(
+            str(number),
+            candidate.name,
+            candidate.backend.region or "undeclared",
+            candidate.backend.operator or "undeclared",
+            *price_columns(candidate.price),
+            one.reason,
+        )
+    return made
+
+
+def _not_asked(dropped: Any) -> Table:
+    made = table("would not be asked", "for its", "why")
+    for one in dropped:
+        made.add_row(one.candidate.name, one.reason.value, one.detail)
+    return made

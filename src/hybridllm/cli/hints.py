@@ -1,0 +1,43 @@
+"""The hints of a request as options, spelt alike by every command that takes them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Policy = Annotated[
+    str,
+    typer.Argument(
+        metavar="POLICY",
+        help="A policy file, or the name of a shipped one: api-first, regulated.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Task = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Task class.")]
+Residency = Annotated[
+    str | None, typer.Option("--residency", metavar="TAG", help="Where the data may go.")
+]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Who pays.")]
+Feature = Annotated[
+    str | None, typer.Option("--feature", metavar="NAME", help="What it is for.")
+]
+Session = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="Conversation it belongs to.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="Pin a logical model of the policy."),
+]
+Environment = Annotated[
+    str | None,
+    typer.Option("--environment", metavar="NAME", help="Instead of the policy's own."),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Of the answer.")
+]
+MaxCost = Annotated[
+    str | None,
+    typer.Option("--max-cost", metavar="USD", help="What the request may be expected to cost."),
+]

@@ -1,0 +1,201 @@
+"""A policy at a glance: backends, models with prices, what each residency tag allows, routes.
+
+What a tag allows is asked of the router itself, by explaining a request with that tag for every model:
+a second reading of the rules could say something else than what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridllm.cli.output import console, note, price_columns, table, tokens
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hybridllm import Policy
+
+_ABOUT_DATA = frozenset({"region", "operator", "retention"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a residency tag keeps a backend out: in one word, and in a sentence."""
+
+    reason: str
+    detail: str
+
+
+# Tag -> backend -> None if the tag allows it. A backend that serves no model is not asked about.
+Reach = Mapping[str, Mapping[str, Refusal | None]]
+
+
+def reach_of(path: Path) -> Reach:
+    """Return, for every residency tag of a policy file, which backends it allows."""
+    from hybridllm import Router
+
+    router = Router.from_file(path)
+    found: dict[str, dict[str, Refusal | None]] = {}
+    for tag in router.policy.residency:
+        backends = found.setdefault(tag, {})
+        for model, candidates in router.policy.candidates.items():
+            backends |= {candidate.backend.name: None for candidate in candidates}
+            for drop in router.explain(residency=tag, model=model).plan.dropped:
+                if drop.reason.value in _ABOUT_DATA:
+                    refusal = Refusal(drop.reason.value, drop.detail)
+                    backends[drop.candidate.backend.name] = refusal
+    return found
+
+
+def facts(policy: Policy, reach: Reach) -> dict[str, Any]:
+    """Return the picture as a JSON object."""
+    return {
+        "policy": policy.name,
+        "version": policy.version,
+        "environment": policy.environment,
+        "default_residency": _default_residency(policy),
+        "backends": {name: _backend_facts(one) for name, one in policy.backends.items()},
+        "models": {
+            name: {
+                "context_tokens": model.context_tokens,
+                "capabilities": sorted(model.capabilities),
+                "on": {
+                    candidate.backend.name: {
+                        "name": candidate.wire_model,
+                        "price": _price_facts(candidate.price),
+                    }
+                    for candidate in policy.candidates.get(name, ())
+                },
+            }
+            for name, model in policy.models.items()
+        },
+        "residency": {
+            tag: {
+                "allowed": [name for name, why in backends.items() if why is None],
+                "refused": {name: why.detail for name, why in backends.items() if why},
+            }
+            for tag, backends in reach.items()
+        },
+        "routes": [
+            {"name": route.name, "when": _conditions(route.when), "use": _uses(route.use)}
+            for route in policy.routes
+        ],
+    }
+
+
+def draw(policy: Policy, reach: Reach) -> None:
+    """Print the picture."""
+    out = console()
+    for part in (_backends(policy), _models(policy), _residency(policy, reach), _routes(policy)):
+        out.print()
+        out.print(part)
+    without_tag = {
+        "deny": "is denied",
+        None: "may go to every backend",
+    }.get(tag := _default_residency(policy), f"carries the tag {tag!r}")
+    out.print()
+    note(out, f"A request without a residency tag {without_tag}.")
+
+
+def _backends(policy: Policy) -> Table:
+    made = table("backend", "kind", "region", "operator", "retention", "only in", "base URL")
+    made.title = "Backends"
+    for one in policy.backends.values():
+        made.add_row(
+            one.name,
+            one.kind.value,
+            one.region or "undeclared",
+            one.operator or "undeclared",
+            one.retention or "undeclared",
+            ", ".join(sorted(one.environments)) or "-",
+            one.base_url,
+        )
+    return made
+
+
+def _models(policy: Policy) -> Table:
+    made = table(
+        *("model", "context", "capabilities", "on", "known there as", "in", "out"),
+        right=("context", "in", "out"),
+    )
+    made.title = "Models; prices in USD per 1M tokens"
+    for name, model in policy.models.items():
+        head = (name, tokens(model.context_tokens), ", ".join(sorted(model.capabilities)) or "-")
+        for candidate in policy.candidates.get(name, ()):
+            made.add_row(*head, candidate.backend.name, candidate.wire_model, *price_columns(candidate.price))
+            head = ("", "", "")
+        if head[0]:
+            made.add_row(*head, "nobody", "", "", "")
+    return made
+
+
+def _residency(policy: Policy, reach: Reach) -> Table:
+    from rich.text import Text
+
+    names = [name for name in policy.backends if any(name in row for row in reach.values())]
+    made = table("residency tag", *names)
+    made.title = "Which backends a residency tag allows; no route, failover or fallback gets round it"
+    for tag, backends in reach.items():
+        cells = [
+            Text(f"no: {why.reason}", style="red") if why else Text("yes", style="green")
+            for why in (backends[name] for name in names)
+        ]
+        made.add_row(tag, *cells)
+    return made
+
+
+def _routes(policy: Policy) -> Table:
+    made = table("", "route", "when", "use, in order", right=("",))
+    made.title = "Routes; the first that matches decides"
+    for number, route in enumerate(policy.routes, start=1):
+        when = "; ".join(f"{key} {', '.join(names)}" for key, names in _conditions(route.when).items())
+        use = "; ".join(
+            f"{'fallback ' if one['fallback'] else ''}{one['model']} on {', '.join(one['on'])}"
+            for one in _uses(route.use)
+        )
+        made.add_row(str(number), route.name, when or "always", use)
+    return made
+
+
+def _default_residency(policy: Policy) -> str | None:
+    return "deny" if policy.deny_untagged else policy.default_residency
+
+
+def _backend_facts(backend: Any) -> dict[str, Any]:
+    names = ("base_url", "api_key_env", "region", "operator", "retention")
+    return {
+        "kind": backend.kind.value,
+        **{name: getattr(backend, name) for name in names},
+        "environments": sorted(backend.environments),
+    }
+
+
+def _conditions(when: Any) -> dict[str, list[str]]:
+    named = {name: getattr(when, name) for name in ("task", "residency", "tenant", "environment")}
+    return {name: sorted(values) for name, values in named.items() if values}
+
+
+def _uses(uses: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": use.model.name,
+            "on": [candidate.backend.name for candidate in use.candidates],
+            "ordered": use.ordered,
+            "fallback": use.fallback,
+        }
+        for use in uses
+    ]
+
+
+def _price_facts(price: Any) -> dict[str, str | None] | None:
+    if price is None:
+        return None
+    return {
+        "input_per_1m": str(price.usd_per_mtok_in),
+        "output_per_1m": str(price.usd_per_mtok_out),
+        "cached_input_per_1m": price.usd_per_mtok_cached_in and str(price.usd_per_mtok_cached_in),
+        "price_id": price.price_id,
+    }

@@ -1,0 +1,47 @@
+"""Backends that can be scripted, broken and read, and time that can be moved: for tests.
+
+- `SimulatedBackend`: a real HTTP server on a loopback port, with a `Fault` on demand.
+- `ScriptedWire`: answers in process with `Reply`, without sockets, in virtual time if wanted.
+- `run_in_virtual_time`, `VirtualTimeLoop`, `LoopClock`, `FakeClock`: time that can be moved.
+- `no_leaks`: nothing is left running after a block.
+
+Needs no test framework, and is not loaded by `import hybridllm`.
+"""
+
+from __future__ import annotations
+
+from hybridllm.testing._backend import SimulatedBackend
+from hybridllm.testing._clock import FakeClock, LoopClock
+from hybridllm.testing._faults import Cut, Fault, FaultKind
+from hybridllm.testing._http1 import RecordedRequest
+from hybridllm.testing._leaks import LeakedTasks, no_leaks
+from hybridllm.testing._reply import Reply
+from hybridllm.testing._tokens import count_tokens, prompt_tokens, tokenize
+from hybridllm.testing._virtual_time import (
+    VirtualTimeDeadlock,
+    VirtualTimeLoop,
+    run_in_virtual_time,
+)
+from hybridllm.testing._wire import ScriptedWire, SentRequest, UnscriptedRequest
+
+__all__ = [
+    "Cut",
+    "FakeClock",
+    "Fault",
+    "FaultKind",
+    "LeakedTasks",
+    "LoopClock",
+    "RecordedRequest",
+    "Reply",
+    "ScriptedWire",
+    "SentRequest",
+    "SimulatedBackend",
+    "UnscriptedRequest",
+    "VirtualTimeDeadlock",
+    "VirtualTimeLoop",
+    "count_tokens",
+    "no_leaks",
+    "prompt_tokens",
+    "run_in_virtual_time",
+    "tokenize",
+]

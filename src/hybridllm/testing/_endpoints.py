@@ -1,0 +1,272 @@
+"""What a simulated backend does for each address: validation, queueing, pacing, counting.
+
+The rules and the words of refusals are vLLM 0.32's and OpenAI's, as captured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from hmac import compare_digest
+from typing import Any, Protocol
+
+from hybridllm.testing._answers import AnswerText, ChatAnswer, chat_answer
+from hybridllm.testing._embeddings import embed, input_tokens, inputs
+from hybridllm.testing._exchange import JSON_TYPE, Exchange
+from hybridllm.testing._http1 import RecordedRequest
+from hybridllm.testing._metrics import Load, page
+from hybridllm.testing._shapes import BackendKind, Json, Shapes
+from hybridllm.testing._tokens import hex_id, prompt_tokens
+
+CONTEXT_TOKENS = 32_768  # what `/v1/models` says where a backend sets no limit
+_METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+_BUSY = (
+    "The engine is currently busy and cannot accept new requests. "
+    "Please try again later or on a different instance."
+)
+
+
+class Settings(Protocol):
+    """What the endpoints read of their backend, at each request anew."""
+
+    name: str
+    models: list[str]
+    kind: BackendKind
+    api_key: str | None
+    latency_s: float
+    tokens_per_s: float | None
+    answer: AnswerText
+    reasoning: str | None
+    cached_tokens: int | None
+    context_tokens: int | None
+    dimensions: int
+    slots: int | None
+    queue_max: int | None
+    kv_capacity_tokens: int
+    metrics: dict[str, float | None]
+    seed: int
+    load: Load
+
+
+class Refused(Exception):
+    """The request is answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON of the answer.
+    """
+
+    def __init__(self, status: int, body: Json) -> None:
+        super().__init__(f"{status}")
+        self.status = status
+        self.body = body
+
+
+class Endpoints:
+    """The addresses of one backend."""
+
+    def __init__(self, settings: Settings, shapes: Shapes) -> None:
+        self._settings = settings
+        self._shapes = shapes
+        self._answers = 0
+        self._slots = None if settings.slots is None else asyncio.Semaphore(settings.slots)
+
+    async def answer(self, request: RecordedRequest, exchange: Exchange) -> None:
+        """Answer a request.
+
+        Raises:
+            Refused: If it is answered with an error, which the caller sends.
+        """
+        path = request.path.partition("?")[0]
+        if path.startswith("/v1/"):
+            self._authorize(request)
+        match request.method, path:
+            case "POST", "/v1/chat/completions":
+                await self._chat(request, exchange)
+            case "POST", "/v1/embeddings":
+                await self._embeddings(request, exchange)
+            case "GET", "/v1/models":
+                context = self._settings.context_tokens or CONTEXT_TOKENS
+                names = self._settings.models
+                await exchange.send_json(200, self._shapes.models(names, context_tokens=context))
+            case "GET", "/health":
+                await exchange.send_body(200, b"", JSON_TYPE)
+            case "GET", "/metrics" if self._settings.kind == "vllm":
+                await self._metrics(exchange)
+            case _, "/v1/chat/completions" | "/v1/embeddings" | "/v1/models" | "/health":
+                raise Refused(405, {"detail": "Method Not Allowed"})
+            case _:
+                raise Refused(404, {"detail": "Not Found"})
+
+    def _authorize(self, request: RecordedRequest) -> None:
+        key = self._settings.api_key
+        given = request.headers.get("authorization", "")
+        if key is not None and not compare_digest(given.encode(), f"Bearer {key}".encode()):
+            raise Refused(401, self._shapes.unauthorized())
+
+    async def _chat(self, request: RecordedRequest, exchange: Exchange) -> None:
+        settings, load = self._settings, self._settings.load
+        body = self._body(request)
+        answer = self._chat_answer(request, body, model=self._model(body))
+        streamed = bool(body.get("stream"))
+        self._check_queue()
+        if streamed:
+            await exchange.begin_stream()  # As vLLM: the head comes at once, queued or not.
+        async with self._slot(answer.prompt_tokens + answer.completion_tokens):
+            await asyncio.sleep(settings.latency_s)
+            if streamed:
+                await self._stream(body, answer, exchange)
+            else:
+                await self._work(answer.completion_tokens // len(answer.choices))
+                await exchange.send_json(200, self._shapes.completion(answer))
+        if exchange.will_cut:
+            return
+        load.prompt_tokens += answer.prompt_tokens
+        load.generation_tokens += answer.completion_tokens
+        load.finished.update(choice.finish_reason for choice in answer.choices)
+
+    async def _stream(self, body: Json, answer: ChatAnswer, exchange: Exchange) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        choices = len(answer.choices)
+
+        async def before_token(sent: int) -> None:
+            if rate := self._settings.tokens_per_s:
+                await asyncio.sleep(began_s + sent // choices / rate - loop.time())
+
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        events = self._shapes.events(answer, usage=usage, may_finish=not exchange.will_cut)
+        await exchange.send_stream(events, before_token=before_token)
+
+    async def _work(self, tokens: int) -> None:
+        """Take the time that the tokens after the first one take."""
+        if rate := self._settings.tokens_per_s:
+            await asyncio.sleep((tokens - 1) / rate)
+
+    async def _embeddings(self, request: RecordedRequest, exchange: Exchange) -> None:
+        body = self._body(request)
+        model = self._model(body)
+        if not inputs(body):
+            raise self._bad_request("input must not be empty", "input")
+        self._check_queue()
+        tokens = input_tokens(body)
+        async with self._slot(tokens):
+            await asyncio.sleep(self._settings.latency_s)
+            vectors = embed(model, body, dimensions=self._settings.dimensions)
+            answer_id = self._next_id(request)
+            value = self._shapes.embeddings(answer_id, model, vectors, tokens=tokens)
+            await exchange.send_json(200, value)
+        self._settings.load.prompt_tokens += tokens
+
+    async def _metrics(self, exchange: Exchange) -> None:
+        settings = self._settings
+        text = page(
+            settings.load,
+            model=settings.models[0],
+            kv_capacity_tokens=settings.kv_capacity_tokens,
+            overrides=settings.metrics,
+        )
+        await exchange.send_body(200, text.encode(), _METRICS_TYPE)
+
+    def _body(self, request: RecordedRequest) -> Json:
+        try:
+            body = json.loads(request.raw)
+        except ValueError:
+            place = f"body.{len(request.raw)}"
+            raise self._bad_request("JSON decode error", place, "Bad Request") from None
+        if not isinstance(body, dict):
+            raise self._bad_request("Input should be a valid dictionary", "body", "Bad Request")
+        return body
+
+    def _model(self, body: Mapping[str, Any]) -> str:
+        models = self._settings.models
+        model = body.get("model")
+        if model is None and self._settings.kind == "vllm":
+            return models[0]
+        if model not in models:
+            raise Refused(404, self._shapes.unknown_model(str(model), models))
+        return str(model)
+
+    def _chat_answer(
+        self, request: RecordedRequest, body: Mapping[str, Any], *, model: str
+    ) -> ChatAnswer:
+        settings = self._settings
+        if not isinstance(body.get("messages"), list) or not body["messages"]:
+            raise self._bad_request("Field required", "body.messages", "Bad Request")
+        room = self._room(body)
+        return chat_answer(
+            body,
+            answer_id=f"chatcmpl-{self._next_id(request)}",
+            model=model,
+            answer=settings.answer,
+            reasoning=settings.reasoning,
+            cached_tokens=settings.cached_tokens,
+            room=room,
+        )
+
+    def _room(self, body: Mapping[str, Any]) -> int | None:
+        """How many tokens the answer may have, by the context; None is no limit."""
+        asked = body.get("max_completion_tokens", body.get("max_tokens"))
+        if isinstance(asked, int) and asked < 1:
+            message = f"max_tokens must be at least 1, got {asked}."
+            raise self._bad_request(message, "max_tokens")
+        context = self._settings.context_tokens
+        if context is None:
+            return None
+        if isinstance(asked, int) and asked > context:
+            message = f"max_tokens={asked} cannot be greater than max_model_len={context}."
+            raise self._bad_request(message, "max_tokens")
+        room = context - prompt_tokens(body["messages"], body.get("tools"))
+        if room < 0:
+            message = (
+                f"This model's maximum context length is {context} tokens. However, your prompt "
+                f"contains at least {context + 1} input tokens, which exceeds this limit even "
+                "without any output tokens. Please reduce the length of the input prompt."
+            )
+            if self._settings.kind == "vllm":
+                raise self._bad_request(message, "input_tokens")
+            raise self._bad_request(message, "messages", "context_length_exceeded")
+        if room == 0:  # As vLLM says it, though it is the prompt that is too long.
+            raise self._bad_request("max_tokens must be at least 1, got 0.", "max_tokens")
+        return room
+
+    def _bad_request(self, message: str, param: str, code: str = "") -> Refused:
+        if self._settings.kind == "api" and code == "Bad Request":
+            code = ""
+        return Refused(400, self._shapes.error(400, message, param=param, code=code))
+
+    def _next_id(self, request: RecordedRequest) -> str:
+        given = request.headers.get("x-request-id")
+        if given and self._settings.kind == "vllm":
+            return given
+        self._answers += 1
+        return hex_id(self._settings.name, self._settings.seed, self._answers)
+
+    def _check_queue(self) -> None:
+        settings, load = self._settings, self._settings.load
+        if settings.queue_max is None or settings.slots is None:
+            return
+        if load.running >= settings.slots and load.waiting >= settings.queue_max:
+            raise Refused(503, self._shapes.error(503, _BUSY))
+
+    @asynccontextmanager
+    async def _slot(self, tokens: int) -> AsyncIterator[None]:
+        """Hold a place among the running requests, after a wait if all are taken."""
+        load = self._settings.load
+        load.waiting += 1
+        try:
+            if self._slots is not None:
+                await self._slots.acquire()
+        finally:
+            load.waiting -= 1
+        load.running += 1
+        load.kv_tokens += tokens
+        try:
+            yield
+        finally:
+            load.running -= 1
+            load.kv_tokens -= tokens
+            if self._slots is not None:
+                self._slots.release()

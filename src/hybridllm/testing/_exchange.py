@@ -1,0 +1,349 @@
+"""One answer on its way to the client, with the fault that strikes it.
+
+Owns the bytes of the answer. What it says is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from hybridllm.testing._faults import BEFORE_THE_ROLE, Fault, FaultKind
+from hybridllm.testing._http1 import Connection, RecordedRequest
+from hybridllm.testing._shapes import Event, Json, Shapes
+
+SERVER = "hybridllm-simulated"
+JSON_TYPE = "application/json"
+SSE_TYPE = "text/event-stream; charset=utf-8"
+
+# A client's stack drops what it has not yet handed on when the connection breaks: let it read first.
+_BEFORE_BREAKING_S = 0.02
+_PING_INTERVAL_S = 0.05
+_DONE = b"data: [DONE]\n\n"
+_NOT_CHUNKS = {
+    "bad_json": b'data: {"id": "chatcmpl-broken", "choices": [{"ind\n\n',
+    "bad_utf8": b'data: {"id": "chatcmpl-broken", "choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
+    "list": b"data: [1, 2]\n\n",
+    "null": b"data: null\n\n",
+}
+_ERROR_MESSAGE = (
+    "EngineCore encountered an issue. See stack trace (above) for the root cause."
+    " (simulated by hybridllm.testing)"
+)
+_USAGE_MARK = "\x00usage\x00"
+_NO_FAULT = Fault(FaultKind.NONE)
+
+
+class Exchange:
+    """Writes one answer, well or not."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        request: RecordedRequest,
+        shapes: Shapes,
+        fault: Fault | None,
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._shapes = shapes
+        self._fault = fault or _NO_FAULT
+        self._packer: _Packer | None = None
+        if self._fault.kind is FaultKind.GZIP:
+            self._packer = _Packer(self._fault.size)
+        self.head_sent = False
+
+    @property
+    def will_cut(self) -> bool:
+        """True if the answer will go wrong in its middle."""
+        return self._fault.kind is FaultKind.CUT
+
+    async def strikes_first(self) -> bool:
+        """Do what the fault does before any good answer. True if that was all."""
+        fault = self._fault
+        match fault.kind:
+            case FaultKind.SLOW:
+                await asyncio.sleep(fault.seconds)
+                return False
+            case FaultKind.HANG:
+                await _forever()
+            case FaultKind.RESET_BEFORE_HEAD:
+                self._connection.rst()
+            case FaultKind.FIN_BEFORE_HEAD:
+                self._connection.fin()
+            case FaultKind.RESET_MID_HEAD:
+                await self._break(b"HTTP/1.1 200 OK\r\nserver: hybr", "rst")
+            case FaultKind.STALE_KEEP_ALIVE:
+                await self._break(b"", fault.how)
+            case FaultKind.GARBAGE:
+                await self._break(fault.payload or b"", "fin")
+            case FaultKind.STATUS | FaultKind.BODY:
+                await self._send_payload(fault)
+            case _:
+                return False
+        return True
+
+    async def send_json(self, status: int, value: Json) -> None:
+        """Send a whole answer."""
+        fault = self._fault
+        if fault.kind is FaultKind.CUT:
+            await self._send_cut_json(status, value, fault.how)
+            return
+        body = self._dumps(self._altered(value))
+        await self.send_body(status, body, JSON_TYPE)
+
+    async def send_body(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Send a whole answer of any kind."""
+        if self._packer is not None:
+            body = self._packer.pack(body) + self._packer.end(b"")
+        await self._head(status, content_type, headers, length=len(body))
+        await self._send(body)
+
+    async def begin_stream(self) -> None:
+        """Send the head of a stream."""
+        await self._head(200, SSE_TYPE, (), length=None)
+
+    async def send_stream(
+        self, events: Iterable[Event], *, before_token: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Send the events of a stream and its end.
+
+        Args:
+            events: All of them, without `[DONE]`.
+            before_token: Is awaited with the number of tokens sent, before each further one.
+        """
+        cut = self._fault if self._fault.kind is FaultKind.CUT else None
+        tokens = 0
+        aborted = False
+        if cut is not None and cut.size == BEFORE_THE_ROLE:
+            await self._cut_stream(cut.how)
+            return
+        for event in events:
+            if cut is not None and event.carries != "role" and tokens >= cut.size:
+                if cut.how == "abort":
+                    aborted = True
+                elif cut.how not in _NOT_CHUNKS:
+                    await self._cut_stream(cut.how)
+                    return
+                else:
+                    await self._chunk(_NOT_CHUNKS[cut.how])
+                cut = None
+            if event.carries == "token":
+                if aborted:
+                    continue
+                await before_token(tokens)
+                tokens += 1
+            data = _aborted(event, tokens) if aborted else event.data
+            if (data := self._altered(data)) or event.carries != "usage":
+                await self._chunk(b"data: " + self._dumps(data) + b"\n\n")
+        await self._chunk(_DONE)
+        await self._end()
+
+    def give_up(self) -> None:
+        """Break off an answer that cannot be brought to its end."""
+        self._connection.rst()
+
+    async def _cut_stream(self, how: str) -> None:
+        """End, or never end, what was streamed so far."""
+        match how:
+            case "fin" | "rst":
+                await self._break(b"", how)
+                return
+            case "stall":
+                await _forever()
+            case "pings":
+                while True:
+                    await self._chunk(b": ping\n\n")
+                    await asyncio.sleep(_PING_INTERVAL_S)
+            case "partial_event":
+                await self._chunk(b'data: {"id": "chatcmpl-broken", "choi')
+            case "done_without_finish":
+                await self._chunk(_DONE)
+            case "error_event" | "named_error_event" | "flat_error":
+                prefix = b"event: error\n" if how == "named_error_event" else b""
+                error = json.dumps(self._error(how)).encode()
+                await self._chunk(prefix + b"data: " + error + b"\n\n")
+                await self._chunk(_DONE)
+        await self._end()
+
+    async def _send_cut_json(self, status: int, value: Json, how: str) -> None:
+        """What `cut_after` does to an answer that is not streamed."""
+        match how:
+            case "done_without_finish":
+                value = _with_finish_reason(value, None)
+            case "abort":
+                value = _with_finish_reason(value, "abort")
+            case "error_event" | "named_error_event" | "flat_error":
+                status, value = 500, self._error(how)
+        body = self._dumps(value)
+        half = body[: len(body) // 2]
+        match how:
+            case "fin" | "rst" | "stall" | "pings":
+                await self._head(status, JSON_TYPE, (), length=len(body))
+                await self._send(half)
+                if how in {"stall", "pings"}:
+                    await _forever()
+                await self._break(b"", how)
+                return
+            case "eof" | "partial_event" | "bad_json":
+                body = half
+            case "list":
+                body = b"[1, 2]"
+            case "null":
+                body = b"null"
+            case "bad_utf8":
+                body = half + b"\xff\xfe" + body[len(half) :]
+        await self.send_body(status, body, JSON_TYPE)
+
+    async def _send_payload(self, fault: Fault) -> None:
+        """An answer that the fault holds, or an error in the backend's own shape."""
+        body = fault.payload
+        if body is None:
+            message = f"simulated failure with status {fault.status_code}"
+            body = self._dumps(self._shapes.error(fault.status_code, message))
+        headers = dict(fault.headers)
+        content_type = headers.pop("content-type", JSON_TYPE)
+        await self.send_body(fault.status_code, body, content_type, tuple(headers.items()))
+
+    async def _head(
+        self,
+        status: int,
+        content_type: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        length: int | None,
+    ) -> None:
+        framing = ("transfer-encoding", "chunked")
+        if length is not None:
+            framing = ("content-length", str(length))
+        fields = [("server", SERVER), framing, ("content-type", content_type), *headers]
+        if self._packer is not None:
+            fields.append(("content-encoding", "gzip"))
+        if not self._request.keeps_alive:
+            fields.append(("connection", "close"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        self.head_sent = True
+        await self._send(f"HTTP/1.1 {status} {_phrase(status)}\r\n{lines}\r\n".encode("latin-1"))
+        if self._fault.kind is FaultKind.HANG_AFTER_HEAD:
+            await _forever()
+
+    async def _chunk(self, data: bytes) -> None:
+        """One piece of a body whose length is not known."""
+        if self._packer is not None:
+            data = self._packer.pack(data)
+        await self._send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    async def _end(self) -> None:
+        if self._packer is not None:
+            data = self._packer.end(b": ")
+            await self._send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        await self._send(b"0\r\n\r\n")
+
+    async def _send(self, data: bytes) -> None:
+        fault = self._fault
+        if fault.kind is not FaultKind.TRICKLE:
+            self._connection.write(data)
+            await self._connection.drain()
+            return
+        for start in range(0, len(data), fault.size):
+            self._connection.write(data[start : start + fault.size])
+            await asyncio.sleep(fault.seconds)
+
+    async def _break(self, last_words: bytes, how: str) -> None:
+        if last_words:
+            await self._send(last_words)
+        await asyncio.sleep(_BEFORE_BREAKING_S)
+        if how == "rst":
+            self._connection.rst()
+        else:
+            self._connection.fin()
+
+    def _error(self, how: str) -> Json:
+        error = self._shapes.error(500, _ERROR_MESSAGE)
+        if how != "flat_error":
+            return error
+        return {"object": "error", **error["error"], "code": 500}
+
+    def _altered(self, value: Json) -> Json:
+        """The answer as the fault wants it; empty if nothing of it is left."""
+        fault = self._fault
+        if fault.kind is FaultKind.FINISH_REASON:
+            return _with_finish_reason(value, fault.how)
+        if fault.kind is FaultKind.USAGE and value.get("usage") is not None:
+            rest = {name: each for name, each in value.items() if name != "usage"}
+            if fault.payload is not None:
+                return {**value, "usage": _USAGE_MARK}
+            return rest if rest.get("choices") or "data" in rest else {}
+        return value
+
+    def _dumps(self, value: Any) -> bytes:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        if self._fault.kind is FaultKind.USAGE and self._fault.payload is not None:
+            # Written as given: `1e999` is no number that Python could hold and write again.
+            text = text.replace(json.dumps(_USAGE_MARK), self._fault.payload.decode())
+        return text.encode()
+
+
+class _Packer:
+    """Compresses a body, and pads it with white space up to a size if it is to be a bomb."""
+
+    def __init__(self, decoded_bytes: int) -> None:
+        self._missing = decoded_bytes
+        self._gzip = zlib.compressobj(wbits=31)
+
+    def pack(self, data: bytes) -> bytes:
+        self._missing -= len(data)
+        return self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self, before_padding: bytes) -> bytes:
+        packed = bytearray()
+        block = b" " * 65_536
+        if self._missing > 0:
+            packed += self._gzip.compress(before_padding)
+        while self._missing > 0:
+            packed += self._gzip.compress(block[: self._missing])
+            self._missing -= len(block)
+        return bytes(packed) + self._gzip.flush()
+
+
+def _aborted(event: Event, tokens: int) -> Json:
+    """An event after vLLM gave up the request: finish reason `abort`, usage up to here."""
+    if event.carries != "usage":
+        return _with_finish_reason(event.data, "abort")
+    usage = event.data["usage"]
+    total = usage["prompt_tokens"] + tokens
+    return {**event.data, "usage": {**usage, "total_tokens": total, "completion_tokens": tokens}}
+
+
+def _with_finish_reason(value: Json, reason: str | None) -> Json:
+    """Replace every finish reason that is set."""
+    choices = value.get("choices")
+    if not isinstance(choices, list):
+        return value
+    changed: list[Mapping[str, Any]] = [
+        {**choice, "finish_reason": reason} if choice.get("finish_reason") else choice
+        for choice in choices
+    ]
+    return {**value, "choices": changed}
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Simulated"
+
+
+async def _forever() -> None:
+    """Wait until the client leaves or the backend is closed: both cancel the task."""
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,61 @@
+"""How a simulated backend counts tokens: a rule that a test can apply by itself.
+
+A token is up to four characters that are not white space, with the white space before them; white
+space at the end of a text is one token more. So `"I was charged twice"` has six:
+`"I"`, `" was"`, `" char"`, `"ged"`, `" twic"`, `"e"`. Joined, the tokens are the text.
+A prompt costs three tokens per message besides its text, and 85 per image or other part.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+_TOKEN = re.compile(r"\s*\S{1,4}|\s+\Z")
+
+TOKENS_PER_MESSAGE = 3
+TOKENS_PER_PART = 85
+
+
+def tokenize(text: str) -> list[str]:
+    """Cut a text into the tokens that a simulated backend streams and bills."""
+    return _TOKEN.findall(text)
+
+
+def count_tokens(text: str) -> int:
+    """Return how many tokens a simulated backend bills for a text."""
+    return len(tokenize(text))
+
+
+def prompt_tokens(
+    messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]] | None = None
+) -> int:
+    """Return the `usage.prompt_tokens` that a simulated backend reports for a chat request."""
+    total = sum(TOKENS_PER_MESSAGE + _content_tokens(message) for message in messages)
+    if tools:
+        total += count_tokens(json.dumps(list(tools)))
+    return total
+
+
+def _content_tokens(message: Mapping[str, Any]) -> int:
+    content = message.get("content")
+    if isinstance(content, str):
+        return count_tokens(content)
+    if not isinstance(content, list):
+        return 0
+    texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    return sum(count_tokens(t) if isinstance(t, str) else TOKENS_PER_PART for t in texts)
+
+
+def draw(*words: object) -> float:
+    """Return a number in [0, 1) that depends on the words alone: chance that can be repeated."""
+    digest = blake2b("\x1f".join(map(str, words)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def hex_id(*words: object) -> str:
+    """Return 16 hex digits that depend on the words alone."""
+    return blake2b("\x1f".join(map(str, words)).encode(), digest_size=8).hexdigest()

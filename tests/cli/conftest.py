@@ -1,0 +1,99 @@
+"""The command line as its users meet it: a runner in this process, and the real thing in another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hybridllm.cli.app import app
+
+POLICY = """\
+version: 1
+environment: production
+backends:
+  us:
+    kind: api
+    base_url: https://us.example.com/v1
+    api_key_env: EXAMPLE_KEY
+    region: us
+    operator: third_party
+    retention: 30d
+  eu:
+    kind: api
+    base_url: https://eu.example.com/v1
+    api_key_env: EXAMPLE_KEY
+    region: eu
+    operator: third_party
+    retention: none
+  own:
+    kind: vllm
+    base_url: http://127.0.0.1:8000/v1
+    region: eu
+    operator: self
+    retention: none
+models:
+  small:
+    context: 32K
+    price: {input_per_1m: 0.01, output_per_1m: 0.02}
+    on: {us: small, eu: small}
+  large:
+    context: 8K
+    capabilities: [tools, vision]
+    on:
+      us: {name: large-v2, price: {input_per_1m: 1.50, output_per_1m: 4}}
+      own: {name: Org/Large, price: free}
+residency:
+  public: {}
+  eu: {regions: [eu]}
+  phi: {regions: [eu], operators: [self], retention: [none]}
+tasks:
+  classify: {bucket: bandwidth}
+  review: {bucket: judgment}
+routes:
+  - name: cheap
+    when: {task: classify}
+    use: [small]
+    fallbacks: [large]
+  - name: default
+    use: [large]
+"""
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    """A policy of two hosted regions and one vLLM."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+def hybridllm() -> Callable[..., Result]:
+    """Run the command line in this process."""
+
+    def run(*args: object, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+
+    return run
+
+
+def run_process(
+    *args: object, code: str | None = None, stdin: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line, or `code`, in a process of its own."""
+    start = ["-c", code] if code is not None else ["-m", "hybridllm"]
+    return subprocess.run(
+        [sys.executable, *start, *(str(arg) for arg in args)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONUTF8": "1", **environ},
+    )

@@ -1,0 +1,103 @@
+"""`hybridllm check`: every problem with its place, or the policy at a glance."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+
+def test_a_sound_policy_is_shown_and_ends_with_0(hybridllm, policy_file: Path) -> None:
+    """Backends, prices, what a tag allows and the routes are there to be read."""
+    result = hybridllm("check", policy_file)
+
+    assert result.exit_code == 0
+    for words in (
+        r"ok, no problems",
+        r"us +api +us +third_party +30d",
+        r"small +32K +- +us +small +0\.01 +0\.02",
+        r"large +8K +tools, vision +us +large-v2 +1\.50 +4\.00",
+        r"own +Org/Large +free +free",
+        r"phi +no: region +no: operator +yes",
+        r"1 +cheap +task classify +small on us, eu; fallback large on us, own",
+        r"2 +default +always",
+    ):
+        assert re.search(words, result.stdout), f"{words!r} is not in\n{result.stdout}"
+
+
+def test_json_holds_the_same_picture(hybridllm, policy_file: Path) -> None:
+    """One object on standard output, with the matrix of tags and backends."""
+    result = hybridllm("check", policy_file, "--json")
+
+    picture = json.loads(result.stdout)
+    assert picture["ok"] is True
+    assert picture["warnings"] == []
+    assert picture["residency"]["eu"]["allowed"] == ["eu", "own"]
+    assert list(picture["residency"]["phi"]["refused"]) == ["us", "eu"]
+    assert picture["models"]["large"]["on"]["us"]["price"]["output_per_1m"] == "4"
+    assert [route["name"] for route in picture["routes"]] == ["cheap", "default"]
+
+
+def test_every_problem_is_a_line_with_its_place(hybridllm, policy_file: Path) -> None:
+    """Two mistakes, two lines, code 1; nothing on standard output."""
+    text = policy_file.read_text()
+    policy_file.write_text(text.replace("kind: vllm", "kind: vlm").replace("[small]", "[smal]"))
+
+    result = hybridllm("check", policy_file)
+
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(re.match(rf"{re.escape(str(policy_file))}:\d+:\d+: ", line) for line in lines)
+    assert "'small'" in lines[1]
+    assert result.stdout == ""
+
+
+def test_problems_as_json(hybridllm, policy_file: Path) -> None:
+    """Each problem with file, line, column, path and message."""
+    policy_file.write_text(policy_file.read_text().replace("kind: vllm", "kind: vlm"))
+
+    result = hybridllm("check", policy_file, "--json")
+
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["ok"] is False
+    (problem,) = told["error"]["problems"]
+    assert (problem["file"], problem["line"]) == (str(policy_file), 19)
+    assert problem["path"] == "backends.own.kind"
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--strict",), 4)])
+def test_warnings_end_with_4_only_if_strict(
+    hybridllm, policy_file: Path, options: tuple[str, ...], code: int
+) -> None:
+    """A model that no route uses is a doubt, not a mistake."""
+    spare = "  spare:\n    context: 8K\n    on: {own: spare}\nresidency:"
+    policy_file.write_text(policy_file.read_text().replace("residency:", spare, 1))
+
+    result = hybridllm("check", policy_file, *options)
+
+    assert result.exit_code == code
+    assert "warning:" in result.stderr
+    assert "Backends" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("polcy.yaml", "did you mean", id="nearly-right"),
+        pytest.param("", "is a folder", id="folder"),
+        pytest.param("nowhere/policy.yaml", "is not there", id="no-folder"),
+    ],
+)
+def test_a_file_that_is_not_there_is_wrong_usage(
+    hybridllm, policy_file: Path, name: str, words: str
+) -> None:
+    """The message says what would have been right, and no traceback is shown."""
+    result = hybridllm("check", policy_file.parent / name)
+
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
