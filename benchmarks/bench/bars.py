@@ -60,6 +60,25 @@ def _spread_pct(values: list[float | None]) -> float | None:
     return (max(known) / min(known) - 1) * 100 if len(known) == len(values) else None
 
 
+def _decisions(figures: Figures) -> list[Bar]:
+    """Each twice: for a tenant and task seen before, and for one never seen."""
+    return [
+        Bar(
+            f"one decision, {size}{seen}",
+            first,
+            first / 2,
+            figures.value(OURS.name, f"{figure}.us"),
+            " us",
+        )
+        for figure, size, seen, first in (
+            ("decision10", "10 routes", "", 30),
+            ("decision10new", "10 routes", ", new tenant", 30),
+            ("decision50", "50 routes, 40 backends", "", 60),
+            ("decision50new", "50 routes, 40 backends", ", new tenant", 60),
+        )
+    ]
+
+
 def bars(figures: Figures) -> list[Bar]:
     ours, cpu = OURS.name, "chat16.cpu_us"
 
@@ -89,14 +108,7 @@ def bars(figures: Figures) -> list[Bar]:
         ),
         Bar("import / import openai", 0.35, 0.25, against_openai("import.ms")),
         Bar("RSS after the calls / AsyncOpenAI", 1.15, 1.0, against_openai("rss.rss_mb")),
-        Bar("one decision, 10 routes", 30, 15, figures.value(ours, "decision10.us"), " us"),
-        Bar(
-            "one decision, 50 routes, 40 backends",
-            60,
-            30,
-            figures.value(ours, "decision50.us"),
-            " us",
-        ),
+        *_decisions(figures),
         Bar("growth of CPU per call, 1 to 1,000 at once", 15, None, _spread_pct(crowd), " %"),
         Bar("growth of CPU per call, 2 to 40 backends", 15, None, many and (many - 1) * 100, " %"),
         Bar(

@@ -166,11 +166,15 @@ class Bench:
 
     def probes(self) -> None:
         """What only hybridllm can tell of itself: a decision's cost, a dead backend's."""
+        small = {"what": "decision", "routes": 10, "backends": 4}
+        large = {"what": "decision", "routes": 50, "backends": 40}
         with self.workers({"hybrid": (OURS, {})}) as workers:
             for worker in workers.values():
                 orders = [
-                    ("decision10", {"what": "decision", "routes": 10, "backends": 4}),
-                    ("decision50", {"what": "decision", "routes": 50, "backends": 40}),
+                    ("decision10", small),
+                    ("decision50", large),
+                    ("decision10new", {**small, "each_new": True}),
+                    ("decision50new", {**large, "each_new": True}),
                     ("refused", {"what": "failover", "kind": "refused"}),
                     ("sick", {"what": "failover", "kind": "sick"}),
                 ]

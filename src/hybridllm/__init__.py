@@ -11,13 +11,12 @@ Importing this package loads neither `openai` nor an HTTP client; the first requ
 
 from __future__ import annotations
 
-from hybridllm._adapters.book_data import shipped_book as model_book
-# TMP from hybridllm._adapters.httpx_wire import HttpxWire
+from typing import TYPE_CHECKING, Any
+
 from hybridllm._compose.report import PolicyReport, check
 from hybridllm._compose.router import Router
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
-from hybridllm._core.money.book import Book, BookEntry
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.problems import Problem
 from hybridllm._core.receipt import Attempt, Receipt
@@ -40,6 +39,11 @@ from hybridllm.errors import (
     TruncatedOutput,
 )
 
+if TYPE_CHECKING:
+    from hybridllm._adapters.book_data import shipped_book as model_book
+    from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._core.money.book import Book, BookEntry
+
 __all__ = [
     "Attempt",
     "Book",
@@ -50,7 +54,7 @@ __all__ = [
     "Denied",
     "Dropped",
     "Explanation",
-    # TMP "HttpxWire",
+    "HttpxWire",
     "HybridLLMError",
     "InvalidRequest",
     "Kept",
@@ -75,3 +79,20 @@ __all__ = [
     "model_book",
     "receipt",
 ]
+
+# Loaded when first named: a router that serves requests needs none of them.
+_LATER = {
+    "Book": ("hybridllm._core.money.book", "Book"),
+    "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
+    "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _LATER.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(place[0]), place[1])

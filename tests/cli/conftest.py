@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +12,11 @@ from typer.testing import CliRunner, Result
 
 from hybridllm.cli.app import app
 
+KEY = "sk-simulated-000000"
 POLICY = """\
 version: 1
 environment: production
+default_residency: public
 backends:
   us:
     kind: api
@@ -77,23 +78,23 @@ def policy_file(tmp_path: Path) -> Path:
 def hybridllm() -> Callable[..., Result]:
     """Run the command line in this process."""
 
-    def run(*args: object, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+    def run(
+        *args: object, stdin: str | None = None, environ: dict[str, str] | None = None
+    ) -> Result:
+        runner = CliRunner(env={"EXAMPLE_KEY": KEY, **(environ or {})})
+        return runner.invoke(app, [str(arg) for arg in args], input=stdin)
 
     return run
 
 
-def run_process(
-    *args: object, code: str | None = None, stdin: str | None = None, **environ: str
-) -> subprocess.CompletedProcess[str]:
+def run_process(*args: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line, or `code`, in a process of its own."""
     start = ["-c", code] if code is not None else ["-m", "hybridllm"]
     return subprocess.run(
         [sys.executable, *start, *(str(arg) for arg in args)],
-        input=stdin,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONUTF8": "1", **environ},
     )

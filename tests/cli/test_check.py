@@ -65,7 +65,7 @@ def test_problems_as_json(hybridllm, policy_file: Path) -> None:
     told = json.loads(result.stdout)
     assert told["ok"] is False
     (problem,) = told["error"]["problems"]
-    assert (problem["file"], problem["line"]) == (str(policy_file), 19)
+    assert (problem["file"], problem["line"]) == (str(policy_file), 20)
     assert problem["path"] == "backends.own.kind"
 
 
@@ -75,7 +75,7 @@ def test_warnings_end_with_4_only_if_strict(
 ) -> None:
     """A model that no route uses is a doubt, not a mistake."""
     spare = "  spare:\n    context: 8K\n    on: {own: spare}\nresidency:"
-    policy_file.write_text(policy_file.read_text().replace("residency:", spare, 1))
+    policy_file.write_text(policy_file.read_text().replace("\nresidency:", f"\n{spare}", 1))
 
     result = hybridllm("check", policy_file, *options)
 

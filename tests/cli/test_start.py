@@ -1,27 +1,117 @@
-"""How the command line starts: fast, without what it does not need, and without tracebacks."""
+"""How the command line starts and ends: without what it does not need, and without tracebacks."""
 
 from __future__ import annotations
 
-import re
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from cli.conftest import run_process
 
+from cli.conftest import run_process
+from hybridllm import __version__
+
+# `main` ends in SystemExit; what was loaded is told after it.
 LOADED = """
-import sys
+import json, sys
 from hybridllm.__main__ import main
 try:
     main()
 finally:
-    heavy = {"openai", "aiohttp", "hybridllm.testing", "httpx", "httpx2"} & set(sys.modules)
-    print("heavy:", sorted(heavy), file=sys.stderr)
+    heavy = {"openai", "aiohttp", "httpx", "httpx2", "hybridllm.testing"} & set(sys.modules)
+    print(json.dumps(sorted(heavy)), file=sys.stderr)
 """
 NO_SOCKET = """
-import socket, sys
-def refuse(*args, **kwargs):
-    raise SystemExit("a socket was opened")
-sys.addaudithook(lambda event, args: refuse() if event.startswith("socket.") else None)
+import sys
+def guard(event, args):
+    if event.startswith("socket."):
+        raise RuntimeError(f"a socket was used: {event}")
+sys.addaudithook(guard)
 from hybridllm.__main__ import main
 main()
 """
+WITHOUT_TYPER = """
+import sys
+sys.modules["typer"] = None
+from hybridllm.__main__ import main
+main()
+"""
+START_S_MAX = 0.4
+COMMANDS = ("check", "explain", "ask", "models", "demo")
+
+
+@pytest.mark.parametrize(
+    "args", [("check",), ("check", "--json"), ("explain",), ("explain", "--task", "classify")]
+)
+def test_check_and_explain_load_no_http_client(policy_file: Path, args: tuple[str, ...]) -> None:
+    """Neither openai nor aiohttp, nor the simulated backends."""
+    command, *options = args
+    done = run_process(command, policy_file, *options, code=LOADED)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stderr.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_check_and_explain_open_no_socket(policy_file: Path, command: str) -> None:
+    """Not even to look a name up: every socket event of the interpreter would end the process."""
+    done = run_process(command, policy_file, code=NO_SOCKET)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_without_typer_the_way_to_install_it_is_told() -> None:
+    """The library alone does not bring the command line's dependencies."""
+    done = run_process("check", "x.yaml", code=WITHOUT_TYPER)
+
+    assert done.returncode == 2
+    assert "pip install 'hybridllm[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_arguments_the_help_is_shown(hybridllm) -> None:
+    """Every command and every exit code is in it, and asking for help is no mistake."""
+    result = hybridllm()
+
+    assert result.exit_code == 0
+    assert all(f"\n  {command} " in result.stdout for command in COMMANDS)
+    assert all(f"\n    {code} " in result.stdout for code in (0, 1, 2, 3, 4, 130))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_documents_its_exit_codes(hybridllm, command: str) -> None:
+    """So does its own help."""
+    result = hybridllm(command, "--help")
+
+    assert result.exit_code == 0
+    assert "Exit codes:" in result.stdout
+    assert "--json" in result.stdout
+
+
+def test_the_version_is_that_of_the_package(hybridllm) -> None:
+    """`hybridllm --version`."""
+    assert hybridllm("--version").stdout == f"hybridllm {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "args", [("chek",), ("check",), ("check", "x.yaml", "--colour"), ("demo", "--requests", "few")]
+)
+def test_wrong_usage_ends_with_2(hybridllm, args: tuple[str, ...]) -> None:
+    """With a line that says what is wrong."""
+    result = hybridllm(*args)
+
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+
+
+def test_a_closed_pipe_is_no_error_to_talk_about() -> None:
+    """`hybridllm models | head -1` ends quietly."""
+    command = [sys.executable, "-m", "hybridllm", "models", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        told = process.stderr.read()
+    assert told == b""

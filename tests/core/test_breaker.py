@@ -254,9 +254,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def _model_opens(self) -> None:
         self.phase, self.probe, self.streak = "open", None, 0
         self.era += 1
-        self.opens_at_s = self.now_s + min(
-            CONFIG.open_s * 2**self.reopened, CONFIG.open_s_max
-        )
+        self.opens_at_s = self.now_s + min(CONFIG.open_s * 2**self.reopened, CONFIG.open_s_max)
 
     @invariant()
     def both_agree(self) -> None:
@@ -272,7 +270,5 @@ class BreakerMachine(RuleBasedStateMachine):
         assert not refuses(self.state, self.now_s + longest_s)
 
 
-BreakerMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=60, deadline=None
-)
+BreakerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestBreakerAgainstModel = BreakerMachine.TestCase

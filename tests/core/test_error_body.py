@@ -139,8 +139,20 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ("error", "detail", "errors", "message", "msg", "code", "type", "param", "loc")
-                + ("details", "metadata", "status", "x")
+                [
+                    "error",
+                    "detail",
+                    "errors",
+                    "message",
+                    "msg",
+                    "code",
+                    "type",
+                    "param",
+                    "loc",
+                    "details",
+                    "metadata",
+                    "x",
+                ]
             ),
             inner,
             max_size=4,

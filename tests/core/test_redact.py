@@ -20,9 +20,7 @@ KEY = "acme-Key+99/with=odd&chars"
         pytest.param(f"bad key {KEY}!", f"bad key {MASK}!", id="as-it-is"),
         pytest.param(f"bad key {KEY.upper()}!", f"bad key {MASK}!", id="other-case"),
         pytest.param(f"{KEY}{KEY}", MASK * 2, id="twice"),
-        pytest.param(
-            "u=acme-Key%2B99%2Fwith%3Dodd%26chars.", f"u={MASK}.", id="percent-encoded"
-        ),
+        pytest.param("u=acme-Key%2B99%2Fwith%3Dodd%26chars.", f"u={MASK}.", id="percent-encoded"),
         pytest.param("<b>acme-Key+99/with=odd&amp;chars</b>", f"<b>{MASK}</b>", id="html-escaped"),
         pytest.param(f"it was {KEY[:12]}", f"it was {MASK}", id="cut-off-by-the-end"),
         pytest.param(f"it was {KEY[:4]}", f"it was {MASK}", id="four-characters-of-it"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,25 +17,31 @@ WARM_CALLS = 30
 CALLS = 40
 
 
-def _facts(routes: int) -> list[Any]:
-    """Requests that end on every route of the policy, the first and the last alike."""
+SERIES = 9
+DECISIONS = 2_000
+
+
+def _facts(routes: int, *, each_new: bool) -> Iterator[Any]:
+    """Requests that end on every route of the policy, the first and the last alike.
+
+    `each_new`: every request is of a tenant never seen before, so that nothing remembered helps.
+    """
     from hybridllm._core.request.facts import Facts
 
-    return [
-        Facts(
-            task=task,
+    tasks = tasks_of(routes)
+    for number in range(DECISIONS * SERIES):
+        yield Facts(
+            task=tasks[number % routes],
             residency="eu",
-            tenant=f"tenant-{number}",
+            tenant=f"tenant-{number if each_new else number % 97}",
             environment="production",
-            input_tokens_estimate=400,
+            input_tokens_estimate=400 + number % 7,
             output_tokens_max=64,
         )
-        for number, task in enumerate(tasks_of(routes))
-    ]
 
 
-def decision(spec: Spec, *, routes: int, backends: int) -> dict[str, float]:
-    """CPU of one decision: the median of nine series, each over every route of the policy."""
+def decision(spec: Spec, *, routes: int, backends: int, each_new: bool = False) -> dict[str, float]:
+    """CPU of one decision: the median of nine series of 2,000."""
     import hybridllm
     from hybridllm._core.decide.decide import decide
     from hybridllm._core.decide.plan import Plan
@@ -44,20 +51,19 @@ def decision(spec: Spec, *, routes: int, backends: int) -> dict[str, float]:
         file = Path(folder) / "bench.yaml"
         file.write_text(policy_text(spec.port, routes=routes, backends=backends))
         policy = hybridllm.check(file).policy
-    facts, snapshot = _facts(routes), Snapshot()
-    plans = [decide(policy, one, snapshot) for one in facts]
-    for plan in plans:
-        if not isinstance(plan, Plan) or len(plan.kept) < backends:
+    snapshot = Snapshot(in_flight={name: len(name) % 3 for name in policy.backends})
+    every = list(_facts(routes, each_new=each_new))
+    for number, one in enumerate(every if not each_new else every[:routes]):
+        plan = decide(policy, one, snapshot)
+        if number < routes and (not isinstance(plan, Plan) or len(plan.kept) < backends):
             raise AssertionError(f"not the plan that was meant: {plan}")
-    turns = 4000 // routes
     series_us = []
-    for _ in range(9):
+    for at in range(0, len(every), DECISIONS):
         gc.collect()
         began = time.process_time()
-        for _ in range(turns):
-            for one in facts:
-                decide(policy, one, snapshot)
-        series_us.append((time.process_time() - began) / (turns * routes) * 1e6)
+        for one in every[at : at + DECISIONS]:
+            decide(policy, one, snapshot)
+        series_us.append((time.process_time() - began) / DECISIONS * 1e6)
     return {"us": median(series_us), "us_min": min(series_us)}
 
 

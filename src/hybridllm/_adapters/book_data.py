@@ -22,10 +22,10 @@ _FILE = Path(__file__).parent.parent / "data" / "models.yaml"
 def shipped_book() -> Book:
     """Return the shipped model book."""
     findings = Findings(_FILE.name)
-    document = plain(read_document(_FILE.read_bytes(), findings))
-    if findings.failed:
+    root = read_document(_FILE.read_bytes(), findings)
+    if root is None or findings.failed:
         raise PolicyError(findings.source, findings.in_order())
-    return _book(document)
+    return _book(plain(root))
 
 
 def _book(document: Mapping[str, Any]) -> Book:

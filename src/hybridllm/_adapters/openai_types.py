@@ -14,6 +14,7 @@ from openai._models import construct_type
 from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from hybridllm._adapters.openai_errors import joined
 from hybridllm._core.money.read_usage import read_usage
@@ -32,7 +33,7 @@ from hybridllm._core.wire.answers import (
 from hybridllm._core.wire.depth import nesting_exceeds
 from hybridllm._runtime.ports import AnswerFacts, Parsed
 from hybridllm._runtime.receipts import fasten
-from hybridllm.errors import HybridLLMError
+from hybridllm.errors import HybridLLMError, InvalidRequest
 
 NESTING_MAX = 64
 
@@ -45,6 +46,13 @@ _validate_embeddings = CreateEmbeddingResponse.__pydantic_validator__.validate_j
 
 class OpenAICodec:
     """See `Codec`."""
+
+    def encoded(self, fields: dict[str, Any]) -> bytes | InvalidRequest:
+        """See `Codec.encoded`."""
+        try:
+            return to_json(fields)
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+            return InvalidRequest(f"the request cannot be sent as JSON ({type(error).__name__})")
 
     def completion(self, body: bytes) -> Parsed | Failure | ErrorBody:
         """See `Codec.completion`."""
@@ -93,7 +101,8 @@ class OpenAICodec:
     def attach(self, value: Any, receipt: Receipt, request_id: str | None) -> None:
         """See `Codec.attach`."""
         if request_id is not None:
-            value._request_id = request_id  # noqa: SLF001 - openai's own, documented attribute
+            # openai's own, documented attribute, set as pydantic would, without its search for a field
+            object.__setattr__(value, "_request_id", request_id)
         fasten(value, receipt)
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
@@ -154,15 +163,18 @@ def _typed_usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     tokens_in, tokens_out = usage.prompt_tokens, usage.completion_tokens
+    of_input, of_output = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = None if of_input is None else of_input.cached_tokens
+    reasoning = None if of_output is None else of_output.reasoning_tokens
     if (
         tokens_in.__class__ is int
         and tokens_out.__class__ is int
         and 0 <= tokens_in <= TOKENS_MAX
         and 0 <= tokens_out <= TOKENS_MAX
-        and usage.prompt_tokens_details is None
-        and usage.completion_tokens_details is None
+        and (cached is None or (cached.__class__ is int and 0 <= cached <= tokens_in))
+        and (reasoning is None or (reasoning.__class__ is int and 0 <= reasoning <= tokens_out))
     ):
-        return Usage(tokens_in, tokens_out)
+        return Usage(tokens_in, tokens_out, cached, reasoning)
     if isinstance(usage, BaseModel):
         return read_usage(usage.model_dump(warnings=False))
     return read_usage(usage)

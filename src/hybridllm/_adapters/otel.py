@@ -60,6 +60,10 @@ class OtelTracer:
         self._seen: object = _NOT_ASKED_YET
         self._tracer: trace.Tracer | None = None
 
+    def listens(self) -> bool:
+        """See `Tracer.listens`."""
+        return self._listener() is not None
+
     def request(
         self, decision: Plan | Denied, *, request_id: str, params: Mapping[str, Any]
     ) -> RequestTrace | None:

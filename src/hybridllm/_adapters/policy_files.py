@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hybridllm._adapters.book_data import shipped_book
-from hybridllm._adapters.environment import process_environment
+from hybridllm._adapters.environment import environment_of
 from hybridllm._adapters.yaml_document import BYTES_MAX, read_document
 from hybridllm._core.policy.compile import compiled_policy
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.document import WHOLE_FILE, Findings, plain
+from hybridllm._core.policy.document import WHOLE_FILE, Findings
 from hybridllm._core.policy.doubts import tell_doubts
 from hybridllm._core.policy.problems import Problem
 from hybridllm._core.policy.references import check_references
@@ -39,19 +39,25 @@ def load_policy(
         PolicyError: With every problem found.
     """
     source = str(path)
+    return load_policy_text(
+        _content(path, source),
+        source=source,
+        name=Path(path).stem,
+        environ=environment_of(environ),
+        environment=environment,
+    )
+
+
+def _content(path: str | Path, source: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            data = file.read(BYTES_MAX + 1)
-        name = Path(path).stem
+            return file.read(BYTES_MAX + 1)  # one more than is allowed tells that it is too large
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         reason = error.strerror if isinstance(error, OSError) else str(error)
         problem = Problem(
             source, WHOLE_FILE.line, WHOLE_FILE.column, "", f"cannot be read: {reason}"
         )
         raise PolicyError(source, (problem,)) from None
-    return load_policy_text(
-        data, source=source, name=name, environ=environ, environment=environment
-    )
 
 
 def load_policy_text(
@@ -74,17 +80,22 @@ def load_policy_text(
     Raises:
         PolicyError: With every problem found.
     """
-    variables = process_environment() if environ is None else environ
+    environ = environment_of(environ)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
     findings = Findings(source)
-    root = with_variables(read_document(data, findings), variables, findings)
-    spec = validated(root, plain(root), findings)
+    root = read_document(data, findings)
+    # A traceback that shows locals must not show a key that somebody wrote into the file.
+    del text, data
+    if root is None:
+        raise PolicyError(source, findings.in_order())
+    root = with_variables(root, environ, findings)
+    spec = validated(root, findings)
     check_references(root, shipped_book(), findings)
     if spec is None or findings.failed:
         raise PolicyError(source, findings.in_order())
-    version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
     policy = compiled_policy(
         spec, root, book=shipped_book(), name=name, version=version, environment=environment
     )
-    tell_doubts(policy, root, variables, findings)
+    tell_doubts(policy, root, environ, findings)
     return policy, findings.in_order()

@@ -8,9 +8,8 @@ says. Limits hold while the file is read, not afterwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import yaml
 
@@ -28,7 +27,6 @@ from hybridllm._core.policy.document import (
     quoted,
 )
 from hybridllm._core.policy.scalars import resolved_scalar
-from hybridllm.errors import PolicyError
 
 BYTES_MAX = 1_048_576
 NODES_MAX = 10_000
@@ -43,23 +41,25 @@ class _Unreadable(Exception):
     """The file cannot be read any further; its problem stands in the findings."""
 
 
-def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Node:
-    """Return the tree of a YAML file.
+def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Node | None:
+    """Return the tree of a YAML file, or None if there is no telling what it says.
 
     What can be left out (an alias, a second key of the same name) is told in `findings` and left out.
+    Nothing is raised: the frames of an exception would hold the text, and with it a key that somebody
+    wrote into the file.
 
     Args:
         data: The file; UTF-8, with or without a byte order mark.
         findings: Takes what is wrong.
         pure: Whether to read with PyYAML's Python parser even where the C one is there.
-
-    Raises:
-        PolicyError: If there is no telling what the file says.
     """
     try:
         text = _decoded(data, findings)
-        with closing(_events(text, pure=pure)) as events:
-            return _Composer(events, findings).document()
+        loader = (yaml.SafeLoader if pure else _FAST_LOADER)(text)
+        try:
+            return _Composer(loader.get_event, findings).document()
+        finally:
+            loader.dispose()
     except _Unreadable:
         pass
     except yaml.MarkedYAMLError as error:
@@ -68,7 +68,7 @@ def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Nod
         findings.error(place, (), f"not valid YAML: {error.problem or error.context}")
     except yaml.YAMLError:
         findings.error(WHOLE_FILE, (), "not valid YAML")
-    raise PolicyError(findings.source, findings.in_order())
+    return None
 
 
 def _decoded(data: bytes, findings: Findings) -> str:
@@ -92,29 +92,24 @@ def _decoded(data: bytes, findings: Findings) -> str:
     return text
 
 
-def _events(text: str, *, pure: bool) -> Generator[Any, None, None]:
-    loader = yaml.SafeLoader if pure else _FAST_LOADER
-    yield from yaml.parse(text, Loader=loader)
-
-
 class _Composer:
     """Builds the tree of one document from its events."""
 
-    def __init__(self, events: Iterator[Any], findings: Findings) -> None:
-        self._events = events
+    def __init__(self, next_event: Callable[[], Any], findings: Findings) -> None:
+        self._next = next_event
         self._findings = findings
         self._nodes = 0
 
     def document(self) -> Node:
-        next(self._events)  # StreamStart
-        start = next(self._events)
+        self._next()  # StreamStart
+        start = self._next()
         if isinstance(start, yaml.StreamEndEvent):
             return Scalar(None, Place(1, 1), "")
         if start.tags or (start.version and tuple(start.version) != (1, 2)):
             self._findings.error(_place(start), (), "directives are not allowed (YAML 1.2 is read)")
-        root = self._node(next(self._events), (), 1)
-        next(self._events)  # DocumentEnd
-        following = next(self._events)
+        root = self._node(self._next(), (), 1)
+        self._next()  # DocumentEnd
+        following = self._next()
         if isinstance(following, yaml.DocumentStartEvent):
             message = "a second document begins here; a policy is one document"
             self._findings.error(_place(following), (), message)
@@ -122,7 +117,9 @@ class _Composer:
         return root
 
     def _node(self, event: Any, path: Path, depth: int) -> Node:
-        self._within_limits(event, path, depth)
+        self._nodes += 1
+        if self._nodes > NODES_MAX or depth > DEPTH_MAX or len(self._findings) >= _PROBLEMS_MAX:
+            self._stop(event, path, depth)
         if isinstance(event, yaml.AliasEvent):
             return self._refused(
                 event, path, f"alias *{event.anchor} is not allowed; repeat the value"
@@ -132,31 +129,28 @@ class _Composer:
             self._findings.error(_place(event), path, message)
         if event.tag is not None:
             self._findings.error(_place(event), path, f"tag {quoted(event.tag)} is not allowed")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(event, path, depth)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(event, path, depth)
-        return self._scalar(event, path)
+        return self._sequence(event, path, depth)
 
-    def _within_limits(self, event: Any, path: Path, depth: int) -> None:
-        self._nodes += 1
-        message = None
+    def _stop(self, event: Any, path: Path, depth: int) -> NoReturn:
         if self._nodes > NODES_MAX:
             message = f"the file has more than {NODES_MAX} values"
         elif depth > DEPTH_MAX:
             message = f"nested more than {DEPTH_MAX} levels deep"
-        elif len(self._findings) >= _PROBLEMS_MAX:
+        else:
             message = f"more than {_PROBLEMS_MAX} problems; the rest is not read"
-        if message:
-            self._findings.error(_place(event), path[:4], message)
-            raise _Unreadable
+        self._findings.error(_place(event), path[:4], message)
+        raise _Unreadable
 
     def _mapping(self, event: Any, path: Path, depth: int) -> MapNode:
         entries: dict[str, Entry] = {}
-        while not isinstance(key_event := next(self._events), yaml.MappingEndEvent):
+        while not isinstance(key_event := self._next(), yaml.MappingEndEvent):
             key = self._key(key_event, path, depth)
             value_path = path if key is None else (*path, key)
-            value = self._node(next(self._events), value_path, depth + 1)
+            value = self._node(self._next(), value_path, depth + 1)
             if key is None:
                 continue
             if first := entries.get(key):
@@ -192,7 +186,7 @@ class _Composer:
 
     def _sequence(self, event: Any, path: Path, depth: int) -> ListNode:
         items: list[Node] = []
-        while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+        while not isinstance(item := self._next(), yaml.SequenceEndEvent):
             items.append(self._node(item, (*path, len(items)), depth + 1))
         return ListNode(tuple(items), _place(event))
 
@@ -215,4 +209,5 @@ class _Composer:
 
 
 def _place(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+    mark = event.start_mark
+    return Place(mark.line + 1, mark.column + 1)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridllm._adapters.policy_files import load_policy
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.problems import Problem
 
@@ -37,5 +36,7 @@ def check(
     Raises:
         PolicyError: With every problem, if it does not load.
     """
+    from hybridllm._adapters.policy_files import load_policy
+
     policy, problems = load_policy(path, environ=environ, environment=environment)
     return PolicyReport(policy, problems)

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hybridllm._adapters.environment import api_key, process_environment
-from hybridllm._adapters.policy_files import load_policy, load_policy_text
+from hybridllm._adapters.environment import api_key, environment_of
 from hybridllm._compose.namespaces import Chat, Embeddings, Models, read_call
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.decide.plan import Plan
@@ -54,7 +53,7 @@ class Router:
         """
         from hybridllm._adapters.otel import OtelTracer
 
-        variables = process_environment() if environ is None else environ
+        variables = environment_of(environ)
         self._engine = Engine(
             policy,
             wire=(lambda: wire) if wire is not None else _aiohttp_wire,
@@ -92,6 +91,8 @@ class Router:
         Raises:
             PolicyError: With every problem of the file.
         """
+        from hybridllm._adapters.policy_files import load_policy
+
         policy, _ = load_policy(path, environ=environ, environment=environment)
         return cls(policy, environ=environ, wire=wire, tracer_provider=tracer_provider, clock=clock)
 
@@ -108,6 +109,8 @@ class Router:
         clock: Clock | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
+        from hybridllm._adapters.policy_files import load_policy_text
+
         policy, _ = load_policy_text(text, name=name, environ=environ, environment=environment)
         return cls(policy, environ=environ, wire=wire, tracer_provider=tracer_provider, clock=clock)
 

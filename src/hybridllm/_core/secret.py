@@ -27,6 +27,7 @@ class Secret:
 
     def __init__(self, value: str, *, name: str) -> None:
         if not _KEY.match(value):
+            del value  # a traceback that shows locals would show it
             raise ValueError(
                 f"environment variable {name} does not hold a key: a key has 8 to 512 characters, all "
                 "printable ASCII without spaces (the value is not shown)"

@@ -52,7 +52,7 @@ class Attempts:
 
     async def answer(self, run: Run, step: Step, limit_s: float) -> Parsed | Failure:
         """Ask one candidate for a whole answer, for at most `limit_s` seconds."""
-        body = _body(run, step)
+        body = self._body(run, step)
         permit, trial = self._begin(run, step)
         try:
             made = self._request(run, trial, body)
@@ -75,7 +75,7 @@ class Attempts:
 
     async def stream(self, run: Run, step: Step) -> Stream | Failure:
         """Ask one candidate for a stream; it is returned once its first semantic token is here."""
-        body = _body(run, step)
+        body = self._body(run, step)
         permit, trial = self._begin(run, step)
         upstream: Upstream | None = None
         try:
@@ -118,6 +118,18 @@ class Attempts:
             if upstream is not None:
                 await upstream.close()
             raise
+
+    def _body(self, run: Run, step: Step) -> Body:
+        """Say the body in JSON for one candidate, before anything is taken or sent.
+
+        Raises:
+            InvalidRequest: If it cannot be said.
+        """
+        wire_model = run.plan.kept[step.index].candidate.wire_model
+        body = encoded(run.call, wire_model, self.codec)
+        if isinstance(body, InvalidRequest):
+            raise body
+        return body
 
     def _begin(self, run: Run, step: Step) -> tuple[Permit, Trial]:
         kept = run.plan.kept[step.index]
@@ -268,18 +280,6 @@ def _late() -> Failure:
     """The caller's own, short deadline passed: that says nothing about the backend."""
     failure = classify_wire(FailureKind.ATTEMPT_TIMEOUT, "the caller's deadline passed first")
     return replace(failure, breaker=BreakerEffect.ABANDONED)
-
-
-def _body(run: Run, step: Step) -> Body:
-    """Say the body in JSON for one candidate, before anything is taken or sent.
-
-    Raises:
-        InvalidRequest: If it cannot be said.
-    """
-    body = encoded(run.call, run.plan.kept[step.index].candidate.wire_model)
-    if isinstance(body, InvalidRequest):
-        raise body
-    return body
 
 
 def _usage_wanted(body: Mapping[str, Any]) -> bool:

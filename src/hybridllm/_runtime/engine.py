@@ -30,7 +30,6 @@ from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.failed import failed
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.ports import Clock, Codec, Parsed, RequestTrace, Tracer, Wire
-from hybridllm._runtime.retry import Again, repeat
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.target import Targets
@@ -162,6 +161,8 @@ class Engine:
             raise RouterClosed(
                 "this router belongs to another event loop; open one router in each loop"
             )
+        import hybridllm._runtime.retry  # noqa: F401 - now, so that the first failover does not wait for it
+
         self._loop = asyncio.get_running_loop()
         self._attempts = Attempts(
             self._make_wire(),
@@ -211,6 +212,8 @@ class Engine:
         )
 
     def _traced(self, decision: Plan | Denied, request_id: str, call: Call) -> RequestTrace | None:
+        if not self._tracer.listens():
+            return None
         body = call.body
         return self._tracer.request(
             decision,
@@ -224,6 +227,12 @@ class Engine:
         found = await self._tried(attempts, run, step)
         if not isinstance(found, Failure):
             return found
+        return await self._found_again(attempts, run)
+
+    async def _found_again(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+        """Go on after the first failure, as `next_step` says, carried by tenacity."""
+        from hybridllm._runtime.retry import Again, repeat
+
         step = self._step(run)
         if step.after_s:
             await self._clock.sleep(step.after_s)

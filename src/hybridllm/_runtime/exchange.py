@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import pydantic_core
-
 from hybridllm._core.decide.filters import residency_drop
 from hybridllm._core.decide.plan import Plan
 from hybridllm._core.policy.compiled import Candidate
@@ -20,7 +18,7 @@ from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.classify import classify_status, classify_wire, invalid_response
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._core.wire.depth import nesting_exceeds
-from hybridllm._runtime.ports import Wire, WireError, WireRequest, WireResponse
+from hybridllm._runtime.ports import Codec, Wire, WireError, WireRequest, WireResponse
 from hybridllm._runtime.target import Target
 from hybridllm.errors import InvalidRequest
 
@@ -40,12 +38,10 @@ class Body:
     data: bytes = field(repr=False)
 
 
-def encoded(call: Call, wire_model: str) -> Body | InvalidRequest:
+def encoded(call: Call, wire_model: str, codec: Codec) -> Body | InvalidRequest:
     """Say a call in JSON; an error if that cannot be done."""
-    try:
-        return Body(pydantic_core.to_json({"model": wire_model, **_fields(call)}))
-    except (ValueError, TypeError, RecursionError) as error:
-        return InvalidRequest(f"the request cannot be sent as JSON ({type(error).__name__})")
+    data = codec.encoded({"model": wire_model, **_fields(call)})
+    return Body(data) if isinstance(data, bytes) else data
 
 
 def _fields(call: Call) -> dict[str, Any]:

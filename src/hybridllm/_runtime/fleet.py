@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure
-from hybridllm._runtime.cool_offs import CoolOffs
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.cool_offs import CoolOffs
 
 _PRISTINE = breaker.BreakerState()
 _PRISTINE_PERMIT: breaker.Permit | None = breaker.Permit(_PRISTINE.generation)
@@ -73,7 +76,7 @@ class Fleet:
         self._in_flight: dict[str, int] = {}
         # Only breakers that have something to say; a closed one without failures is not kept.
         self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
-        self._cool_offs = CoolOffs(now_s)
+        self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
 
     def snapshot(self) -> Snapshot:
         """Return an immutable value of the load, for one decision."""
@@ -81,14 +84,14 @@ class Fleet:
 
     def refusals(self, kept: tuple[Kept, ...]) -> Refusals:
         """Return who of the plan is refused now, by breaker or cool-off."""
-        if not self._breakers and not self._cool_offs:
+        if not self._breakers and self._cool_offs is None:
             return NOBODY_REFUSED
         reasons: dict[int, str] = {}
         cooling: set[int] = set()
         now_s = self._now_s()
         for place, one in enumerate(kept):
             key = (one.candidate.backend.name, one.candidate.model.name)
-            reason = self._cool_offs.reason(*key)
+            reason = self._cool_offs.reason(*key) if self._cool_offs is not None else None
             if reason is not None:
                 reasons[place] = reason
                 cooling.add(place)
@@ -143,6 +146,10 @@ class Fleet:
         """Leave a candidate, or its whole backend, alone if the failure says so."""
         if failure.cool_off_s is None:
             return
+        if self._cool_offs is None:
+            from hybridllm._runtime.cool_offs import CoolOffs
+
+            self._cool_offs = CoolOffs(self._now_s)
         model = None if failure.cool_off_backend else candidate.model.name
         reason = f"cool-off after {failure.label}"
         self._cool_offs.add(

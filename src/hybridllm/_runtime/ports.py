@@ -15,7 +15,7 @@ from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import Attempt, AttemptReason, Receipt
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.outcome import Failure, FailureKind
-from hybridllm.errors import HybridLLMError
+from hybridllm.errors import HybridLLMError, InvalidRequest
 
 
 class Clock(Protocol):
@@ -132,6 +132,10 @@ class RequestTrace(Protocol):
 class Tracer(Protocol):
     """Who is told. Returns nothing that is used to decide; must not raise."""
 
+    def listens(self) -> bool:
+        """False if nobody would be told, so that nothing is built for it; asked on every request."""
+        ...
+
     def request(
         self, decision: Plan | Denied, *, request_id: str, params: Mapping[str, Any]
     ) -> RequestTrace | None:
@@ -179,6 +183,10 @@ class Codec(Protocol):
     Where the bytes are no answer it says a `Failure`; where they are an error in an answer's place, the
     error, to be classified by whoever knows the secrets that it must not show.
     """
+
+    def encoded(self, fields: dict[str, Any]) -> bytes | InvalidRequest:
+        """Say a request's fields in JSON; an error if that cannot be done."""
+        ...
 
     def completion(self, body: bytes) -> Parsed | Failure | ErrorBody:
         """Read the body of a chat completion."""

@@ -32,10 +32,11 @@ def receipt(answer: Any) -> Receipt:
     Raises:
         LookupError: If it has no receipt: it is no router's answer, or its stream has not ended.
     """
-    found = getattr(answer, "receipt", None)
-    if not isinstance(found, Receipt):
-        private = getattr(answer, "__pydantic_private__", None)
-        found = private.get(_NAME) if isinstance(private, dict) else None
+    private = getattr(answer, "__pydantic_private__", None)
+    if isinstance(private, dict):
+        found = private.get(_NAME)
+    else:
+        found = getattr(answer, "receipt", None)
     if not isinstance(found, Receipt):
         raise LookupError(
             f"this {type(answer).__name__} has no receipt; only what a Router returned has"

@@ -52,7 +52,7 @@ def run() -> None:
     """Run the command line and end the process with one of `Exit`."""
     try:
         typer.main.get_command(app)(prog_name="hybridllm")
-    except Exception as error:  # noqa: BLE001 - the outermost border: a bug gets a line, not a page
+    except Exception as error:  # the outermost border: a bug gets a line, not a page
         if sys.flags.dev_mode:
             raise
         typer.echo(

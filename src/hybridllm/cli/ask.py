@@ -29,6 +29,7 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    *,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="System message before it.")
     ] = None,

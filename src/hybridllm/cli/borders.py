@@ -10,7 +10,7 @@ import typer
 
 from hybridllm import errors
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import error_line, print_json
+from hybridllm.cli.output import error_line, print_json, receipt_lines
 
 
 @contextmanager
@@ -35,8 +35,10 @@ def exit_code(error: errors.HybridLLMError) -> Exit:
 
 def tell(error: errors.HybridLLMError, *, as_json: bool) -> None:
     """Print `error`: as an object on standard output, or as lines for people on standard error."""
+    made = getattr(error, "receipt", None)
     if as_json:
-        print_json({"ok": False, "error": error_facts(error)})
+        told = {"ok": False, "error": error_facts(error)}
+        print_json(told if made is None else told | {"receipt": made.to_dict()})
         return
     if isinstance(error, errors.PolicyError):
         for problem in error.problems:
@@ -45,7 +47,9 @@ def tell(error: errors.HybridLLMError, *, as_json: bool) -> None:
     error_line(str(error))
     remedy = _remedy(error)
     if remedy:
-        typer.echo(f"       {remedy}", err=True)
+        typer.echo(remedy, err=True)
+    if made is not None and made.attempts:
+        receipt_lines(made)
 
 
 def error_facts(error: errors.HybridLLMError) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def check(
     policy: hints.Policy,
+    *,
     strict: Annotated[
         bool, typer.Option("--strict", help="Warnings end the command with code 4.")
     ] = False,
@@ -25,8 +26,9 @@ def check(
 ) -> None:
     """Check a policy file, and show what it says.
 
-    Every problem is told at once, each with file:line:column. A policy without problems is shown: backends, models and prices, which backends each residency
-    tag allows, and the routes in the order in which they are tried. Nothing is sent to anybody.
+    Every problem is told at once, each with file:line:column. A policy without problems is shown:
+    backends, models and prices, which backends each residency tag allows, and the routes in the order
+    in which they are tried. Nothing is sent to anybody.
     """
     path = policy_path(policy)
 
@@ -34,7 +36,7 @@ def check(
 
     with errors_told(as_json=as_json):
         report = check_policy(path)
-        reach = picture.reach_of(path)
+        reach = picture.reach_of(report)
     warnings = report.problems
     if as_json:
         print_json(_facts(report, reach, file=str(path)))
@@ -42,7 +44,7 @@ def check(
         for warning in warnings:
             typer.echo(typer.style(str(warning), fg="yellow"), err=True)
         typer.echo(_verdict(report, file=str(path)))
-        picture.draw(report.policy, reach)
+        picture.draw(report, reach)
     if strict and warnings:
         raise typer.Exit(Exit.WARNINGS)
 
@@ -60,5 +62,5 @@ def _facts(report: PolicyReport, reach: picture.Reach, *, file: str) -> dict[str
         "ok": True,
         "file": file,
         "warnings": [problem_facts(problem) for problem in report.problems],
-        **picture.facts(report.policy, reach),
+        **picture.facts(report, reach),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import console, note, price_columns, print_json, table
+from hybridllm.cli.output import console, note, price_columns, print_json, table, usd
 from hybridllm.cli.policy_files import policy_path
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 def explain(
     policy: hints.Policy,
+    *,
     task: hints.Task = None,
     residency: hints.Residency = None,
     tenant: hints.Tenant = None,
@@ -45,7 +47,8 @@ def explain(
 ) -> None:
     """Show who would be asked, who not, and why.
 
-    It is the very decision that the router takes. Opens no connection and needs no key. Ends with code 3 if the policy denies the request.
+    It is the very decision that the router takes. Opens no connection and needs no key. Ends with
+    code 3 if the policy denies the request.
     """
     path = policy_path(policy)
 
@@ -74,51 +77,49 @@ def explain(
 
 def draw(explanation: Explanation, out: Console) -> None:
     """Print a decision: what was asked, the verdict, who may be asked in order, who may not."""
-    plan = explanation.plan
-    asked = plan.facts
-    told = {
-        "task": asked.task,
-        "residency": asked.residency,
-        "tenant": asked.tenant,
-        "model": asked.model,
-        "environment": asked.environment,
-        "needs": ", ".join(sorted(asked.needs)),
-        "tokens": asked.input_tokens_estimate,
-    }
-    note(out, ", ".join(f"{name} {value}" for name, value in told.items() if value))
+    told = explanation.to_dict()
+    asked = ((name.removesuffix("_estimate"), value) for name, value in told["request"].items())
+    note(out, ", ".join(f"{name} {_words(value)}" for name, value in asked))
     if explanation.allowed:
         out.print("allowed", style="bold green", end="")
-        out.print(f" by route {explanation.route}")
+        out.print(f" by route {explanation.route} of {told['policy']}")
+        out.print()
+        out.print(_asked_in_order(told["candidates"]))
     else:
         out.print("denied", style="bold red", end="")
-        out.print(f" by {plan.rule}: nothing would be sent")
-        out.print(plan.message)
-    if explanation.allowed:
+        out.print(f" by {explanation.rule}; nothing would be sent")
+        if not told["dropped"]:
+            out.print(told["message"])
+    if told["dropped"]:
         out.print()
-        out.print(_asked_in_order(plan.kept))
-    if plan.dropped:
-        out.print()
-        out.print(_not_asked(plan.dropped))
+        out.print(_not_asked(told["dropped"]))
 
 
-def _asked_in_order(kept: Any) -> Table:
-    columns = ("", "would be asked", "region", "operator", "in", "out", "why")
-    made = table(*columns, right=("", "in", "out"))
-    for number, one in enumerate(kept, start=1):
-        candidate = one.candidate
+def _asked_in_order(candidates: list[dict[str, Any]]) -> Table:
+    columns = ("", "would be asked", "region", "in", "out", "expected cost", "why")
+    made = table(*columns, right=("", "in", "out", "expected cost"))
+    for number, one in enumerate(candidates, start=1):
         made.add_row(
             str(number),
-            candidate.name,
-            candidate.backend.region or "undeclared",
-            candidate.backend.operator or "undeclared",
-            *price_columns(candidate.price),
-            one.reason,
+            one["candidate"],
+            one["region"] or "undeclared",
+            *price_columns(_usd(one["usd_per_mtok_in"]), _usd(one["usd_per_mtok_out"])),
+            usd(_usd(one["expected_cost_usd"])),
+            one["reason"],
         )
     return made
 
 
-def _not_asked(dropped: Any) -> Table:
+def _not_asked(dropped: list[dict[str, Any]]) -> Table:
     made = table("would not be asked", "for its", "why")
     for one in dropped:
-        made.add_row(one.candidate.name, one.reason.value, one.detail)
+        made.add_row(one["candidate"], one["reason"], one["detail"])
     return made
+
+
+def _words(value: Any) -> str:
+    return " and ".join(value) if isinstance(value, list) else str(value)
+
+
+def _usd(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -20,9 +20,7 @@ Residency = Annotated[
     str | None, typer.Option("--residency", metavar="TAG", help="Where the data may go.")
 ]
 Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Who pays.")]
-Feature = Annotated[
-    str | None, typer.Option("--feature", metavar="NAME", help="What it is for.")
-]
+Feature = Annotated[str | None, typer.Option("--feature", metavar="NAME", help="What it is for.")]
 Session = Annotated[
     str | None, typer.Option("--session", metavar="ID", help="Conversation it belongs to.")
 ]

@@ -34,14 +34,17 @@ def console(stream: TextIO | None = None, *, width: int | None = None) -> Consol
     )
 
 
-def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+def headline(out: Console, text: str) -> None:
+    """Print the title of what comes below it."""
+    out.print()
+    out.print(text, style="bold")
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
     """Return an empty table without borders. Columns named in `right` are aligned to the right."""
     from rich.table import Table
 
     made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         header_style="dim",
         box=None,
         padding=(0, 2, 0, 0),
@@ -105,13 +108,11 @@ def seconds(duration_s: float | None) -> str:
     return f"{duration_s * 1_000:.0f} ms" if duration_s < 1 else f"{duration_s:.2f} s"
 
 
-def price_columns(price: Any) -> tuple[str, str]:
-    """Show a price per 1,000,000 tokens of prompt and answer. Not known is never shown as free."""
-    if price is None:
-        return ("unknown", "unknown")
-    if not price.usd_per_mtok_in and not price.usd_per_mtok_out:
+def price_columns(price_in: Decimal | None, price_out: Decimal | None) -> tuple[str, str]:
+    """Show prices of prompt and answer per 1,000,000 tokens; zero for both is what a policy calls free."""
+    if price_in is not None and price_out is not None and not price_in and not price_out:
         return ("free", "free")
-    return (usd_per_mtok(price.usd_per_mtok_in), usd_per_mtok(price.usd_per_mtok_out))
+    return (usd_per_mtok(price_in), usd_per_mtok(price_out))
 
 
 def tokens(count: int | None) -> str:
@@ -126,7 +127,13 @@ def percent(part: float, whole: float) -> str:
     if not whole:
         return "-"
     share = 100 * part / whole
-    return "100 %" if part == whole else f"{min(share, 99.99):.2f} %" if share > 99 else f"{share:.1f} %"
+    return (
+        "100 %"
+        if part == whole
+        else f"{min(share, 99.99):.2f} %"
+        if share > 99
+        else f"{share:.1f} %"
+    )
 
 
 def _plain(amount: Decimal, exponent: int) -> str:

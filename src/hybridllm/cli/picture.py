@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridllm.cli.output import console, note, price_columns, table, tokens
+from hybridllm.cli.output import console, headline, note, price_columns, table, tokens
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hybridllm import Policy
+    from hybridllm import PolicyReport
 
 _ABOUT_DATA = frozenset({"region", "operator", "retention"})
 
@@ -33,11 +32,11 @@ class Refusal:
 Reach = Mapping[str, Mapping[str, Refusal | None]]
 
 
-def reach_of(path: Path) -> Reach:
-    """Return, for every residency tag of a policy file, which backends it allows."""
+def reach_of(report: PolicyReport) -> Reach:
+    """Return, for every residency tag of a policy, which backends it allows."""
     from hybridllm import Router
 
-    router = Router.from_file(path)
+    router = Router(report.policy)
     found: dict[str, dict[str, Refusal | None]] = {}
     for tag in router.policy.residency:
         backends = found.setdefault(tag, {})
@@ -50,13 +49,14 @@ def reach_of(path: Path) -> Reach:
     return found
 
 
-def facts(policy: Policy, reach: Reach) -> dict[str, Any]:
+def facts(report: PolicyReport, reach: Reach) -> dict[str, Any]:
     """Return the picture as a JSON object."""
+    policy = report.policy
     return {
         "policy": policy.name,
         "version": policy.version,
         "environment": policy.environment,
-        "default_residency": _default_residency(policy),
+        "default_residency": _default_residency(report),
         "backends": {name: _backend_facts(one) for name, one in policy.backends.items()},
         "models": {
             name: {
@@ -86,23 +86,28 @@ def facts(policy: Policy, reach: Reach) -> dict[str, Any]:
     }
 
 
-def draw(policy: Policy, reach: Reach) -> None:
+def draw(report: PolicyReport, reach: Reach) -> None:
     """Print the picture."""
     out = console()
-    for part in (_backends(policy), _models(policy), _residency(policy, reach), _routes(policy)):
-        out.print()
-        out.print(part)
+    headline(out, "Backends")
+    out.print(_backends(report))
+    headline(out, "Models, with prices in USD per 1M tokens")
+    out.print(_models(report))
+    headline(out, "Which backends a residency tag allows")
+    out.print(_residency(report, reach))
+    headline(out, "Routes; the first that matches decides")
+    out.print(_routes(report))
     without_tag = {
         "deny": "is denied",
         None: "may go to every backend",
-    }.get(tag := _default_residency(policy), f"carries the tag {tag!r}")
+    }.get(tag := _default_residency(report), f"carries the tag {tag!r}")
     out.print()
     note(out, f"A request without a residency tag {without_tag}.")
 
 
-def _backends(policy: Policy) -> Table:
+def _backends(report: PolicyReport) -> Table:
+    policy = report.policy
     made = table("backend", "kind", "region", "operator", "retention", "only in", "base URL")
-    made.title = "Backends"
     for one in policy.backends.values():
         made.add_row(
             one.name,
@@ -116,28 +121,37 @@ def _backends(policy: Policy) -> Table:
     return made
 
 
-def _models(policy: Policy) -> Table:
+def _models(report: PolicyReport) -> Table:
+    policy = report.policy
     made = table(
         *("model", "context", "capabilities", "on", "known there as", "in", "out"),
         right=("context", "in", "out"),
     )
-    made.title = "Models; prices in USD per 1M tokens"
     for name, model in policy.models.items():
         head = (name, tokens(model.context_tokens), ", ".join(sorted(model.capabilities)) or "-")
         for candidate in policy.candidates.get(name, ()):
-            made.add_row(*head, candidate.backend.name, candidate.wire_model, *price_columns(candidate.price))
+            price = candidate.price
+            made.add_row(
+                *head,
+                candidate.backend.name,
+                candidate.wire_model,
+                *price_columns(
+                    price.usd_per_mtok_in if price else None,
+                    price.usd_per_mtok_out if price else None,
+                ),
+            )
             head = ("", "", "")
         if head[0]:
             made.add_row(*head, "nobody", "", "", "")
     return made
 
 
-def _residency(policy: Policy, reach: Reach) -> Table:
+def _residency(report: PolicyReport, reach: Reach) -> Table:
+    policy = report.policy
     from rich.text import Text
 
     names = [name for name in policy.backends if any(name in row for row in reach.values())]
     made = table("residency tag", *names)
-    made.title = "Which backends a residency tag allows; no route, failover or fallback gets round it"
     for tag, backends in reach.items():
         cells = [
             Text(f"no: {why.reason}", style="red") if why else Text("yes", style="green")
@@ -147,11 +161,13 @@ def _residency(policy: Policy, reach: Reach) -> Table:
     return made
 
 
-def _routes(policy: Policy) -> Table:
+def _routes(report: PolicyReport) -> Table:
+    policy = report.policy
     made = table("", "route", "when", "use, in order", right=("",))
-    made.title = "Routes; the first that matches decides"
     for number, route in enumerate(policy.routes, start=1):
-        when = "; ".join(f"{key} {', '.join(names)}" for key, names in _conditions(route.when).items())
+        when = "; ".join(
+            f"{key} {', '.join(names)}" for key, names in _conditions(route.when).items()
+        )
         use = "; ".join(
             f"{'fallback ' if one['fallback'] else ''}{one['model']} on {', '.join(one['on'])}"
             for one in _uses(route.use)
@@ -160,7 +176,8 @@ def _routes(policy: Policy) -> Table:
     return made
 
 
-def _default_residency(policy: Policy) -> str | None:
+def _default_residency(report: PolicyReport) -> str | None:
+    policy = report.policy
     return "deny" if policy.deny_untagged else policy.default_residency
 
 

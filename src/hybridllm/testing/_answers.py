@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridllm.testing._schema import example_of
@@ -42,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """The answer to a chat request. `usage` None leaves it out; else it is any JSON value."""
+    """The answer to a chat request."""
 
     id: str
     model: str
@@ -98,6 +98,12 @@ def chat_answer(
         cached_tokens=None if cached_tokens is None else min(cached_tokens, tokens_in),
         top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
     )
+
+
+def in_one_token(text: str, answer: ChatAnswer) -> ChatAnswer:
+    """Return the answer with another text, which comes in one piece."""
+    choices = tuple(replace(choice, text=(text,), call=None) for choice in answer.choices)
+    return replace(answer, choices=choices)
 
 
 def _say(body: Mapping[str, Any], answer: AnswerText) -> str:

@@ -46,7 +46,7 @@ class SimulatedBackend:
         cached_tokens: How many prompt tokens it reports as cached, at most; None reports nothing.
         context_tokens: Its context length; None is 32,768 in `/v1/models` and no limit.
         dimensions: Length of its embeddings.
-        slots: How many requests it works on at once; the others wait. Fixed when it starts.
+        slots: How many requests it works on at once; the others wait. Not to be changed later.
         queue_max: How many may wait; one more gets a 503. None is no limit.
         kv_capacity_tokens: Size of the cache that `/metrics` reports the use of.
         metrics: Values that replace those of `/metrics`, by full name; None hides one.

@@ -42,7 +42,12 @@ def inputs(body: Mapping[str, Any]) -> list[str | list[int]]:
 
 def input_tokens(body: Mapping[str, Any]) -> int:
     """Return how many tokens the inputs have."""
-    return sum(count_tokens(each) if isinstance(each, str) else len(each) for each in inputs(body))
+    return sum(map(text_tokens, inputs(body)))
+
+
+def text_tokens(given: str | list[int]) -> int:
+    """Return how many tokens one input has."""
+    return count_tokens(given) if isinstance(given, str) else len(given)
 
 
 def _text_of(given: str | list[int]) -> str:

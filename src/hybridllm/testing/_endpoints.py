@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from hmac import compare_digest
 from typing import Any, Protocol
 
-from hybridllm.testing._answers import AnswerText, ChatAnswer, chat_answer
-from hybridllm.testing._embeddings import embed, input_tokens, inputs
+from hybridllm.testing._answers import AnswerText, ChatAnswer, chat_answer, in_one_token
+from hybridllm.testing._embeddings import embed, input_tokens, inputs, text_tokens
 from hybridllm.testing._exchange import JSON_TYPE, Exchange
 from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._metrics import Load, page
 from hybridllm.testing._shapes import BackendKind, Json, Shapes
-from hybridllm.testing._tokens import hex_id, prompt_tokens
+from hybridllm.testing._tokens import hex_id
+from hybridllm.testing._validation import BadRequest, check_chat, room_for_answer, room_left
 
 CONTEXT_TOKENS = 32_768  # what `/v1/models` says where a backend sets no limit
 _METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -79,6 +80,12 @@ class Endpoints:
         Raises:
             Refused: If it is answered with an error, which the caller sends.
         """
+        try:
+            await self._dispatch(request, exchange)
+        except BadRequest as refusal:
+            raise Refused(400, self._shapes.bad_request(refusal)) from None
+
+    async def _dispatch(self, request: RecordedRequest, exchange: Exchange) -> None:
         path = request.path.partition("?")[0]
         if path.startswith("/v1/"):
             self._authorize(request)
@@ -110,6 +117,8 @@ class Endpoints:
         settings, load = self._settings, self._settings.load
         body = self._body(request)
         answer = self._chat_answer(request, body, model=self._model(body))
+        if (size := exchange.text_size) is not None:
+            answer = in_one_token("x" * size, answer)
         streamed = bool(body.get("stream"))
         self._check_queue()
         if streamed:
@@ -148,10 +157,11 @@ class Endpoints:
     async def _embeddings(self, request: RecordedRequest, exchange: Exchange) -> None:
         body = self._body(request)
         model = self._model(body)
-        if not inputs(body):
-            raise self._bad_request("input must not be empty", "input")
-        self._check_queue()
+        if not all(texts := inputs(body)) or not texts:
+            raise BadRequest("The decoder prompt cannot be empty")
         tokens = input_tokens(body)
+        room_left(max(map(text_tokens, texts)), context_tokens=self._settings.context_tokens)
+        self._check_queue()
         async with self._slot(tokens):
             await asyncio.sleep(self._settings.latency_s)
             vectors = embed(model, body, dimensions=self._settings.dimensions)
@@ -175,9 +185,9 @@ class Endpoints:
             body = json.loads(request.raw)
         except ValueError:
             place = f"body.{len(request.raw)}"
-            raise self._bad_request("JSON decode error", place, "Bad Request") from None
+            raise BadRequest.malformed("JSON decode error", place) from None
         if not isinstance(body, dict):
-            raise self._bad_request("Input should be a valid dictionary", "body", "Bad Request")
+            raise BadRequest.malformed("Input should be a valid dictionary", "body")
         return body
 
     def _model(self, body: Mapping[str, Any]) -> str:
@@ -193,9 +203,8 @@ class Endpoints:
         self, request: RecordedRequest, body: Mapping[str, Any], *, model: str
     ) -> ChatAnswer:
         settings = self._settings
-        if not isinstance(body.get("messages"), list) or not body["messages"]:
-            raise self._bad_request("Field required", "body.messages", "Bad Request")
-        room = self._room(body)
+        check_chat(body)
+        room = room_for_answer(body, context_tokens=settings.context_tokens)
         return chat_answer(
             body,
             answer_id=f"chatcmpl-{self._next_id(request)}",
@@ -205,37 +214,6 @@ class Endpoints:
             cached_tokens=settings.cached_tokens,
             room=room,
         )
-
-    def _room(self, body: Mapping[str, Any]) -> int | None:
-        """How many tokens the answer may have, by the context; None is no limit."""
-        asked = body.get("max_completion_tokens", body.get("max_tokens"))
-        if isinstance(asked, int) and asked < 1:
-            message = f"max_tokens must be at least 1, got {asked}."
-            raise self._bad_request(message, "max_tokens")
-        context = self._settings.context_tokens
-        if context is None:
-            return None
-        if isinstance(asked, int) and asked > context:
-            message = f"max_tokens={asked} cannot be greater than max_model_len={context}."
-            raise self._bad_request(message, "max_tokens")
-        room = context - prompt_tokens(body["messages"], body.get("tools"))
-        if room < 0:
-            message = (
-                f"This model's maximum context length is {context} tokens. However, your prompt "
-                f"contains at least {context + 1} input tokens, which exceeds this limit even "
-                "without any output tokens. Please reduce the length of the input prompt."
-            )
-            if self._settings.kind == "vllm":
-                raise self._bad_request(message, "input_tokens")
-            raise self._bad_request(message, "messages", "context_length_exceeded")
-        if room == 0:  # As vLLM says it, though it is the prompt that is too long.
-            raise self._bad_request("max_tokens must be at least 1, got 0.", "max_tokens")
-        return room
-
-    def _bad_request(self, message: str, param: str, code: str = "") -> Refused:
-        if self._settings.kind == "api" and code == "Bad Request":
-            code = ""
-        return Refused(400, self._shapes.error(400, message, param=param, code=code))
 
     def _next_id(self, request: RecordedRequest) -> str:
         given = request.headers.get("x-request-id")

@@ -20,8 +20,8 @@ SERVER = "hybridllm-simulated"
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
 
-# A client's stack drops what it has not yet handed on when the connection breaks: let it read first.
-_BEFORE_BREAKING_S = 0.02
+_BEFORE_BREAKING_S = 0.01
+_TURNS_BEFORE_BREAKING = 10
 _PING_INTERVAL_S = 0.05
 _DONE = b"data: [DONE]\n\n"
 _NOT_CHUNKS = {
@@ -62,6 +62,11 @@ class Exchange:
         """True if the answer will go wrong in its middle."""
         return self._fault.kind is FaultKind.CUT
 
+    @property
+    def text_size(self) -> int | None:
+        """How long a line the answer's text must make; None is as it comes."""
+        return self._fault.size if self._fault.kind is FaultKind.OVERSIZE_LINE else None
+
     async def strikes_first(self) -> bool:
         """Do what the fault does before any good answer. True if that was all."""
         fault = self._fault
@@ -76,11 +81,13 @@ class Exchange:
             case FaultKind.FIN_BEFORE_HEAD:
                 self._connection.fin()
             case FaultKind.RESET_MID_HEAD:
-                await self._break(b"HTTP/1.1 200 OK\r\nserver: hybr", "rst")
+                await self._send(b"HTTP/1.1 200 OK\r\nserver: hybr")
+                self._break("rst")
             case FaultKind.STALE_KEEP_ALIVE:
-                await self._break(b"", fault.how)
+                self._break(fault.how)
             case FaultKind.GARBAGE:
-                await self._break(fault.payload or b"", "fin")
+                await self._send(fault.payload or b"")
+                self._break("fin")
             case FaultKind.STATUS | FaultKind.BODY:
                 await self._send_payload(fault)
             case _:
@@ -129,7 +136,7 @@ class Exchange:
             await self._cut_stream(cut.how)
             return
         for event in events:
-            if cut is not None and event.carries != "role" and tokens >= cut.size:
+            if cut is not None and _is_due(cut, event, tokens):
                 if cut.how == "abort":
                     aborted = True
                 elif cut.how not in _NOT_CHUNKS:
@@ -157,7 +164,8 @@ class Exchange:
         """End, or never end, what was streamed so far."""
         match how:
             case "fin" | "rst":
-                await self._break(b"", how)
+                await _let_client_read()
+                self._break(how)
                 return
             case "stall":
                 await _forever()
@@ -193,7 +201,8 @@ class Exchange:
                 await self._send(half)
                 if how in {"stall", "pings"}:
                     await _forever()
-                await self._break(b"", how)
+                await _let_client_read()
+                self._break(how)
                 return
             case "eof" | "partial_event" | "bad_json":
                 body = half
@@ -251,7 +260,7 @@ class Exchange:
 
     async def _send(self, data: bytes) -> None:
         fault = self._fault
-        if fault.kind is not FaultKind.TRICKLE:
+        if not fault.cuts_to_pieces:
             self._connection.write(data)
             await self._connection.drain()
             return
@@ -259,10 +268,7 @@ class Exchange:
             self._connection.write(data[start : start + fault.size])
             await asyncio.sleep(fault.seconds)
 
-    async def _break(self, last_words: bytes, how: str) -> None:
-        if last_words:
-            await self._send(last_words)
-        await asyncio.sleep(_BEFORE_BREAKING_S)
+    def _break(self, how: str) -> None:
         if how == "rst":
             self._connection.rst()
         else:
@@ -316,6 +322,15 @@ class _Packer:
         return bytes(packed) + self._gzip.flush()
 
 
+def _is_due(cut: Fault, event: Event, tokens: int) -> bool:
+    """Tell if the stream is to be cut before this event."""
+    if event.carries == "token":
+        return tokens >= cut.size
+    return (
+        event.carries != "role"
+    )  # No tokens are left: it is cut all the same, before it finishes.
+
+
 def _aborted(event: Event, tokens: int) -> Json:
     """An event after vLLM gave up the request: finish reason `abort`, usage up to here."""
     if event.carries != "usage":
@@ -342,6 +357,13 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Simulated"
+
+
+async def _let_client_read() -> None:
+    """Give a client in the same event loop time to hand on what it got: a break makes it forget that."""
+    await asyncio.sleep(_BEFORE_BREAKING_S)
+    for _ in range(_TURNS_BEFORE_BREAKING):
+        await asyncio.sleep(0)
 
 
 async def _forever() -> None:

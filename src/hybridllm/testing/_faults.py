@@ -117,6 +117,11 @@ class Fault:
         """True if nobody must be able to connect."""
         return self.kind in {FaultKind.REFUSE, FaultKind.BLACKHOLE}
 
+    @property
+    def cuts_to_pieces(self) -> bool:
+        """True if the answer is sent in pieces of `size` bytes."""
+        return self.kind in {FaultKind.TRICKLE, FaultKind.BODY} and self.size > 0
+
     # Nobody answers
 
     @classmethod
@@ -149,6 +154,8 @@ class Fault:
         cls, interval_s: float = 0.1, *, piece_bytes: int = 1, **limits: Unpack[Limits]
     ) -> Fault:
         """The answer comes in pieces of a byte or so, its head too. An interval of 0 only cuts."""
+        if piece_bytes < 1:
+            raise ValueError(f"a piece has 1 byte or more: {piece_bytes}")
         return cls(FaultKind.TRICKLE, seconds=interval_s, size=piece_bytes, **limits)
 
     # The connection breaks
@@ -239,11 +246,16 @@ class Fault:
 
     @classmethod
     def body(
-        cls, payload: bytes, *, content_type: str = "application/json", **limits: Unpack[Limits]
+        cls,
+        payload: bytes,
+        *,
+        content_type: str = "application/json",
+        piece_bytes: int = 0,
+        **limits: Unpack[Limits],
     ) -> Fault:
-        """200 with exactly this body."""
+        """200 with exactly this body; `piece_bytes` sends it in pieces of so many bytes."""
         headers = (("content-type", content_type),)
-        return cls(FaultKind.BODY, payload=payload, headers=headers, **limits)
+        return cls(FaultKind.BODY, payload=payload, headers=headers, size=piece_bytes, **limits)
 
     @classmethod
     def html(cls, **limits: Unpack[Limits]) -> Fault:
@@ -328,3 +340,8 @@ class Fault:
     def role_then_hang(cls, **limits: Unpack[Limits]) -> Fault:
         """The role comes, a token never. An answer that is not streamed hangs in its middle."""
         return cls(FaultKind.CUT, size=0, how="stall", **limits)
+
+    @classmethod
+    def pings_before_first_token(cls, **limits: Unpack[Limits]) -> Fault:
+        """The stream brings comments, and never an event. An answer that is not streamed hangs."""
+        return cls(FaultKind.CUT, size=BEFORE_THE_ROLE, how="pings", **limits)

@@ -94,7 +94,7 @@ class Listener:
             server.close()
 
     def _bound(self, backlog: int) -> socket.socket:
-        listening = socket.socket()
+        listening = socket.socket(proto=socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setblocking(False)
         listening.bind((_HOST, self.port))

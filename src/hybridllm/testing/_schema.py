@@ -60,8 +60,10 @@ def _of_type(schema: Mapping[str, Any], root: Any, path: _Path) -> Any:
             return _array(schema, root, path)
         case "object":
             return _properties(schema, root, path)
-        case _:
+        case "null":
             return None
+        case _:
+            raise ValueError(f"Invalid type: {kind}")
 
 
 def _array(schema: Mapping[str, Any], root: Any, path: _Path) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from hybridllm.testing._answers import ChatAnswer, Choice
 from hybridllm.testing._tokens import draw
+from hybridllm.testing._validation import BadRequest
 
 Json = dict[str, Any]
 BackendKind = Literal["api", "vllm"]
@@ -39,6 +40,10 @@ class Shapes(Protocol):
 
     def error(self, status: int, message: str, *, param: str | None = None, code: str = "") -> Json:
         """The body of an error."""
+        ...
+
+    def bad_request(self, refusal: BadRequest) -> Json:
+        """The body of a 400."""
         ...
 
     def unauthorized(self) -> Json:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hybridllm.testing._answers import ChatAnswer, Choice
 from hybridllm.testing._shapes import CREATED, Event, Json, interleaved, logprobs
+from hybridllm.testing._validation import BadRequest
 
 _FINGERPRINT = "fp_simulated"
 _ERROR_TYPES = {429: "rate_limit_error"}
@@ -21,6 +22,11 @@ class ApiShapes:
         )
         word = code or _ERROR_CODES.get(status)
         return {"error": {"message": message, "type": kind, "param": param, "code": word}}
+
+    def bad_request(self, refusal: BadRequest) -> Json:
+        code = "" if refusal.is_malformed else refusal.code
+        param = "messages" if code == "context_length_exceeded" else refusal.param
+        return self.error(400, refusal.message, param=param, code=code)
 
     def unauthorized(self) -> Json:
         return self.error(401, "Incorrect API key provided: ****.", code="invalid_api_key")

@@ -8,6 +8,7 @@ from typing import Any
 from hybridllm.testing._answers import ChatAnswer, Choice
 from hybridllm.testing._shapes import CREATED, Event, Json, interleaved, known_fields, logprobs
 from hybridllm.testing._tokens import hex_id
+from hybridllm.testing._validation import BadRequest
 
 _FINGERPRINT = "vllm-0.32.0-simulated"
 _ERROR_TYPES = {
@@ -24,6 +25,10 @@ class VllmShapes:
     def error(self, status: int, message: str, *, param: str | None = None, code: str = "") -> Json:
         kind = code or _ERROR_TYPES.get(status, "InternalServerError")
         return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+    def bad_request(self, refusal: BadRequest) -> Json:
+        kind = refusal.code if refusal.is_malformed else ""
+        return self.error(400, refusal.message, param=refusal.param, code=kind)
 
     def unauthorized(self) -> Json:
         return {"error": "Unauthorized"}
@@ -46,7 +51,7 @@ class VllmShapes:
                 "prompt_tokens": answer.prompt_tokens,
                 "total_tokens": answer.prompt_tokens + answer.completion_tokens,
                 "completion_tokens": answer.completion_tokens,
-                "prompt_tokens_details": _cached(answer),
+                "prompt_tokens_details": _cached(answer, multimodal_tokens=None),
                 "completion_tokens_details": _reasoning(answer),
             },
             "prompt_logprobs": None,
@@ -195,11 +200,11 @@ def _stream_usage(answer: ChatAnswer) -> Json:
     return usage | known_fields(details)
 
 
-def _cached(answer: ChatAnswer) -> Json | None:
+def _cached(answer: ChatAnswer, **unused: None) -> Json | None:
     if answer.cached_tokens is None:
         return None
     created = answer.prompt_tokens - answer.cached_tokens
-    return {"cached_tokens": answer.cached_tokens, "created_cache_tokens": created}
+    return {"cached_tokens": answer.cached_tokens, "created_cache_tokens": created, **unused}
 
 
 def _reasoning(answer: ChatAnswer) -> Json | None:

@@ -22,6 +22,12 @@ def residency_drop(candidate: Candidate, tags: Iterable[Residency]) -> Dropped |
     """Apply every residency tag of the request; the first that forbids the backend drops it."""
     backend = candidate.backend
     for tag in tags:
+        if (
+            (not tag.regions or backend.region in tag.regions)
+            and (not tag.operators or backend.operator in tag.operators)
+            and (not tag.retention or backend.retention in tag.retention)
+        ):
+            continue
         for term, value, allowed, reason in (
             ("region", backend.region, tag.regions, DropReason.REGION),
             ("operator", backend.operator, tag.operators, DropReason.OPERATOR),

@@ -20,6 +20,7 @@ ScalarValue = str | int | Decimal | bool | None
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _SHOWN_MAX = 80
+_USER_INFO = re.compile(r"//.*@", re.DOTALL)  # user name and password of a URL
 # What API keys look like. Rather a name too many refused than one key kept in a file or printed.
 _KEY_LIKE = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:sk|rk|pk)[-_][A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}"
@@ -209,6 +210,7 @@ def quoted(text: str) -> str:
     """Return `text` in quotation marks, shortened, or words in its place if it may be a key."""
     if looks_like_key(text):
         return "(a value that looks like an API key)"
+    text = _USER_INFO.sub("//…@", text)
     return repr(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")
 
 

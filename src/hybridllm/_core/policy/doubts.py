@@ -37,22 +37,23 @@ class _Doubts:
             path: Path = ("backends", name)
             if name not in serving:
                 self._warn(path, f"backend {name!r} serves no model; no request ever reaches it")
-            if backend.base_url.count("/") == 2:
-                self._warn((*path, "base_url"), "has no path; most servers answer under /v1 only")
+            if backend.base_url.count("/") == 2:  # those of https://
+                self._warn(
+                    (*path, "base_url"), "base_url has no path; most servers answer under /v1 only"
+                )
             if backend.api_key_env is not None:
                 self._key(name, backend.api_key_env, environ)
 
     def _key(self, backend: str, variable: str, environ: Mapping[str, str]) -> None:
         path: Path = ("backends", backend, "api_key_env")
-        value = environ.get(variable)
-        if not value:
+        if not environ.get(variable):
             message = (
                 f"environment variable {variable} is not set; requests to {backend!r} will fail"
             )
             self._warn(path, message)
             return
         try:
-            Secret(value, name=variable)
+            Secret(environ[variable], name=variable)
         except ValueError as error:
             self._warn(path, str(error))
 
@@ -62,7 +63,9 @@ class _Doubts:
             if name not in self._policy.candidates:
                 self._warn(path, f"nobody serves model {name!r}; name its backends in its `on`")
             if model.dimensions and Capability.EMBEDDINGS not in model.capabilities:
-                message = "has dimensions, but `embeddings` is not among its capabilities"
+                message = (
+                    f"model {name!r} has dimensions, but `embeddings` is not among its capabilities"
+                )
                 self._warn((*path, "dimensions"), message)
         self._unpriced()
 

@@ -22,7 +22,7 @@ Reference = Annotated[str, Field(pattern=r"^\$\{")]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,127}(?<! )\Z")
 _WIRE_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?\Z")
-_GLOB = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9 ._:/@+*?!\[\]-]{0,127}\Z")
+_GLOB = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,128}(?<! )\Z")  # a tenant may have any name
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 
 
@@ -43,11 +43,13 @@ def _flag(value: object) -> bool:
     raise ValueError("is neither true nor false")
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """Return a list of one where a person wrote the one alone."""
     return [value] if isinstance(value, str) else value
 
 
-def _as_empty_mapping(value: object) -> object:
+def as_empty_mapping(value: object) -> object:
+    """Return a mapping where a person wrote the name of an entry and nothing else: `public:`."""
     return {} if value is None else value
 
 
@@ -121,12 +123,12 @@ Glob = Annotated[
 Globs = Annotated[
     tuple[Glob, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 Names = Annotated[
     tuple[Name, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 VariableName = Annotated[
     str,
@@ -154,7 +156,7 @@ Retention = Annotated[str, BeforeValidator(units.retention, json_schema_input_ty
 Retentions = Annotated[
     tuple[Retention, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 ConnectS = Annotated[Decimal, _duration("10ms", "60s")]
 WaitS = Annotated[Decimal, _duration("10ms", "1h")]
@@ -164,5 +166,3 @@ RetriesMax = Annotated[int, _whole_number(0, 10)]
 AttemptsMax = Annotated[int, _whole_number(1, 50)]
 HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_input_type=str)]
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
-OrEmpty = BeforeValidator(_as_empty_mapping)
-"""For sections whose entries may say nothing: `residency: {public: }`."""

@@ -13,7 +13,7 @@ _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1022}[\x21-\x7e])?\Z")
 _OF_THE_WIRE = frozenset(
     {
         "accept", "accept-encoding", "alt-used", "connection", "expect", "forwarded", "host",
-        "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "via",
+        "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via",
         "traceparent", "tracestate", "baggage",
     }
 )  # fmt: skip

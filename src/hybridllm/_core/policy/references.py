@@ -122,14 +122,14 @@ class _Checker:
             self._check_uses(route, path)
 
     def _check_uses(self, route: Node, path: Path) -> None:
-        candidates: set[tuple[str, str]] = set()
+        candidates: set[str] = set()
         for section in ("use", "fallbacks"):
             node = _child(route, section)
             items = node.items if isinstance(node, ListNode) else (node,) if node else ()
             for index, use in enumerate(items):
                 self._check_use(use, (*path, section, index), candidates)
 
-    def _check_use(self, use: Node, path: Path, candidates: set[tuple[str, str]]) -> None:
+    def _check_use(self, use: Node, path: Path, candidates: set[str]) -> None:
         model = use if isinstance(use, Scalar) else _child(use, "model")
         if not isinstance(model, Scalar) or not isinstance(model.value, str):
             return
@@ -141,9 +141,7 @@ class _Checker:
         if served is None:
             return
         on = _child(use, "on")
-        asked = (
-            served if on is None else frozenset(str(scalar.value) for scalar, _ in _names(on, ()))
-        )
+        asked = sorted(served) if on is None else [str(s.value) for s, _ in _names(on, ())]
         for scalar, where in _names(on, (*path, "on")):
             backend = str(scalar.value)
             if (
@@ -155,13 +153,19 @@ class _Checker:
                     f"{_listed(served)}{nearest(backend, served)}"
                 )
                 self._findings.error(scalar.place, where, message)
-        for backend in sorted(asked):
-            if (backend, name) in candidates:
-                message = (
-                    f"{backend}/{name} is named twice in this route; the second is never asked"
-                )
-                self._findings.error(model.place, model_path, message)
-            candidates.add((backend, name))
+        self._check_once([f"{backend}/{name}" for backend in asked], candidates, model, model_path)
+
+    def _check_once(
+        self, asked: Iterable[str], candidates: set[str], model: Scalar, path: Path
+    ) -> None:
+        again = []
+        for candidate in asked:
+            if candidate in candidates:
+                again.append(candidate)
+            candidates.add(candidate)
+        if again:
+            message = f"{', '.join(again)}: named twice in this route; the second is never asked"
+            self._findings.error(model.place, path, message)
 
     def _check_model(self, model: Scalar, path: Path) -> bool:
         name = str(model.value)

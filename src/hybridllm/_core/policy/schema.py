@@ -34,7 +34,6 @@ from hybridllm._core.policy.fields import (
     ModelName,
     Name,
     Names,
-    OrEmpty,
     RequestS,
     Retention,
     Retentions,
@@ -43,9 +42,20 @@ from hybridllm._core.policy.fields import (
     VariableName,
     WaitS,
     WireName,
+    as_empty_mapping,
+    as_list,
 )
 
 Operator = Literal["self", "third_party"]
+Operators = Annotated[
+    tuple[Operator, ...],
+    Field(min_length=1),
+    BeforeValidator(as_list, json_schema_input_type=Operator | list[Operator]),
+]
+Capabilities = Annotated[
+    tuple[Capability, ...],
+    BeforeValidator(as_list, json_schema_input_type=Capability | list[Capability]),
+]
 
 
 class Spec(BaseModel):
@@ -166,6 +176,13 @@ class BackendSpec(Spec):
         description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",
     )
 
+    @field_validator("headers")
+    @classmethod
+    def _each_once(cls, value: dict[str, str]) -> dict[str, str]:
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError("names a header twice; upper and lower case are the same header")
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _usable(cls, value: str, info: ValidationInfo) -> str:
@@ -201,7 +218,7 @@ class ModelSpec(Spec):
         description="Prompt and answer together: 32K is 32,768 tokens. auto: not known, nothing is refused "
         "for its length.",
     )
-    capabilities: tuple[Capability, ...] | None = Field(
+    capabilities: Capabilities | None = Field(
         default=None,
         description="What it can do beyond text. A request that needs more goes elsewhere. "
         "Default: what the model book says; without an entry, nothing.",
@@ -224,13 +241,9 @@ class ResidencySpec(Spec):
     """What a residency tag allows. What is left out is not restricted."""
 
     regions: Names | None = Field(default=None, description="Regions that may see the data.")
-    operators: Annotated[
-        tuple[Operator, ...] | None,
-        BeforeValidator(
-            lambda value: [value] if isinstance(value, str) else value,
-            json_schema_input_type=Operator | list[Operator] | None,
-        ),
-    ] = Field(default=None, min_length=1, description="Operators that may see the data.")
+    operators: Operators | None = Field(
+        default=None, description="Operators that may see the data."
+    )
     retention: Retentions | None = Field(
         default=None, description="Retention terms that are good enough: none, 30d."
     )
@@ -310,6 +323,17 @@ class RetriesSpec(Spec):
     )
 
 
+MaybeModelSpec = Annotated[
+    ModelSpec, BeforeValidator(as_empty_mapping, json_schema_input_type=ModelSpec | None)
+]
+MaybeResidencySpec = Annotated[
+    ResidencySpec, BeforeValidator(as_empty_mapping, json_schema_input_type=ResidencySpec | None)
+]
+MaybeTaskSpec = Annotated[
+    TaskSpec, BeforeValidator(as_empty_mapping, json_schema_input_type=TaskSpec | None)
+]
+
+
 class PolicySpec(Spec):
     """A policy of hybridllm: which backend may answer which request, and in which order."""
 
@@ -322,14 +346,14 @@ class PolicySpec(Spec):
         description="Tag of a request that brings none and whose task has none; deny: it is denied.",
     )
     backends: dict[Name, BackendSpec] = Field(min_length=1, description="Endpoints, by name.")
-    models: dict[ModelName, Annotated[ModelSpec, OrEmpty]] = Field(
+    models: dict[ModelName, MaybeModelSpec] = Field(
         min_length=1, description="Logical models, by name."
     )
-    residency: dict[Name, Annotated[ResidencySpec, OrEmpty]] = Field(
+    residency: dict[Name, MaybeResidencySpec] = Field(
         default_factory=dict,
         description="Residency tags, by name. A tag that is not declared here is denied.",
     )
-    tasks: dict[Name, Annotated[TaskSpec, OrEmpty]] = Field(
+    tasks: dict[Name, MaybeTaskSpec] = Field(
         default_factory=dict, description="Task classes, by name."
     )
     routes: tuple[RouteSpec, ...] = Field(

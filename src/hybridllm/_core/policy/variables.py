@@ -25,6 +25,9 @@ from hybridllm._core.policy.document import (
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _INSIDE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\Z", re.DOTALL)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME_OF_A_SECRET = re.compile(
+    r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)\Z", re.IGNORECASE
+)
 _VALUE_LENGTH_MAX = 4096
 _NOT_A_REFERENCE = (
     "is not a reference to a variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"
@@ -83,6 +86,11 @@ class _Resolver:
         if inside is None or not reference[2] or "${" in reference[1]:
             raise ValueError(f"{quoted(reference[0])} {_NOT_A_REFERENCE}")
         name, default = inside.groups()
+        if _NAME_OF_A_SECRET.search(name):
+            raise ValueError(
+                f"environment variable {name!r} holds a secret, which never gets into a policy; the key of a "
+                f"backend is named, not put in: `api_key_env: {name}`"
+            )
         value = self._environ.get(name, "")
         if not value and default is not None:
             return str(default)

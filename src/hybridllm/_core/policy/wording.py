@@ -7,7 +7,7 @@ name. Validators of ours raise the predicate only (`fields.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from hybridllm._core.policy.document import (
     Scalar,
     found,
     key_place,
+    plain,
     quoted,
     shown,
 )
@@ -50,10 +51,10 @@ _WHAT_IS_EXPECTED = {
 }
 
 
-def validated(root: Node, data: Mapping[str, Any], findings: Findings) -> PolicySpec | None:
+def validated(root: Node, findings: Findings) -> PolicySpec | None:
     """Return the policy's schema filled in, or None with every problem of its shape in `findings`."""
     try:
-        return PolicySpec.model_validate(data)
+        return PolicySpec.model_validate(plain(root))
     except ValidationError as error:
         for details in error.errors(include_url=False, include_input=False):
             _tell(root, details, findings)

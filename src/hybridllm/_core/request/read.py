@@ -25,7 +25,7 @@ from hybridllm._core.request.tokens import (
 from hybridllm.errors import InvalidRequest
 
 HINTS = frozenset(Hints.__dataclass_fields__)
-TEXT_HINTS = ("task", "residency", "tenant", "feature", "session", "priority")
+TEXT_HINTS = frozenset({"task", "residency", "tenant", "feature", "session", "priority"})
 PRIORITIES = ("interactive", "batch", "background")
 HINT_CHARS_MAX = 256
 # What a caller may add to a request; nothing that could carry a key, change the host or the framing.
@@ -33,6 +33,9 @@ HEADERS_ALLOWED = frozenset(
     {"idempotency-key", "openai-beta", "x-data-parallel-rank", "x-request-id", "x-vllm-priority"}
 )
 DEADLINE_S_MAX = 86_400.0
+_OPENAI_EXTRAS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
+_GIVEN_CLASSES = frozenset({str, int, float, bool, list, dict, type(None)})
+_NO_HINTS = Hints()
 _RESERVED_BODY = frozenset({"messages", "input", "model", "stream"})
 
 _NO_NEEDS: frozenset[Capability] = frozenset()
@@ -120,7 +123,7 @@ def read_embeddings(params: dict[str, Any], hints: Hints) -> Call:
 
 
 def split_hints(params: dict[str, Any], context: Hints | None) -> tuple[dict[str, Any], Hints]:
-    """Take our keywords out of a call's; the call's go before the context's.
+    """Take our keywords out of a call's, and what was not given; the call's go before the context's.
 
     Raises:
         InvalidRequest: If a hint is not of its type.
@@ -128,13 +131,15 @@ def split_hints(params: dict[str, Any], context: Hints | None) -> tuple[dict[str
     given: dict[str, Any] = {}
     body: dict[str, Any] = {}
     for name, value in params.items():
+        if value.__class__ not in _GIVEN_CLASSES and _absent(value):
+            continue
         if name not in HINTS:
             body[name] = value
-        elif value is not None and not _absent(value):
+        elif value is not None:
             given[name] = value
     if context is not None:
         given = {n: v for n in HINTS if (v := getattr(context, n)) is not None} | given
-    return body, checked_hints(given)
+    return body, checked_hints(given) if given else _NO_HINTS
 
 
 def checked_hints(given: dict[str, Any]) -> Hints:
@@ -145,6 +150,8 @@ def checked_hints(given: dict[str, Any]) -> Hints:
     """
     for name, value in given.items():
         if name in TEXT_HINTS:
+            if value.__class__ is str and 0 < len(value) <= HINT_CHARS_MAX:
+                continue
             if not isinstance(value, str) or not 0 < len(value) <= HINT_CHARS_MAX:
                 raise InvalidRequest(
                     f"{name}: must be a text of 1 to {HINT_CHARS_MAX} characters, "
@@ -168,24 +175,21 @@ def checked_hints(given: dict[str, Any]) -> Hints:
 def _read_common(
     params: dict[str, Any], hints: Hints
 ) -> tuple[dict[str, Any], Mapping[str, str] | None, str | None, bool, Hints]:
-    """Drop what was not given, merge `extra_body`, check what may not pass."""
+    """Merge `extra_body`, take `model`, `stream` and `timeout` out, check what may not pass."""
     body: dict[str, Any] = {}
     headers = None
     for name, value in params.items():
-        if _absent(value):
-            continue
-        if name in ("extra_headers", "extra_query", "extra_body", "timeout"):
+        if name in _OPENAI_EXTRAS:
             if value is None:
                 continue
             if name == "extra_headers":
                 headers = _checked_headers(value)
             elif name == "extra_body":
                 body.update(_checked_extra_body(value))
-            elif name == "timeout":
-                if hints.deadline_s is None:
-                    hints = _with_deadline(hints, value)
-            else:
+            elif name == "extra_query":
                 raise InvalidRequest("extra_query: not supported; URLs come from the policy only")
+            elif hints.deadline_s is None:
+                hints = _with_deadline(hints, value)
             continue
         if value.__class__ is float and not math.isfinite(value):
             raise InvalidRequest(f"{name}: {value} is not a finite number")
@@ -200,13 +204,15 @@ def _read_common(
 
 
 def _read_messages(messages: Any, needs: set[Capability]) -> tuple[list[Any], int]:
-    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
+    if messages.__class__ is not list and (
+        isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable)
+    ):
         kind = type(messages).__name__
         raise InvalidRequest(f"messages: must be a list of messages, got {kind}")
     out: list[Any] = []
     tokens = 0
     for message in messages:
-        if not isinstance(message, dict):
+        if message.__class__ is not dict:
             message = _plain(message, "messages")  # noqa: PLW2901 - an answer handed back as it came
         content = message.get("content")
         if content.__class__ is str:
@@ -322,6 +328,8 @@ def _absent(value: Any) -> bool:
 
 
 def _plain(value: Any, name: str) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise InvalidRequest(f"{name}: an entry is a {type(value).__name__}, not a mapping")

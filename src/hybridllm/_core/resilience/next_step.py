@@ -88,6 +88,8 @@ def next_step(
         jitter: In [0, 1].
         cooling: Those of `gated` that a cool-off refuses, not just a breaker.
     """
+    if failures and failures[-1][1].next is Next.STOP:
+        return GiveUp(GiveUpReason.REJECTED)
     if remaining_s < ATTEMPT_S_MIN:
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
@@ -95,8 +97,6 @@ def next_step(
             return _FIRST
         return _first(kept, gated, cooling)
     index, failure = failures[-1]
-    if failure.next is Next.STOP:
-        return GiveUp(GiveUpReason.REJECTED)
     tally = _tally(failures)
     if sum(tally.values()) >= attempts_max:
         return GiveUp(GiveUpReason.ATTEMPTS)
@@ -116,6 +116,8 @@ def candidates_left(
     *, kept: Sequence[Kept], failures: Sequence[tuple[int, Failure]], gated: Set[int]
 ) -> int:
     """Return how many candidates the time left must do for, the one about to be asked included."""
+    if not failures and not gated:
+        return len(kept)
     tried = {index for index, _ in failures}
     return max(1, sum(1 for index in range(len(kept)) if index not in tried and index not in gated))
 

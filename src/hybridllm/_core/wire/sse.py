@@ -76,7 +76,10 @@ class SseDecoder:
 
     @property
     def pending(self) -> bool:
-        """Whether an event has begun and not ended; at the end of a stream it was cut off."""
+        """Whether an event has begun and not ended.
+
+        At the end of a stream it was cut off, and is not an event: the standard drops it.
+        """
         return bool(self._data or self._name or (self._line and not self._line.startswith(b":")))
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
@@ -95,19 +98,6 @@ class SseDecoder:
                 self._started = True
                 return events
         return self._feed_any(data)
-
-    def finish(self) -> list[tuple[bytes, bytes]]:
-        """End the stream: an event that has not ended is dropped, as the standard has it.
-
-        Ask `pending` before, to know whether that was the case. The list is always empty: it is
-        there so that the end can be handled as one more piece.
-        """
-        self._line.clear()
-        self._name = b""
-        self._data.clear()
-        self._data_bytes = 0
-        self._at_rest = True
-        return []
 
     def _feed_any(self, data: bytes) -> list[tuple[bytes, bytes]]:
         """Any cut: finish the event at hand, take whole events at once, keep the rest."""

@@ -14,16 +14,17 @@ from hybridllm.cli.exits import Exit
 def demo(
     requests: Annotated[
         int, typer.Option("--requests", min=10, max=100_000, metavar="N", help="How many to send.")
-    ] = 600,
+    ] = 500,
     seconds: Annotated[
         float,
         typer.Option("--seconds", min=1, max=3_600, metavar="S", help="Over how long."),
-    ] = 12.0,
+    ] = 10.0,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of traffic and simulated answers.")
     ] = 7,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Lines instead of a picture, as where there is no terminal.")
+        bool,
+        typer.Option("--plain", help="Lines instead of a picture, as where there is no terminal."),
     ] = False,
     as_json: hints.AsJson = False,
 ) -> None:

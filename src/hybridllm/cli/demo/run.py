@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hybridllm import errors, receipt
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KILLED_AT = 0.4  # of the whole time
 REVIVED_AT = 0.75
 REDRAW_S = 0.2
+UNDER_WAY_MAX = 200  # more than this machine can answer at once only makes a queue
 
 
 @dataclass(slots=True)
@@ -40,19 +41,26 @@ class Screen(Protocol):
         ...
 
 
-async def run(router: Router, world: World, course: Course, asks: Sequence[Ask], screen: Screen) -> None:
+async def run(
+    router: Router, world: World, course: Course, asks: Sequence[Ask], screen: Screen
+) -> None:
     """Send every request of `asks` at its time, and return when all have ended."""
     # Not counted: the first request of a process loads `openai` and opens the connections.
-    await router.chat.completions.create(messages=[{"role": "user", "content": "Hello"}], max_tokens=1)
+    await router.chat.completions.create(
+        messages=[{"role": "user", "content": "Hello"}], max_tokens=1
+    )
     loop = asyncio.get_running_loop()
     started_s = loop.time()
+    slots = asyncio.Semaphore(UNDER_WAY_MAX)
     async with asyncio.TaskGroup() as helpers:
         drawing = helpers.create_task(_draw(course, screen, started_s))
         weather = helpers.create_task(_weather(world, course))
         async with asyncio.TaskGroup() as group:
             for ask in asks:
                 await asyncio.sleep(max(0.0, started_s + ask.at_s - loop.time()))
-                group.create_task(_send(router, ask, course, started_s))
+                await slots.acquire()
+                sent = group.create_task(_send(router, ask, course, started_s))
+                sent.add_done_callback(lambda _: slots.release())
         await weather
         drawing.cancel()
     course.now_s = loop.time() - started_s
@@ -71,9 +79,9 @@ async def _weather(world: World, course: Course) -> None:
     """Kill a region at its time, and bring it back at its time."""
     await asyncio.sleep(course.seconds * KILLED_AT)
     course.phase = Phase.OUTAGE
-    await world.kill()
+    world.kill()
     await asyncio.sleep(course.seconds * (REVIVED_AT - KILLED_AT))
-    await world.revive()
+    world.revive()
     course.phase = Phase.RECOVERED
 
 
@@ -86,7 +94,7 @@ async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> N
         made = await _answered(router, ask)
     except errors.HybridLLMError as told:
         error = told
-        made = receipt(told)
+        made = getattr(told, "receipt", None)
     finally:
         course.tally.under_way -= 1
     course.tally.records.append(
@@ -102,7 +110,7 @@ async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> N
 
 
 async def _answered(router: Router, ask: Ask) -> Receipt:
-    request = {
+    request: dict[str, Any] = {
         "messages": [{"role": "user", "content": ask.prompt}],
         "max_tokens": ask.max_tokens,
         "task": ask.task,
@@ -115,7 +123,7 @@ async def _answered(router: Router, ask: Ask) -> Receipt:
     async with stream:
         async for _ in stream:
             pass
-    return stream.receipt
+    return receipt(stream)
 
 
 def _ending(ask: Ask, error: errors.HybridLLMError | None) -> Ending:

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a picture that is drawn again, or plain lines where there is no terminal."""
+"""What the demo shows while it runs: a picture drawn over itself, or lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hybridllm.cli.demo.tally import RECENT_S, Ending, Phase, quantile
+from hybridllm.cli.demo.world import KILLED, PLACES
 from hybridllm.cli.output import percent, seconds, table, usd
 
 if TYPE_CHECKING:
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from hybridllm.cli.demo.world import World
 
 LINE_EVERY_S = 1.0
-_STYLES = {Phase.HEALTHY: "green", Phase.OUTAGE: "bold red", Phase.RECOVERED: "green"}
+_WEATHER = {
+    Phase.HEALTHY: ("All backends are up.", "green"),
+    Phase.OUTAGE: (
+        f"{KILLED} is DOWN: its port is closed, its connections were reset.",
+        "bold red",
+    ),
+    Phase.RECOVERED: (f"{KILLED} is back.", "green"),
+}
 
 
 class LiveScreen:
@@ -77,7 +85,7 @@ class SilentScreen:
 def picture(course: Course, world: World) -> RenderableType:
     """Return everything that there is to see."""
     return Group(
-        _head(course, world),
+        _head(course),
         Text(),
         backends(course, world),
         Text(),
@@ -105,16 +113,16 @@ def backends(course: Course, world: World) -> Table:
     lines = course.tally.by_backend(now_s=course.now_s)
     total = sum(line.count for line in lines.values())
     recent = sum(line.recent for line in lines.values())
-    for name, place in world.places.items():
+    for name, place in PLACES.items():
         line = lines.get(name)
         up = world.is_up(name)
         state = Text("up", style="green") if up else Text("DOWN", style="bold red")
         if line is None:
-            made.add_row(name, place, state, "0")
+            made.add_row(name, place.region, state, "0")
             continue
         made.add_row(
             name,
-            place,
+            place.region,
             state,
             str(line.count),
             percent(line.count, total),
@@ -129,7 +137,17 @@ def backends(course: Course, world: World) -> Table:
 
 def phases(course: Course) -> Table:
     """Return how requests fared, by the phase in which they began."""
-    numbers = ("answered", "failovers", "fallbacks", "cut", "denied", "failed", "p50", "p99", "1st token")
+    numbers = (
+        "answered",
+        "failovers",
+        "fallbacks",
+        "cut",
+        "denied",
+        "failed",
+        "p50",
+        "p99",
+        "1st token",
+    )
     made = table("requests sent while", *numbers, right=numbers)
     tally = course.tally
     for phase in Phase:
@@ -165,10 +183,10 @@ def models(course: Course) -> Table:
     return made
 
 
-def _head(course: Course, world: World) -> RenderableType:
+def _head(course: Course) -> RenderableType:
     done = len(course.tally.records)
-    line = Text()
-    line.append(f"{world.weather(course.phase)}", style=_STYLES[course.phase])
+    words, style = _WEATHER[course.phase]
+    line = Text(words, style=style)
     line.append(
         f"   {course.now_s:.1f} s   {done} of {course.requests} requests, "
         f"{course.tally.under_way} under way",
@@ -178,7 +196,8 @@ def _head(course: Course, world: World) -> RenderableType:
 
 
 def _bar(share: float, width: int) -> Text:
+    """Return a bar; its two halves differ without colours too."""
     filled = round(min(max(share, 0.0), 1.0) * width)
-    bar = Text("━" * filled, style="cyan")
-    bar.append("━" * (width - filled), style="grey30")
+    bar = Text("█" * filled, style="cyan")
+    bar.append("·" * (width - filled), style="dim")
     return bar

@@ -43,7 +43,11 @@ def _verdict(out: Console, tally: Tally) -> None:
     answered, cut = tally.count(Ending.ANSWERED), tally.count(Ending.CUT)
     denied, unexpected = tally.count(Ending.DENIED), tally.count(Ending.UNEXPECTED)
     allowed = answered + cut + unexpected
-    out.print(f"{percent(answered, allowed)} answered", style="bold green" if not unexpected else "bold red", end="")
+    out.print(
+        f"{percent(answered, allowed)} answered",
+        style="bold green" if not unexpected else "bold red",
+        end="",
+    )
     out.print(f": {answered} of the {allowed} requests that the policy allows.")
     out.print(
         f"{tally.switches('failover')} failovers to another backend, "

@@ -39,16 +39,17 @@ class _Kind:
 
 
 _MIX = (
-    _Kind(34, "classify", "I was charged twice for order 5561. Which queue is this for?", 4),
-    _Kind(18, "extract", "Extract name, city and sum: Ada Lovelace, Lyon, 129.90 EUR, paid.", 24),
-    _Kind(16, "chat", "How do I rotate an API key without downtime?", 40, stream=True),
+    _Kind(32, "classify", "I was charged twice for order 5561. Which queue is this for?", 4),
+    _Kind(16, "extract", "Extract name, city and sum: Ada Lovelace, Lyon, 129.90 EUR, paid.", 24),
+    _Kind(16, "qa", "How do I rotate an API key without downtime?", 40, stream=True),
     _Kind(10, "summarize", "Summarise the ticket: " + "the customer wrote again. " * 30, 48),
+    _Kind(4, "reasoning", "Why do two of our invoices differ by 0.01 EUR?", 64, stream=True),
     _Kind(10, "classify", "Ich wurde zweimal belastet. Welche Abteilung?", 4, residency="eu"),
-    _Kind(6, "chat", "Wie lange werden meine Daten gespeichert?", 40, residency="eu", stream=True),
+    _Kind(6, "qa", "Wie lange werden meine Daten gespeichert?", 40, residency="eu", stream=True),
     _Kind(4, "summarize", "Patient reports chest pain since Monday; ECG normal.", 40, "phi"),
     _Kind(2, "classify", "Where may this go?", 4, residency="ue", denied=True),
 )
-_TENANTS = (("acme", 5), ("globex", 3), ("initech", 2))
+_TENANTS = {"acme": 5, "globex": 3, "initech": 2}  # and their shares
 
 
 def traffic(*, requests: int, seconds: float, seed: int) -> list[Ask]:
@@ -60,13 +61,12 @@ def traffic(*, requests: int, seconds: float, seed: int) -> list[Ask]:
     kinds = chance.choices(_MIX, weights=[kind.weight for kind in _MIX], k=requests)
     if requests and not any(kind.denied for kind in kinds):
         kinds[-1] = _MIX[-1]
-    names, weights = zip(*_TENANTS, strict=True)
     step_s = seconds / max(requests, 1)
     return [
         Ask(
             at_s=(number + chance.random()) * step_s,
             task=kind.task,
-            tenant=chance.choices(names, weights)[0],
+            tenant=chance.choices(list(_TENANTS), list(_TENANTS.values()))[0],
             prompt=kind.prompt,
             max_tokens=kind.max_tokens,
             residency=kind.residency,
