@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.load import MODEL
 
 KEY_ENV = "BENCH_API_KEY"
+ENVIRON = {KEY_ENV: "sk-bench-0123456789abcdef0123456789"}
 
 TOP = """\
 version: 1

@@ -67,8 +67,6 @@ def problems_of(text: str | bytes, **environ: str) -> tuple[Problem, ...]:
     try:
         load_policy_text(text, source="p.yaml", environ=environ)
     except PolicyError as error:
-        assert error.source == "p.yaml"
-        assert error.problems
         return error.problems
     return ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hybridllm._core.policy.base_url import checked_base_url
@@ -102,15 +104,14 @@ def test_a_plain_url_has_one_spelling(url: str, spelling: str) -> None:
 @pytest.mark.parametrize(("url", "message"), BAD_URLS)
 def test_a_url_that_could_be_read_two_ways_is_refused(url: str, message: str) -> None:
     """Hosts in disguise, other schemes, credentials: none is repaired, each is refused."""
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(message)):
         checked_base_url(url, allow_plaintext=False)
-    assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [url for url, message in BAD_URLS if message != "in plain text"])
-def test_allowing_plaintext_allows_nothing_else(url: str) -> None:
+@pytest.mark.parametrize(("url", "message"), [bad for bad in BAD_URLS if bad[1] != "in plain text"])
+def test_allowing_plaintext_allows_nothing_else(url: str, message: str) -> None:
     """`allow_plaintext` is about http://, not about what is behind it."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=re.escape(message)):
         checked_base_url(url, allow_plaintext=True)
 
 

@@ -411,5 +411,6 @@ def test_the_error_reads_as_a_list_of_places() -> None:
         raise PolicyError("p.yaml", problems_of(GOOD.replace("kind: vllm", "kind: vlm")))
     assert str(caught.value) == (
         "p.yaml: 1 problem\n"
-        "  p.yaml:8:11: backends.own-eu.kind: 'vlm' is not allowed here; allowed: api, vllm; did you mean 'vllm'?"
+        "  p.yaml:8:11: backends.own-eu.kind: 'vlm' is not allowed here; allowed: api, vllm; "
+        "did you mean 'vllm'?"
     )

@@ -103,9 +103,9 @@ def test_a_variable_that_does_not_serve_is_told(
         f"price: free\n    headers: {{X-Account: «{KEY}}}",
         f"price: free\n    headers: {{X-Account: «Bearer {KEY}}}",
         f"price: free\n    «{KEY}: x",
-        f"price: free\n    region: «{KEY}",
-        "price: free\n    region: «gsk_" + "a" * 30,
-        "price: free\n    region: «eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x",
+        f"price: free\n    environments: «{KEY}",
+        "price: free\n    environments: «gsk_" + "a" * 30,
+        "price: free\n    environments: «eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x",
     ],
 )
 def test_a_key_in_a_policy_is_refused_and_not_shown(marked: str) -> None:

@@ -34,7 +34,9 @@ class Hybrid:
         self.tasks = tasks_of(ROUTES)
         more = {"tracer_provider": null_tracer_provider()} if spec.spans else {}
         text = policy_text(spec.port, routes=ROUTES, backends=spec.backends)
-        self.router = Router.from_text(text, name="bench", environ={KEY_ENV: "sk-benchmark"}, **more)
+        self.router = Router.from_text(
+            text, name="bench", environ={KEY_ENV: "sk-benchmark"}, **more
+        )
 
     async def open(self) -> None:
         await self.router.__aenter__()

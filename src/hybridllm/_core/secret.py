@@ -26,13 +26,13 @@ class Secret:
     _value: str
 
     def __init__(self, value: str, *, name: str) -> None:
+        object.__setattr__(self, "name", name)
         if not _KEY.match(value):
             del value  # a traceback that shows locals would show it
             raise ValueError(
                 f"environment variable {name} does not hold a key: a key has 8 to 512 characters, all "
                 "printable ASCII without spaces (the value is not shown)"
             )
-        object.__setattr__(self, "name", name)
         object.__setattr__(self, "_value", value)
 
     def reveal(self) -> str:

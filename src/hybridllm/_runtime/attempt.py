@@ -101,13 +101,14 @@ class Attempts:
                 jitter=self.draw(),
                 usage_wanted=_usage_wanted(run.call.body),
             )
-            failure = await self._committed(run, upstream, timeouts)
-            if failure is not None:
+            held = await self._committed(run, upstream, timeouts)
+            if isinstance(held, Failure):
                 await upstream.close()
-                return self._failed(trial, permit, step, failure)
+                return self._failed(trial, permit, step, held)
             return Stream(
                 run,
                 upstream,
+                held,
                 idle_s=timeouts.idle_s,
                 codec=self.codec,
                 clock=self.clock,
@@ -207,16 +208,25 @@ class Attempts:
             dimensions=run.call.body.get("dimensions") or declared,
         )
 
-    async def _committed(self, run: Run, upstream: Upstream, timeouts: Timeouts) -> Failure | None:
-        """Read until the first semantic token, or the whole answer if it has none."""
+    async def _committed(
+        self, run: Run, upstream: Upstream, timeouts: Timeouts
+    ) -> list[Any] | Failure:
+        """Read up to the first semantic token, or the whole answer if it has none; return it so far."""
         limit_s = timeouts.first_token_s - (self.clock.monotonic_s() - upstream.trial.started_s)
+        held: list[Any] = []
         while not upstream.over and not upstream.state.tokens_seen:
-            await upstream.pull(
-                limit_s=limit_s,
-                kind=FailureKind.FIRST_TOKEN_TIMEOUT,
-                deadline_at_s=run.deadline_at_s,
-            )
-        if upstream.failure is not None and upstream.failure.kind is FailureKind.ATTEMPT_TIMEOUT:
+            chunk = upstream.take()
+            if chunk is not None:
+                held.append(chunk)
+            elif not upstream.over:
+                await upstream.pull(
+                    limit_s=limit_s,
+                    kind=FailureKind.FIRST_TOKEN_TIMEOUT,
+                    deadline_at_s=run.deadline_at_s,
+                )
+        if upstream.failure is None:
+            return held
+        if upstream.failure.kind is FailureKind.ATTEMPT_TIMEOUT:
             return self._timed_out(run, upstream.trial, timeouts)
         return upstream.failure
 

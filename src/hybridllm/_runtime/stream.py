@@ -31,6 +31,7 @@ class Stream:
         self,
         run: Run,
         upstream: Upstream,
+        held: list[Any],
         *,
         idle_s: float,
         codec: Codec,
@@ -39,6 +40,7 @@ class Stream:
     ) -> None:
         self._run = run
         self._upstream = upstream
+        self._held = held  # up to and including the first semantic token
         self._idle_s = idle_s
         self._codec = codec
         self._clock = clock
@@ -77,14 +79,14 @@ class Stream:
             StreamInterrupted: If the stream broke; it holds the text so far.
             DeadlineExceeded: If the request's deadline passed in its middle.
         """
-        ready = self._upstream.ready
-        if ready:
-            return ready.popleft()
-        return await self._next()
+        if self._held:
+            return self._held.pop(0)
+        chunk = self._upstream.take()
+        return chunk if chunk is not None else await self._next()
 
     async def _next(self) -> Any:
         upstream = self._upstream
-        while not upstream.ready:
+        while True:
             if self._receipt is not None:
                 raise StopAsyncIteration
             if upstream.over:
@@ -99,16 +101,19 @@ class Stream:
             except BaseException as error:
                 await self._abandon()
                 raise error.with_traceback(None) from None
-        return upstream.ready.popleft()
+            chunk = upstream.take()
+            if chunk is not None:
+                return chunk
 
     async def close(self) -> None:
         """End the stream: whatever has not come is not wanted. Safe to call twice."""
+        self._held.clear()
         if self._receipt is None:
             if self._upstream.over and self._upstream.failure is None:
                 await self._end()
             else:
                 await self._abandon()
-        self._upstream.ready.clear()
+        self._upstream.drop()
 
     async def __aenter__(self) -> Stream:
         return self
