@@ -135,8 +135,10 @@ models:
   vectors: {{capabilities: [embeddings], on: {{{places}}}}}
 tasks:
   chat: {{bucket: bandwidth, timeouts: {{total: 5s, first_token: 300ms, idle: 300ms, attempt: 300ms}}}}
+  index: {{bucket: bandwidth}}
 routes:
-  - {{name: all, use: [{{model: m, on: [{", ".join(servers)}]}}, vectors]}}
+  - {{name: vectors, when: {{task: index}}, use: [vectors]}}
+  - {{name: all, use: [{{model: m, on: [{", ".join(servers)}]}}]}}
 """
 
 
@@ -151,9 +153,15 @@ async def fleet(odd: Odd, *, alone: bool = False) -> AsyncIterator[Fleet]:
         await until(lambda: first.open == second.open == 0)
 
 
-async def text_of(stream: Any) -> str:
+async def text_of(stream: Any, *, then: asyncio.Event | None = None) -> str:
+    """Read a stream to its end; `then` is set once its second token is here."""
+    pieces: list[str] = []
     async with stream:
-        return "".join([c.choices[0].delta.content or "" for c in [c async for c in stream]])
+        async for part in stream:
+            pieces += [part.choices[0].delta.content or ""]
+            if then is not None and "".join(pieces) == "hello":
+                then.set()
+    return "".join(pieces)
 
 
 DEEP = b"[" * 100_000

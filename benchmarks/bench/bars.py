@@ -60,6 +60,14 @@ def _spread_pct(values: list[float | None]) -> float | None:
     return (max(known) / min(known) - 1) * 100 if len(known) == len(values) else None
 
 
+def _growth_pct(added: list[float | None], call_us: float | None) -> float | None:
+    """How far apart the added costs are, in percent of a call's cost."""
+    known = [value for value in added if value is not None]
+    if call_us is None or len(known) < len(added):
+        return None
+    return (max(known) - min(known)) / call_us * 100
+
+
 def _decisions(figures: Figures) -> list[Bar]:
     """Each twice: for a tenant and task seen before, and for one never seen."""
     return [
@@ -90,8 +98,9 @@ def bars(figures: Figures) -> list[Bar]:
         for entry in (LITELLM, TENSORZERO)
     }
     crowd = [figures.value(ours, f"at{at}.cpu_us") for at in CONCURRENCIES]
+    added = [figures.difference(ours, RAW.name, f"at{at}.cpu_us") for at in CONCURRENCIES]
     many = figures.ratio(f"{ours}.40", ours, "alike.cpu_us")
-    threshold_p50 = figures.value(ours, "refused.p50_ms")
+    extra_p50_ms = figures.value(ours, "refused.p50_ms")
     return [
         Bar("CPU per call / AsyncOpenAI", 0.16, 0.12, against_openai(cpu)),
         Bar("the same, 50 messages", 0.05, 0.03, against_openai("history16.cpu_us")),
@@ -110,6 +119,13 @@ def bars(figures: Figures) -> list[Bar]:
         Bar("RSS after the calls / AsyncOpenAI", 1.15, 1.0, against_openai("rss.rss_mb")),
         *_decisions(figures),
         Bar("growth of CPU per call, 1 to 1,000 at once", 15, None, _spread_pct(crowd), " %"),
+        Bar(
+            "growth of what we add to raw aiohttp, 1 to 1,000",
+            15,
+            None,
+            _growth_pct(added, figures.value(ours, "at10.cpu_us")),
+            " %",
+        ),
         Bar("growth of CPU per call, 2 to 40 backends", 15, None, many and (many - 1) * 100, " %"),
         Bar(
             "spans on, more CPU per call",
@@ -118,7 +134,7 @@ def bars(figures: Figures) -> list[Bar]:
             figures.difference(f"{ours}.spans", ours, "alike.cpu_us"),
             " us",
         ),
-        Bar("failover, dead backend, extra p50", 1, None, threshold_p50, " ms"),
+        Bar("failover, dead backend, extra p50", 1, None, extra_p50_ms, " ms"),
         Bar(
             "failover, dead backend, extra p99",
             3,

@@ -158,11 +158,13 @@ async def run_load(client: Client, load: Load) -> dict[str, Any]:
     seen.latencies_s.clear()
     seen.first_tokens_s.clear()
     gc.collect()
+    repeats = getattr(client, "repeats", 0)
     wall, cpu = time.perf_counter(), time.process_time()
     await _drive(call, calls, load.concurrency)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     result: dict[str, Any] = {
         "calls": calls,
+        "repeats": getattr(client, "repeats", 0) - repeats,
         "cpu_us": cpu / calls * 1e6,
         "per_s": calls / wall,
         "p50_ms": percentile(seen.latencies_s, 0.50) * 1e3,

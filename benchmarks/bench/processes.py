@@ -76,7 +76,8 @@ class Talker:
     def last_words(self) -> str:
         """The last line that the process wrote to stderr."""
         self._said.seek(0)
-        lines = self._said.read().strip().splitlines()
+        said = [line.strip(" |+-") for line in self._said.read().splitlines()]
+        lines = [line for line in said if line]
         return lines[-1][:300] if lines else "(silent)"
 
     def end(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from bench.figures import Figures
 from bench.processes import Upstream, Worker, WorkerFailed, environment, worker_running
 from bench.progress import step
-from bench.roster import OURS, Entry
+from bench.roster import OURS, RAW, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,10 @@ class Bench:
             self.figures.note(f"{name}, {scenario.what}: {error}")
             self.figures.add(name, scenario.name, None)
             return
+        if values["repeats"]:
+            self.figures.note(
+                f"{name}, {scenario.what}: {values['repeats']} attempts beyond the first"
+            )
         values["connections"] = self.upstream.ask(stats=True)["connections"]
         self.figures.add(name, scenario.name, values)
 
@@ -145,24 +149,31 @@ class Bench:
                     self.figures.add(entry.name, "import", values)
 
     def growth(self) -> None:
-        """hybridllm against itself: more requests at once, more backends, spans on."""
+        """hybridllm against itself: more requests at once, more backends, spans on.
+
+        Raw aiohttp is asked the first of these too: an event loop that serves one request at a time
+        wakes up for each event, and that costs any client more per call.
+        """
         variants = {
+            RAW.name: (RAW, {}),
             "hybrid": (OURS, {}),
             "hybrid.40": (OURS, {"backends": 40}),
             "hybrid.spans": (OURS, {"spans": True}),
         }
-        base = SCENARIOS[0]
         with self.workers(variants) as workers:
             for turn in range(self.effort.rounds):
                 step(f"growth, round {turn + 1} of {self.effort.rounds}")
                 for concurrency in CONCURRENCIES:
-                    scenario = Scenario(f"at{concurrency}", base.what, "chat", concurrency)
-                    if "hybrid" in workers:
-                        calls = {"calls_min": max(2 * concurrency, self.effort.calls_min)}
-                        self.batch(workers["hybrid"], "hybrid", scenario, **calls)
+                    what = f"calls, {concurrency} at once"
+                    scenario = Scenario(f"at{concurrency}", what, "chat", concurrency)
+                    calls = {"calls_min": max(2 * concurrency, self.effort.calls_min)}
+                    for name in (RAW.name, "hybrid"):
+                        if name in workers:
+                            self.batch(workers[name], name, scenario, **calls)
                 alike = Scenario("alike", "calls of the variants, 16 at once", "chat", 16)
                 for name, worker in workers.items():
-                    self.batch(worker, name, alike)
+                    if name != RAW.name:
+                        self.batch(worker, name, alike)
 
     def probes(self) -> None:
         """What only hybridllm can tell of itself: a decision's cost, a dead backend's."""

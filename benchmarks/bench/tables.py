@@ -116,9 +116,9 @@ def ourselves(figures: Figures) -> Table:
     for at in CONCURRENCIES:
         against = figures.ratio(ours, ours, f"at{at}.cpu_us", "at10.cpu_us")
         cost = number(figures.value(ours, f"at{at}.cpu_us"), " us")
-        table.rows.append(
-            [f"CPU per call, {at:,} at once", cost, f"{number(against)} x that at 10"]
-        )
+        raw = number(figures.value(RAW.name, f"at{at}.cpu_us"), " us")
+        beside = f"{number(against)} x that at 10; raw aiohttp {raw}"
+        table.rows.append([f"CPU per call, {at:,} at once", cost, beside])
     for variant, what in (
         (ours, "2 backends"),
         (f"{ours}.40", "40 backends"),

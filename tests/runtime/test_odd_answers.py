@@ -141,9 +141,7 @@ async def test_odd_embeddings_are_never_handed_out(odd: Odd, label: str) -> None
     """A vector of the wrong text, or of the wrong length, spoils an index for good."""
     async with fleet(odd, alone=True) as here:
         with pytest.raises(RouteExhausted) as caught:
-            await here.router.embeddings.create(
-                task="chat", model="vectors", input=["one", "two"], dimensions=4
-            )
+            await here.router.embeddings.create(task="index", input=["one", "two"], dimensions=4)
         assert caught.value.failures == (("odd", label),)
 
 

@@ -124,9 +124,7 @@ async def test_an_odd_stream_that_has_begun_is_interrupted(odd: Odd, label: str)
             task="chat", messages=MESSAGES, stream=True
         )
         with pytest.raises(StreamInterrupted) as caught:
-            async for part in stream:
-                if part.choices[0].delta.content == "lo":
-                    seen.set()
+            await text_of(stream, then=seen)
         error = caught.value
         assert isinstance(error, openai.APIConnectionError)
         assert (error.partial_text, error.tokens_seen, error.backend) == ("hello", 2, "odd")

@@ -211,23 +211,32 @@ async def test_leaked_task_is_named_with_its_place() -> None:
         ends_in_time = loop.create_task(sleeper(0.02))
     assert ends_in_time.done()
 
-    with pytest.raises(LeakedTasks, match=r"1 task left behind:\n  the leak: tasks.py") as leak:
+    leaked: list[asyncio.Task[None]] = []
+
+    async def leak() -> None:
         async with no_leaks(grace_s=0.01):
-            leaked = loop.create_task(sleeper(60), name="the leak")
+            leaked.append(loop.create_task(sleeper(60), name="the leak"))
             await asyncio.sleep(0)
-    assert leak.value.tasks == ("the leak",)
-    for task in (older, leaked):
+
+    with pytest.raises(LeakedTasks, match=r"1 task left behind:\n  the leak: tasks.py") as error:
+        await leak()
+    assert error.value.tasks == ("the leak",)
+    for task in (older, *leaked):
         task.cancel()
-    await asyncio.wait({older, leaked})
+    await asyncio.wait({older, *leaked})
 
 
 async def test_exception_of_the_block_goes_before_its_leaks() -> None:
     """The reason is worth more than its consequence."""
-    tasks = []
-    with pytest.raises(KeyError):
+    tasks: list[asyncio.Task[None]] = []
+
+    async def leak_and_fail() -> None:
         async with no_leaks(grace_s=0.01):
             tasks.append(asyncio.get_running_loop().create_task(asyncio.sleep(60)))
             raise KeyError("the reason")
+
+    with pytest.raises(KeyError):
+        await leak_and_fail()
     tasks[0].cancel()
     await asyncio.wait(tasks)
 

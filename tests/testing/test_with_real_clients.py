@@ -99,12 +99,11 @@ async def test_aiohttp_client_sees_breaks_as_breaks() -> None:
     async with no_leaks(), server as backend, aiohttp.ClientSession() as session:
         for how in ("rst", "fin"):
             backend.fault = Fault.cut_after(2, how)
-            received = b""
+            received: list[bytes] = []
             async with session.post(f"{backend.base_url}/chat/completions", json=stream()) as reply:
                 with pytest.raises(aiohttp.ClientPayloadError):
-                    async for piece in reply.content.iter_any():
-                        received += piece
-            assert received.count(b'"content":') == 3
+                    await _read_into(received, reply)
+            assert b"".join(received).count(b'"content":') == 3
         backend.fault = Fault.garbage()
         with pytest.raises(aiohttp.ClientResponseError):
             await session.post(f"{backend.base_url}/chat/completions", json=chat())
@@ -114,6 +113,11 @@ async def test_aiohttp_client_sees_breaks_as_breaks() -> None:
                 assert reply.status == 200
                 await reply.read()
         assert backend.connections == 1
+
+
+async def _read_into(received: list[bytes], reply: aiohttp.ClientResponse) -> None:
+    while piece := await reply.content.readany():
+        received.append(piece)
 
 
 async def test_many_at_once() -> None:

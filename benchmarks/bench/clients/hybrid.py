@@ -8,8 +8,8 @@ from typing import Any
 from bench.clients import hybrid_probes
 from bench.load import Messages, Spec
 from bench.machine import versions as installed
-from bench.policies import KEY_ENV, policy_text, tasks_of
-from hybridllm import Router, receipt
+from bench.policies import ENVIRON, policy_text, tasks_of
+from hybridllm import Receipt, Router, receipt
 
 ROUTES = 10
 
@@ -32,11 +32,10 @@ class Hybrid:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.tasks = tasks_of(ROUTES)
+        self.repeats = 0  # attempts beyond the first: there should be none
         more = {"tracer_provider": null_tracer_provider()} if spec.spans else {}
         text = policy_text(spec.port, routes=ROUTES, backends=spec.backends)
-        self.router = Router.from_text(
-            text, name="bench", environ={KEY_ENV: "sk-benchmark"}, **more
-        )
+        self.router = Router.from_text(text, name="bench", environ=ENVIRON, **more)
 
     async def open(self) -> None:
         await self.router.__aenter__()
@@ -49,12 +48,16 @@ class Hybrid:
             "feature": "triage",
         }
 
+    def read(self, told: Receipt) -> None:
+        if told.cost_usd is None:
+            raise AssertionError("a receipt without a cost")
+        self.repeats += len(told.attempts) - 1
+
     async def chat(self, messages: Messages, turn: int) -> int:
         reply = await self.router.chat.completions.create(
             messages=messages, max_tokens=64, **self.hints(turn)
         )
-        if receipt(reply).cost_usd is None:
-            raise AssertionError("a receipt without a cost")
+        self.read(receipt(reply))
         return len(reply.choices[0].message.content)
 
     async def stream(self, messages: Messages, turn: int) -> tuple[float, int]:
@@ -67,8 +70,7 @@ class Hybrid:
                 if chunk.choices and (text := chunk.choices[0].delta.content):
                     first = first or time.perf_counter()
                     length += len(text)
-        if stream.receipt.cost_usd is None:
-            raise AssertionError("a receipt without a cost")
+        self.read(stream.receipt)
         return first, length
 
     async def probe(self, what: str, **order: Any) -> dict[str, float]:

@@ -33,7 +33,7 @@ def _facts(routes: int, *, each_new: bool) -> Iterator[Any]:
         yield Facts(
             task=tasks[number % routes],
             residency="eu",
-            tenant=f"tenant-{number if each_new else number % 97}",
+            tenant=f"tenant-{number if each_new else number // routes % 20}",
             environment="production",
             input_tokens_estimate=400 + number % 7,
             output_tokens_max=64,

@@ -115,6 +115,12 @@ class Receipt:
     cost_wasted_usd: Decimal
     cost_complete: bool
 
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt that bought the answer; None if there is no answer."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.outcome is AttemptOutcome.SERVED else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; amounts of money are texts, durations are seconds."""
         return receipt_dict(self)

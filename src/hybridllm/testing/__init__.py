@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from hybridllm.testing._backend import SimulatedBackend
 from hybridllm.testing._clock import FakeClock, LoopClock
+from hybridllm.testing._demo import DemoBackends, demo_backends
 from hybridllm.testing._faults import Cut, Fault, FaultKind
 from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._leaks import LeakedTasks, no_leaks
@@ -26,6 +27,7 @@ from hybridllm.testing._wire import ScriptedWire, SentRequest, UnscriptedRequest
 
 __all__ = [
     "Cut",
+    "DemoBackends",
     "FakeClock",
     "Fault",
     "FaultKind",
@@ -40,6 +42,7 @@ __all__ = [
     "VirtualTimeDeadlock",
     "VirtualTimeLoop",
     "count_tokens",
+    "demo_backends",
     "no_leaks",
     "prompt_tokens",
     "run_in_virtual_time",

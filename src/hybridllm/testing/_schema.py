@@ -6,6 +6,7 @@ bounds. Patterns and formats are not looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def _of_type(schema: Mapping[str, Any], root: Any, path: _Path) -> Any:
         case "string":
             return _text(schema)
         case "integer":
-            return int(_number(schema, step=1))
+            return _integer(schema)
         case "number":
             return _number(schema, step=0.5)
         case "boolean":
@@ -114,6 +115,11 @@ def _all_of(schemas: list[Any], root: Any, path: _Path) -> Any:
 def _text(schema: Mapping[str, Any]) -> str:
     shortest = max(int(schema.get("minLength", 0)), min(4, int(schema.get("maxLength", 4))))
     return ("text" * (shortest // 4 + 1))[:shortest]
+
+
+def _integer(schema: Mapping[str, Any]) -> int:
+    number = _number(schema, step=1)
+    return math.ceil(number) if "minimum" in schema else math.floor(number)
 
 
 def _number(schema: Mapping[str, Any], *, step: float) -> float:

@@ -109,10 +109,20 @@ def run_in_virtual_time(
     """
     coroutine = main if isinstance(main, Coroutine) else main()
     try:
+        if _loop_is_running():
+            raise RuntimeError("virtual time needs a thread in which no running event loop is")
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             return runner.run(coroutine)
     finally:
         coroutine.close()  # Without effect if it ran; else no warning hides the error's reason.
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def describe_task(task: asyncio.Task[Any]) -> str:

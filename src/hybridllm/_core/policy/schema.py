@@ -170,7 +170,10 @@ class BackendSpec(Spec):
         default=None,
         description="For every model on it that says nothing else under `on`; free: tokens cost nothing.",
     )
-    timeouts: BackendTimeoutsSpec = Field(default_factory=BackendTimeoutsSpec.model_construct)
+    timeouts: BackendTimeoutsSpec = Field(
+        default_factory=BackendTimeoutsSpec.model_construct,
+        description="Of this backend, unless a task sets its own.",
+    )
     propagate_trace: Flag | None = Field(
         default=None,
         description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",
@@ -259,7 +262,10 @@ class TaskSpec(Spec):
     residency: Name | None = Field(
         default=None, description="Tag of a request of this task that brings none itself."
     )
-    timeouts: TaskTimeoutsSpec = Field(default_factory=TaskTimeoutsSpec.model_construct)
+    timeouts: TaskTimeoutsSpec = Field(
+        default_factory=TaskTimeoutsSpec.model_construct,
+        description="Of requests of this task, on whatever backend.",
+    )
 
 
 class WhenSpec(Spec):
@@ -360,7 +366,8 @@ class PolicySpec(Spec):
         min_length=1, description="Rules; the first that fits decides."
     )
     retries: RetriesSpec = Field(
-        default_factory=RetriesSpec.model_construct, description="How often a request is sent."
+        default_factory=RetriesSpec.model_construct,
+        description="Limits on sending a request again.",
     )
 
 
