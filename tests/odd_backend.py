@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridllm import Router
+from hybridllm._runtime.ports import Wire
 from raw_server import STREAM_HEAD, Exchange, RawServer, chunk, raw_server, until, whole
 
 KEY = "sk-canary-0123456789"
@@ -143,14 +144,15 @@ routes:
 
 
 @asynccontextmanager
-async def fleet(odd: Odd, *, alone: bool = False) -> AsyncIterator[Fleet]:
+async def fleet(odd: Odd, *, alone: bool = False, wire: Wire | None = None) -> AsyncIterator[Fleet]:
     """A router over an odd backend and, behind it, a good one; at the end nothing is left."""
     async with raw_server(odd) as first, raw_server(good) as second:
         text = policy(first, None if alone else second)
-        async with Router.from_text(text, environ={"KEY": KEY}) as router:
+        async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
             yield Fleet(router, first, second)
             await until(lambda: first.busy == second.busy == 0)
-        await until(lambda: first.open == second.open == 0)
+        if wire is None:  # the router's own is closed with it
+            await until(lambda: first.open == second.open == 0)
 
 
 async def text_of(stream: Any, *, then: asyncio.Event | None = None) -> str:

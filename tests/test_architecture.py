@@ -72,7 +72,7 @@ class Module:
 
     path: str  # from the package, `_core/secret.py`
     text: str
-    tree: ast.Module
+    nodes: tuple[ast.AST, ...]  # of the whole tree
 
     @property
     def layer(self) -> str:
@@ -96,7 +96,7 @@ def modules(root: Path = SOURCE) -> list[Module]:
     for file in sorted(root.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
         path = file.relative_to(root).as_posix()
-        found.append(Module(path, text, ast.parse(text)))
+        found.append(Module(path, text, tuple(ast.walk(ast.parse(text)))))
     return found
 
 
@@ -104,12 +104,12 @@ def imports(module: Module) -> Iterator[Import]:
     """Every module it imports, at its top or inside a function."""
     guarded = {
         id(inner)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         types = id(node) in guarded
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -170,7 +170,7 @@ def environment_readers(modules: list[Module]) -> list[str]:
         f"{module.path}:{node.lineno} reads the environment"
         for module in modules
         if module.path != "_adapters/environment.py"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute)
         and node.attr in names
         and isinstance(node.value, ast.Name)
@@ -184,7 +184,7 @@ def impurities(modules: list[Module]) -> list[str]:
         f"{module.path}:{node.lineno} {what}"
         for module in modules
         if module.layer in ("_core", "errors")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if (what := impurity(node)) is not None
     ]
 
@@ -210,7 +210,7 @@ def relative_imports(modules: list[Module]) -> list[str]:
     return [
         f"{module.path}:{node.lineno} imports relatively"
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ImportFrom) and node.level
     ]
 
@@ -229,7 +229,7 @@ def long_functions(modules: list[Module]) -> list[str]:
     return [
         f"{module.path}:{node.lineno} {node.name} has {count} lines"
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (count := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]

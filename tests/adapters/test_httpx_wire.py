@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 from hybridllm._adapters.httpx_wire import HttpxWire
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import WireRequest
+from odd_backend import MESSAGES, ROLE, answer, fleet, good, stream, text_of
 from raw_server import raw_server, whole
 from wires import (
     KEY,
@@ -99,3 +102,31 @@ def test_only_an_async_client_is_taken(make: Any, words: str) -> None:
     """A synchronous one would stop every other request while one is waiting."""
     with pytest.raises(TypeError, match=words):
         HttpxWire(make())
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_a_router_runs_over_the_users_client(library: Any) -> None:
+    """Whole answers, streams, and a failover from a body that breaks off."""
+    async with library.AsyncClient(trust_env=False) as client:
+        for odd in (good, stream(ROLE, end="fin"), answer(b"null")):
+            async with fleet(odd, wire=HttpxWire(client)) as here:
+                create = here.router.chat.completions.create
+                reply = await create(task="chat", messages=MESSAGES)
+                assert reply.choices[0].message.content == "hello"
+                parts = await create(task="chat", messages=MESSAGES, stream=True)
+                assert await text_of(parts) == "hello"
+                assert [len(server.exchanges) for server in (here.odd, here.good)] == (
+                    [2, 0] if odd is good else [2, 2]
+                )
+
+
+def test_neither_library_is_loaded_by_the_wire() -> None:
+    """It comes with the package; a client that nobody uses must cost nothing."""
+    script = (
+        "import sys, hybridllm._adapters.httpx_wire\n"
+        "print([name for name in ('httpx', 'httpx2', 'openai', 'aiohttp') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -160,6 +160,11 @@ def test_an_attempt_made_against_the_breaker(
     assert after.generation == state.generation
 
 
+def test_the_limits_unless_others_are_given() -> None:
+    """Five failures in a row; five seconds, doubling to thirty; a probe has thirty seconds."""
+    assert BreakerConfig() == BreakerConfig(5, 5.0, 30.0, 30.0)
+
+
 def test_a_healthy_candidate_costs_next_to_nothing() -> None:
     """Closed and successful: the same object comes back, nothing is made, in well under 2 us."""
     state = BreakerState()

@@ -133,6 +133,19 @@ def test_the_repr_shows_no_message() -> None:
     assert "canary" not in repr(read_error(b'{"error":{"message":"canary","code":"x"}}'))
 
 
+FIELDS = (
+    "error",
+    "detail",
+    "errors",
+    "message",
+    "msg",
+    "code",
+    "type",
+    "param",
+    "loc",
+    "details",
+    "x",
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (

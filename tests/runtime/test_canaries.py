@@ -123,8 +123,8 @@ async def wrong_parameter(asked: Router) -> None:
     await asked.chat.completions.create(messages=messages(), odd={PROMPT: object()})
 
 
-async def wrong_messages(asked: Router) -> None:
-    await asked.chat.completions.create(messages=PROMPT)  # type: ignore[arg-type]
+async def wrong_messages(asked: Any) -> None:
+    await asked.chat.completions.create(messages=PROMPT)
 
 
 async def wrong_header(asked: Router) -> None:

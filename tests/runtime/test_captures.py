@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -56,6 +57,7 @@ OVERFLOWS = {
     "default/err_prompt_fills_context",
     "default/err_prompt_fills_context_max_tokens",
     "default/err_prompt_one_over",
+    "default/err_max_tokens_over_context",
     "full/prompt_fills_context",
     "embed/err_too_long",
 }
@@ -216,7 +218,7 @@ async def test_a_recorded_answer_is_what_the_sdk_makes_of_it(name: str) -> None:
             else:
                 theirs = await client.chat.completions.create(model="tiny", **call)
     assert type(reply) is type(theirs)
-    assert reply.model_dump() == theirs.model_dump()
+    assert reply.model_dump(warnings=False) == theirs.model_dump(warnings=False)
     (attempt,) = receipt(reply).attempts
     recorded = json.loads(capture.body)
     assert attempt.usage == read_usage(recorded["usage"])
@@ -225,7 +227,12 @@ async def test_a_recorded_answer_is_what_the_sdk_makes_of_it(name: str) -> None:
 
 
 def sdk(server: RawServer) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0)
+    return openai.AsyncOpenAI(
+        base_url=f"{server.url}/v1",
+        api_key=KEY,
+        max_retries=0,
+        http_client=httpx2.AsyncClient(verify=False, trust_env=False),  # no certificates to load
+    )
 
 
 @pytest.mark.parametrize("name", GOOD_STREAMS)
@@ -266,22 +273,27 @@ async def test_a_recorded_stream_that_broke_is_interrupted_or_replaced(
     good = ALL["default/chat_stream"]
     done = asyncio.Event()
     done.set()
-    async with raw_server(replay(capture, seen)) as broken, raw_server(replay(good, done)) as other:
-        async with router_over(broken, other) as router:
-            stream = await asked(router, capture, stream=True)
-            if name in NO_TOKEN:
-                text = await text_of(stream, seen)
-                assert text
-                assert [(a.backend, a.error) for a in receipt(stream).attempts] == [
-                    ("b0", label), ("b1", None),
-                ]  # fmt: skip
-            else:
-                with pytest.raises(StreamInterrupted) as caught:
-                    await text_of(stream, seen)
-                assert caught.value.cause == label
-                assert caught.value.tokens_seen > 0
-                assert other.exchanges == []
-            await until(lambda: broken.busy == other.busy == 0)
+    async with (
+        raw_server(replay(capture, seen)) as broken,
+        raw_server(replay(good, done)) as other,
+        router_over(broken, other) as router,
+    ):
+        stream = await asked(router, capture, stream=True)
+        if name in NO_TOKEN:
+            assert await text_of(stream, seen)
+            assert history(stream) == [("b0", label), ("b1", None)]
+        else:
+            with pytest.raises(StreamInterrupted) as caught:
+                await text_of(stream, seen)
+            assert caught.value.cause == label
+            assert caught.value.tokens_seen > 0
+            assert other.exchanges == []
+        await until(lambda: broken.busy == other.busy == 0)
+
+
+def history(reply: Any) -> list[tuple[str, str | None]]:
+    """Who was asked, and how it failed."""
+    return [(attempt.backend, attempt.error) for attempt in receipt(reply).attempts]
 
 
 async def text_of(stream: Any, seen: asyncio.Event) -> str:
@@ -321,7 +333,7 @@ async def test_a_recorded_refusal_is_told_and_goes_to_nobody_else(name: str) -> 
     assert isinstance(error, openai.BadRequestError) is (capture.status == 400)
     assert (error.code == "context_length_exceeded") is (name in OVERFLOWS)
     said = body["error"]["message"] if "error" in body else body["detail"]
-    assert said[:40] in str(error)
+    assert " ".join(said.split())[:60] in str(error)
 
 
 def streamed(capture: Capture) -> dict[str, Any]:
@@ -351,6 +363,4 @@ async def test_a_recorded_failure_sends_the_request_elsewhere(name: str) -> None
             reply = await asked(router, capture, **streamed(capture))
             if streamed(capture):
                 await text_of(reply, seen)
-            assert [(a.backend, a.error) for a in receipt(reply).attempts] == [
-                ("b0", label), ("b1", None),
-            ]  # fmt: skip
+            assert history(reply) == [("b0", label), ("b1", None)]

@@ -9,7 +9,7 @@ import typer
 from hybridllm.cli import hints, picture
 from hybridllm.cli.borders import errors_told, problem_facts
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import print_json
+from hybridllm.cli.output import plural, print_json
 from hybridllm.cli.policy_files import policy_path
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check(
 
 def _verdict(report: PolicyReport, *, file: str) -> str:
     count = len(report.problems)
-    warnings = f"{count} warning{'s' if count != 1 else ''}" if count else "no problems"
+    warnings = plural(count, "warning") if count else "no problems"
     policy = report.policy
     parts = [f"{file}:", typer.style("ok", fg="green", bold=True) + f", {warnings}"]
     return " ".join([*parts, f"(environment {policy.environment}, version {policy.version})"])

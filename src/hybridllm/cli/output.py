@@ -40,8 +40,14 @@ def headline(out: Console, text: str) -> None:
     out.print(text, style="bold")
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """Return an empty table without borders. Columns named in `right` are aligned to the right."""
+def table(*columns: str, right: Iterable[str] = (), figure_width: int | None = None) -> Table:
+    """Return an empty table without borders.
+
+    Args:
+        columns: Their headings.
+        right: Headings of those that hold figures; they are aligned to the right.
+        figure_width: Least width of those, so that a table that is drawn again stands still.
+    """
     from rich.table import Table
 
     made = Table(
@@ -53,7 +59,10 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     )
     numbers = frozenset(right)
     for name in columns:
-        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+        if name in numbers:
+            made.add_column(name, justify="right", min_width=figure_width, no_wrap=True)
+        else:
+            made.add_column(name, overflow="fold")
     return made
 
 
@@ -120,6 +129,11 @@ def tokens(count: int | None) -> str:
     if count is None:
         return "-"
     return f"{count // 1024}K" if count and count % 1024 == 0 else f"{count:,}"
+
+
+def plural(count: int, word: str) -> str:
+    """Show how many there are of something: `1 stream`, `2 streams`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def percent(part: float, whole: float) -> str:

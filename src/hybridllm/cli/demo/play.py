@@ -45,9 +45,14 @@ async def play(*, requests: int, seconds: float, seed: int, plain: bool, as_json
 
 
 def _introduce(out: Console, world: World) -> None:
-    out.print("hybridllm demo", style="bold", end="")
-    out.print(f": policy {POLICY}, the real router, and three SIMULATED backends on this machine.")
-    note(out, "No key is used and nothing leaves this machine.")
+    from rich.text import Text
+
+    title = Text("hybridllm demo", style="bold")
+    title.append(
+        f": the real router, the shipped policy {POLICY}, three SIMULATED backends", "not bold"
+    )
+    out.print(title)
+    note(out, "No key is used, no model thinks, and nothing leaves this machine.")
     for name, url in world.urls.items():
         note(out, f"  {name:<12} {url}")
     out.print()

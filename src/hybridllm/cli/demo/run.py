@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hybridllm import errors, receipt
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
 from hybridllm.cli.demo.traffic import Ask
-from hybridllm.cli.demo.world import KILLED, World
+from hybridllm.cli.demo.world import KILLED, MAY_SEE, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,7 @@ async def run(
     router: Router, world: World, course: Course, asks: Sequence[Ask], screen: Screen
 ) -> None:
     """Send every request of `asks` at its time, and return when all have ended."""
+    screen.draw(course)
     # Not counted: the first request of a process loads `openai` and opens the connections.
     await router.chat.completions.create(
         messages=[{"role": "user", "content": "Hello"}], max_tokens=1
@@ -101,10 +102,10 @@ async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> N
         Record(
             ask=ask,
             phase=phase,
-            ending=_ending(ask, error),
+            ending=_ending(ask, error, made),
             ended_s=asyncio.get_running_loop().time() - started_s,
             receipt=made,
-            error=None if error is None else f"{type(error).__name__}: {error}",
+            error=_told(ask, error, made),
         )
     )
 
@@ -126,10 +127,26 @@ async def _answered(router: Router, ask: Ask) -> Receipt:
     return receipt(stream)
 
 
-def _ending(ask: Ask, error: errors.HybridLLMError | None) -> Ending:
+def _ending(ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None) -> Ending:
+    if _strayed(ask, made):
+        return Ending.UNEXPECTED
     if isinstance(error, errors.PolicyDenied) and ask.denied:
         return Ending.DENIED
     # A stream that lost its backend after the first token cannot be continued by another.
     if isinstance(error, errors.StreamInterrupted) and error.backend == KILLED:
         return Ending.CUT
     return Ending.UNEXPECTED if error is not None or ask.denied else Ending.ANSWERED
+
+
+def _told(ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None) -> str | None:
+    if strayed := _strayed(ask, made):
+        return f"a request with residency {ask.residency!r} was sent to {', '.join(strayed)}"
+    return None if error is None else f"{type(error).__name__}: {error}"
+
+
+def _strayed(ask: Ask, made: Receipt | None) -> set[str]:
+    """Return the backends that were sent a request whose tag keeps it from them."""
+    may_see = MAY_SEE.get(ask.residency or "")
+    if may_see is None or made is None:
+        return set()
+    return {attempt.backend for attempt in made.attempts} - may_see

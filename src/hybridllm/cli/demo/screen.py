@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hybridllm.cli.demo.tally import RECENT_S, Ending, Phase, quantile
+from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, Phase, quantile
 from hybridllm.cli.demo.world import KILLED, PLACES
 from hybridllm.cli.output import percent, seconds, table, usd
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from hybridllm.cli.demo.world import World
 
 LINE_EVERY_S = 1.0
+WIDE = 118  # columns that the whole picture needs
+_FIGURE_WIDTH = 8
+_FIGURES = frozenset(
+    {"answered", "share", "failed", "p50", "p99", "cost", "failovers", "fallbacks", "cut", "denied"}
+    | {"1st token", "requests", "attempts"}
+)
+Row = dict[str, "str | Text"]
 _WEATHER = {
     Phase.HEALTHY: ("All backends are up.", "green"),
     Phase.OUTAGE: (
@@ -39,7 +46,9 @@ class LiveScreen:
 
     def draw(self, course: Course) -> None:
         """Show where the demo stands now."""
-        self._live.update(picture(course, self._world), refresh=True)
+        self._live.update(
+            picture(course, self._world, width=self._live.console.width), refresh=True
+        )
 
 
 @contextmanager
@@ -82,104 +91,98 @@ class SilentScreen:
         """Nothing."""
 
 
-def picture(course: Course, world: World) -> RenderableType:
-    """Return everything that there is to see."""
-    return Group(
-        _head(course),
-        Text(),
-        backends(course, world),
-        Text(),
-        phases(course),
-        Text(),
-        side_by_side(tenants(course), models(course)),
-    )
-
-
-def side_by_side(*parts: RenderableType) -> RenderableType:
-    """Return tables beside each other."""
+def picture(course: Course, world: World, *, width: int) -> RenderableType:
+    """Return everything that there is to see; in a narrow terminal, the most telling columns of it."""
+    wide = width >= WIDE
     grid = Table.grid(padding=(0, 6, 0, 0))
-    grid.add_row(*parts)
-    return grid
-
-
-def backends(course: Course, world: World) -> Table:
-    """Return what each backend did, and does now."""
-    numbers = ("answered", "share", "failed", "p50", "p99", "cost")
-    made = table(
-        *("simulated backend", "region", "state", "answered", "share", "failed", "p50", "p99"),
-        *("cost", f"share of the last {RECENT_S:.0f} s"),
-        right=numbers,
+    grid.add_row(_tenants(course), _models(course))
+    return Group(
+        *(_head(course), Text()),
+        *(_backends(course, world, wide=wide), Text()),
+        *(_phases(course, wide=wide), Text()),
+        grid,
     )
+
+
+def _backends(course: Course, world: World, *, wide: bool) -> Table:
+    """Return what each backend did, and does now."""
     lines = course.tally.by_backend(now_s=course.now_s)
     total = sum(line.count for line in lines.values())
     recent = sum(line.recent for line in lines.values())
+    rows: list[Row] = []
     for name, place in PLACES.items():
-        line = lines.get(name)
+        line = lines.get(name, Line())
         up = world.is_up(name)
-        state = Text("up", style="green") if up else Text("DOWN", style="bold red")
-        if line is None:
-            made.add_row(name, place.region, state, "0")
-            continue
-        made.add_row(
-            name,
-            place.region,
-            state,
-            str(line.count),
-            percent(line.count, total),
-            str(line.failed),
-            seconds(quantile(line.durations_s, 0.5)),
-            seconds(quantile(line.durations_s, 0.99)),
-            usd(line.cost_usd),
-            _bar(line.recent / recent if recent else 0.0, 20),
+        rows.append(
+            {
+                "simulated backend": name,
+                "region": place.region,
+                "state": Text("up", style="green") if up else Text("DOWN", style="bold red"),
+                "answered": str(line.count),
+                "share": percent(line.count, total),
+                "failed": str(line.failed),
+                "p50": seconds(quantile(line.durations_s, 0.5)),
+                "p99": seconds(quantile(line.durations_s, 0.99)),
+                "cost": usd(line.cost_usd),
+                f"last {RECENT_S:.0f} s": _bar(
+                    line.recent / recent if recent else 0.0, 20 if wide else 10
+                ),
+            }
         )
-    return made
+    return _table(rows, hidden=() if wide else ("region", "p50", "p99"))
 
 
-def phases(course: Course) -> Table:
+def _phases(course: Course, *, wide: bool) -> Table:
     """Return how requests fared, by the phase in which they began."""
-    numbers = (
-        "answered",
-        "failovers",
-        "fallbacks",
-        "cut",
-        "denied",
-        "failed",
-        "p50",
-        "p99",
-        "1st token",
-    )
-    made = table("requests sent while", *numbers, right=numbers)
     tally = course.tally
+    rows: list[Row] = []
     for phase in Phase:
         failed = tally.count(Ending.UNEXPECTED, phase)
-        made.add_row(
-            Text(phase.value, style="bold" if phase is course.phase else ""),
-            str(tally.count(Ending.ANSWERED, phase)),
-            str(tally.switches("failover", phase)),
-            str(tally.switches("fallback", phase)),
-            str(tally.count(Ending.CUT, phase)),
-            str(tally.count(Ending.DENIED, phase)),
-            Text(str(failed), style="bold red" if failed else ""),
-            seconds(quantile(tally.durations_s(phase), 0.5)),
-            seconds(quantile(tally.durations_s(phase), 0.99)),
-            seconds(quantile(tally.first_tokens_s(phase), 0.5)),
+        rows.append(
+            {
+                "requests sent while": Text(
+                    phase.value, style="bold" if phase is course.phase else ""
+                ),
+                "answered": str(tally.count(Ending.ANSWERED, phase)),
+                "failovers": str(tally.switches("failover", phase)),
+                "fallbacks": str(tally.switches("fallback", phase)),
+                "cut": str(tally.count(Ending.CUT, phase)),
+                "denied": str(tally.count(Ending.DENIED, phase)),
+                "failed": Text(str(failed), style="bold red" if failed else ""),
+                "p50": seconds(quantile(tally.durations_s(phase), 0.5)),
+                "p99": seconds(quantile(tally.durations_s(phase), 0.99)),
+                "1st token": seconds(quantile(tally.first_tokens_s(phase), 0.5)),
+            }
         )
-    return made
+    return _table(rows, hidden=() if wide else ("fallbacks", "denied", "1st token"))
 
 
-def tenants(course: Course) -> Table:
+def _tenants(course: Course) -> Table:
     """Return what each tenant asked and paid."""
-    made = table("tenant", "requests", "cost", right=("requests", "cost"))
-    for name, line in course.tally.by_tenant().items():
-        made.add_row(name, str(line.count), usd(line.cost_usd))
-    return made
+    return _table(
+        [
+            {"tenant": name, "requests": str(line.count), "cost": usd(line.cost_usd)}
+            for name, line in course.tally.by_tenant().items()
+        ]
+    )
 
 
-def models(course: Course) -> Table:
+def _models(course: Course) -> Table:
     """Return what each model was asked and cost."""
-    made = table("model", "attempts", "cost", right=("attempts", "cost"))
-    for name, line in course.tally.by_model().items():
-        made.add_row(name, str(line.count), usd(line.cost_usd))
+    return _table(
+        [
+            {"model": name, "attempts": str(line.count), "cost": usd(line.cost_usd)}
+            for name, line in course.tally.by_model().items()
+        ]
+    )
+
+
+def _table(rows: list[Row], *, hidden: Collection[str] = ()) -> Table:
+    """Return rows as a table whose figures keep their places when it is drawn again."""
+    names = [name for name in (rows[0] if rows else ()) if name not in hidden]
+    made = table(*names, right=_FIGURES, figure_width=_FIGURE_WIDTH)
+    for row in rows:
+        made.add_row(*(row[name] for name in names))
     return made
 
 

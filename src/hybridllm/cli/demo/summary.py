@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hybridllm.cli import explain
 from hybridllm.cli.demo import screen
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally, quantile
-from hybridllm.cli.output import percent, usd
+from hybridllm.cli.demo.world import MAY_SEE
+from hybridllm.cli.output import percent, plural, usd
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,7 @@ def draw(
     tally = course.tally
     if with_picture:
         out.print()
-        out.print(screen.picture(course, world))
+        out.print(screen.picture(course, world, width=out.width))
     out.print()
     _verdict(out, tally)
     failover = _a_failover(tally)
@@ -50,27 +51,34 @@ def _verdict(out: Console, tally: Tally) -> None:
     )
     out.print(f": {answered} of the {allowed} requests that the policy allows.")
     out.print(
-        f"{tally.switches('failover')} failovers to another backend, "
-        f"{tally.switches('fallback')} fallbacks to another model, "
-        f"{tally.switches('retry')} retries."
+        f"{plural(tally.switches('failover'), 'failover')} to another backend, "
+        f"{plural(tally.switches('fallback'), 'fallback')} to another model, "
+        f"{plural(tally.switches('retry'), 'repeat')} on the same one."
     )
     if cut:
         out.print(
-            f"{cut} streams lost their region after their first token. Nobody else can go on with them, so "
-            "their callers got a StreamInterrupted with the partial text."
+            f"{plural(cut, 'stream')} lost the region after the first token. Nobody else can go on with "
+            "such a stream: its caller gets a StreamInterrupted that holds the text so far."
         )
+    tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
+    out.print(
+        f"{plural(tagged, 'request')} with a residency tag ({', '.join(MAY_SEE)}): every attempt, during "
+        "the outage too, went where the tag allows."
+        if not unexpected
+        else f"{plural(tagged, 'request')} carried a residency tag."
+    )
     if denied:
         out.print(
             f"{denied} denied, as they must be: residency tag 'ue' is a misspelt 'eu'. Nothing was sent."
         )
     out.print(
-        f"Cost {usd(tally.cost_usd())}, of which {usd(tally.cost_wasted_usd())} bought no answer."
+        f"Cost {usd(tally.cost_usd())}; {usd(tally.cost_wasted_usd())} of it bought no answer.",
+        end="",
     )
     incomplete = tally.incomplete()
     if incomplete:
-        out.print(
-            f"{incomplete} requests may have cost more: an attempt broke before it told what it used."
-        )
+        out.print(f" {plural(incomplete, 'attempt')} broke before telling what was used.", end="")
+    out.print()
     for record in _unexpected(tally)[:UNEXPECTED_SHOWN]:
         out.print(f"unexpected, at {record.ended_s:.1f} s: {record.error}", style="red")
     if unexpected > UNEXPECTED_SHOWN:

@@ -45,6 +45,10 @@ PLACES = {
 }
 
 
+# Who may see what a tag marks; said here once more, so that the router is not its own witness.
+MAY_SEE = {"eu": frozenset({"global-eu", "vllm-fra"}), "phi": frozenset({"vllm-fra"})}
+
+
 class World:
     """The simulated backends, running."""
 
