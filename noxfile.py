@@ -17,7 +17,7 @@ nox.options.stop_on_first_error = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PATHS = ("src", "tests", "examples", "benchmarks", "docs", "noxfile.py")
-WITHOUT_PROXY = {name: "" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
 
 def installed(session: nox.Session, *groups: str) -> None:
@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy strict over the package; pyright over the public API as its users see it."""
+    """Mypy strict over the package; pyright over the public API as its users see it."""
     installed(session, "test", "types")
     session.run("mypy")
     session.run("mypy", "tests/typing/api.py")
@@ -63,7 +63,15 @@ def build(session: nox.Session) -> None:
     with session.chdir(session.create_tmp()):
         session.run(python, "-m", "hybridllm", "--version", external=True)
         session.run(
-            python, "-m", "hybridllm", "demo", "--requests", "40", "--plain", external=True, silent=True
+            python,
+            "-m",
+            "hybridllm",
+            "demo",
+            "--requests",
+            "40",
+            "--plain",
+            external=True,
+            silent=True,
         )
 
 

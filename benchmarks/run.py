@@ -67,7 +67,6 @@ def measure(bench: Bench, entries: list[Entry]) -> None:
 def notes_of(figures: Figures, effort: Effort, took_s: float) -> list[str]:
     machine = describe()
     used = {name: version for each in figures.versions.values() for name, version in each.items()}
-    connections = figures.value("hybrid", "chat16.connections")
     floor_us = figures.value("raw_aiohttp", "chat16.cpu_us")
     return [
         ", ".join(f"{key}: {value}" for key, value in machine.items()),
@@ -78,8 +77,6 @@ def notes_of(figures: Figures, effort: Effort, took_s: float) -> list[str]:
         "Client on one core, upstream on another, where the system lets a process choose. CPU is "
         "the whole client process, every thread. Under 15 % is no difference.",
         "hybridllm's calls carry task, tenant, residency and feature, and their receipts are read.",
-        *([f"hybridllm opened {connections:.0f} new connections in a batch at 16 (median)."]
-          if connections else []),
         *([f"Bars in us and ms come from a machine on which raw aiohttp takes 160 us per call; here it "
            f"took {floor_us:.0f} us, {floor_us / 160:.1f} times that."] if floor_us else []),
         *figures.notes,

@@ -9,7 +9,11 @@ import asyncio
 from hybridllm import PolicyDenied, Router, context, receipt
 from hybridllm.testing import demo_backends
 
-TICKETS = ("I was charged twice for one order", "The app crashes when I log in", "Where is my parcel?")
+TICKETS = (
+    "I was charged twice for one order",
+    "The app crashes when I log in",
+    "Where is my parcel?",
+)
 
 
 async def triage(router: Router, ticket: str) -> str:
@@ -24,7 +28,9 @@ async def triage(router: Router, ticket: str) -> str:
         ],
     )
     paid = receipt(reply)
-    print(f"{ticket!r}: {paid.attempts[-1].backend}, {paid.cost_usd:f} USD, {paid.duration_s:.3f} s")
+    print(
+        f"{ticket!r}: {paid.attempts[-1].backend}, {paid.cost_usd:f} USD, {paid.duration_s:.3f} s"
+    )
     return reply.choices[0].message.content or ""
 
 

@@ -137,16 +137,16 @@ def ourselves(figures: Figures) -> Table:
         least = number(figures.value(ours, f"{size}.us_min"), " us")
         table.rows.append([f"one decision, {what}", cost, f"least {least}"])
     for kind, what in (("refused", "refuses connections"), ("sick", "answers 503")):
-        p50, p99, usual = (
+        p50, p99, cpu, usual = (
             number(figures.value(ours, f"{kind}.{key}"), " ms")
-            for key in ("p50_ms", "p99_ms", "usual_ms")
+            for key in ("p50_ms", "p99_ms", "cpu_ms", "usual_ms")
         )
         met, of = (figures.value(ours, f"{kind}.{key}") or 0 for key in ("met", "of"))
         table.rows.append(
             [
                 f"failover, preferred backend {what}",
                 f"+{p50} p50, +{p99} p99",
-                f"usual {usual}; met by {met:.0f} of {of:.0f} requests",
+                f"CPU +{cpu}; usual {usual}; met by {met:.0f} of {of:.0f} requests",
             ]
         )
     table.rows = [row for row in table.rows if not row[1].startswith((NOTHING, "+-"))]

@@ -4,17 +4,17 @@ The tree; in brackets the `openai` error that the raised object is an instance o
 code written for `openai` keeps its `except` clauses:
 
     HybridLLMError
-    ├── PolicyError                 a policy file is wrong; every problem at once
-    ├── InvalidRequest              the call itself is wrong; nothing was sent       [OpenAIError]
-    ├── PolicyDenied                the policy forbids it; nothing was sent          [OpenAIError]
-    ├── RouterClosed                the router is closed, or belongs to another event loop
-    └── RequestFailed               something was sent, or time ran out              [OpenAIError]
-        ├── RequestRejected         a backend refused the request as such            [BadRequestError, ...]
-        ├── RouteExhausted          every candidate failed                           [the last failure's]
-        ├── DeadlineExceeded        the request's own deadline passed                [APITimeoutError]
-        ├── StreamInterrupted       a stream broke after its first token             [APIConnectionError]
-        ├── TruncatedOutput         structured output was cut off by its limit       [LengthFinishReasonError]
-        └── ContentFiltered         structured output was withheld by a filter       [ContentFilterFinishReasonError]
+    ├── PolicyError       a policy file is wrong; every problem at once
+    ├── InvalidRequest    the call itself is wrong; nothing was sent      [OpenAIError]
+    ├── PolicyDenied      the policy forbids it; nothing was sent         [OpenAIError]
+    ├── RouterClosed      the router is closed, or belongs to another event loop
+    └── RequestFailed     something was sent, or time ran out             [OpenAIError]
+        ├── RequestRejected   a backend refused the request as such           [BadRequestError, ...]
+        ├── RouteExhausted    every candidate failed                          [the last failure's]
+        ├── DeadlineExceeded  the request's own deadline passed               [APITimeoutError]
+        ├── StreamInterrupted a stream broke after its first token            [APIConnectionError]
+        ├── TruncatedOutput   structured output was cut off by its limit      [LengthFinishReasonError]
+        └── ContentFiltered   structured output was withheld by a filter      [ContentFilterFinishReasonError]
 
 This module knows nothing of `openai`: importing it costs nothing. The classes that are instances of
 both trees are made in `_adapters/openai_errors.py`, when something is raised to a caller.

@@ -21,7 +21,7 @@ def test_a_sound_policy_is_shown_and_ends_with_0(hybridllm, policy_file: Path) -
         r"large +8K +tools, vision +us +large-v2 +1\.50 +4\.00",
         r"own +Org/Large +free +free",
         r"phi +no: region +no: operator +yes",
-        r"1 +cheap +task classify +small on us, eu; fallback large on us, own",
+        r"1 +cheap +task classify +small on us, eu\s+fallback large on us, own",
         r"2 +default +always",
     ):
         assert re.search(words, result.stdout), f"{words!r} is not in\n{result.stdout}"
@@ -89,7 +89,7 @@ def test_warnings_end_with_4_only_if_strict(
     [
         pytest.param("polcy.yaml", "did you mean", id="nearly-right"),
         pytest.param("", "is a folder", id="folder"),
-        pytest.param("nowhere/policy.yaml", "is not there", id="no-folder"),
+        pytest.param("nowhere/policy.yaml", "there is no file", id="no-folder"),
     ],
 )
 def test_a_file_that_is_not_there_is_wrong_usage(

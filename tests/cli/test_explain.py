@@ -20,6 +20,7 @@ def test_an_allowed_request_shows_who_in_order_and_who_not(hybridllm, policy_fil
         r"allowed by route cheap",
         r"1 +eu/small +eu +0\.01 +0\.02",
         r"2 +own/large +eu +free +free",
+        r"1 +route 'cheap', model 1",
         r"us/small +region +region 'us' is not in \[eu\]",
     ):
         assert re.search(words, result.stdout), f"{words!r} is not in\n{result.stdout}"

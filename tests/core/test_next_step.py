@@ -288,6 +288,16 @@ def test_nothing_is_started_that_cannot_end(
     assert step(ONE, *failures, remaining_s=remaining_s) == expected
 
 
+def test_a_wait_may_leave_just_the_floor() -> None:
+    assert step(ONE, (0, RETRY), remaining_s=0.1, jitter=0.5) == Call(0, 0.05, AGAIN)
+
+
+def test_a_plan_may_begin_with_a_fallback() -> None:
+    """The route's first model was dropped by a filter: the attempt says that it is another's."""
+    entries = (Kept(ONE[0].candidate, fallback=True, reason="test"),)
+    assert step(entries) == Call(0, 0.0, FALLBACK)
+
+
 def test_an_empty_plan_gives_up() -> None:
     """A plan keeps at least one; if one ever did not, nothing would be sent."""
     assert step(()) == EXHAUSTED

@@ -123,6 +123,12 @@ WRONG = [
     ),
     (
         "price: free",
+        "headers: {«X A: a}",
+        "backends.own-eu.headers['X A']",
+        "'X A' is not the name of a header",
+    ),
+    (
+        "price: free",
         "headers: {«authorization: a}",
         "backends.own-eu.headers.authorization",
         "name the variable that holds the key under api_key_env",
@@ -225,6 +231,12 @@ WRONG = [
         "on: «{}",
         "models.qwen3-8b.on",
         "must not be empty",
+    ),
+    (
+        "on: {hosted-us: qwen3-8b, hosted-eu: qwen3-8b}",
+        "on: «[hosted-us]",
+        "models.qwen3-8b.on",
+        "a list must be a mapping",
     ),
     # residency
     (
@@ -360,6 +372,29 @@ def test_a_problem_is_told_at_its_place(old: str, new: str, path: str, message: 
     assert any(message in problem.message for problem in told), told[0].message
     if "«" in new:
         assert (told[0].line, told[0].column) == place
+
+
+@pytest.mark.parametrize(
+    "section", ["backends", "models", "residency", "tasks", "routes", "retries"]
+)
+@pytest.mark.parametrize("shape", ["x", "3", "[x]", "[]", "{}", "", "{x: y}", "[[x]]", "true"])
+def test_a_section_of_another_shape_is_told_as_such(section: str, shape: str) -> None:
+    """And nothing is told of the names that it might have declared, had it been right."""
+    before, _, rest = f"retries: {{}}\n{GOOD}".partition(f"{section}:")
+    body = rest.split("\n")
+    after = next(
+        (i for i, line in enumerate(body[1:], 1) if line and line[0] not in " -"), len(body)
+    )
+    text = f"{before}{section}: {shape}\n" + "\n".join(body[after:])
+    problems = problems_of(text)
+    assert problems or (shape, section) in {
+        ("{}", "tasks"),
+        ("{}", "retries"),
+    }, text
+    if shape not in ("{}", "{x: y}", ""):
+        assert {problem.path.partition("[")[0].partition(".")[0] for problem in problems} == {
+            section
+        }
 
 
 def test_a_missing_key_is_told_where_its_mapping_begins() -> None:

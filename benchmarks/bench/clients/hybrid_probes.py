@@ -76,25 +76,28 @@ async def failover(spec: Spec, *, kind: str, routers: int) -> dict[str, float]:
 
     bad_port = spec.dead_port if kind == "refused" else spec.sick_port
     text = failover_text(bad_port, spec.port)
-    extra_ms, met, usual_ms = [], [], []
+    extra_ms, extra_cpu_ms, met, usual_ms = [], [], [], []
     for _ in range(routers):
         async with Router.from_text(text, name="failover") as router:
 
-            async def ask(task: str | None, router: Any = router) -> tuple[float, int]:
-                began = time.perf_counter()
+            async def ask(task: str | None, router: Any = router) -> tuple[float, float, int]:
+                began, cpu = time.perf_counter(), time.process_time()
                 reply = await router.chat.completions.create(messages=SHORT, task=task)
-                took_ms = (time.perf_counter() - began) * 1e3
-                return took_ms, len(receipt(reply).attempts)
+                cpu, took = time.process_time() - cpu, time.perf_counter() - began
+                return took * 1e3, cpu * 1e3, len(receipt(reply).attempts)
 
-            plain = [(await ask("warm"))[0] for _ in range(WARM_CALLS)]
-            plain_ms = median(plain[WARM_CALLS // 2 :])
+            plain = [await ask("warm") for _ in range(WARM_CALLS)][WARM_CALLS // 2 :]
+            plain_ms, plain_cpu_ms = (median(one[at] for one in plain) for at in (0, 1))
             seen = [await ask(None) for _ in range(CALLS)]
-            usual_ms.append(plain_ms)
-            extra_ms += [took_ms - plain_ms for took_ms, attempts in seen if attempts > 1]
-            met.append(sum(attempts > 1 for _, attempts in seen))
+        bad = [one for one in seen if one[2] > 1]
+        usual_ms.append(plain_ms)
+        met.append(len(bad))
+        extra_ms += [took_ms - plain_ms for took_ms, _, _ in bad]
+        extra_cpu_ms += [cpu_ms - plain_cpu_ms for _, cpu_ms, _ in bad]
     return {
         "p50_ms": percentile(extra_ms, 0.50),
         "p99_ms": percentile(extra_ms, 0.99),
+        "cpu_ms": median(extra_cpu_ms),
         "met": median(met),
         "met_max": float(max(met)),
         "of": float(CALLS),

@@ -39,7 +39,7 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._seen: WeakSet[ResponseHandler] = WeakSet()
 
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
         _reused.set(False)
         connection = await super().connect(req, traces, timeout)
         protocol = connection.protocol
@@ -122,15 +122,17 @@ class AiohttpResponse:
     async def chunk(self) -> bytes:
         """See `WireResponse.chunk`."""
         content = self._response.content
-        try:
-            while True:
+        failure: WireError | None = None
+        while failure is None:
+            try:
                 data = await content.readany()
+            except asyncio.CancelledError as error:
+                raise error.with_traceback(None) from None
+            except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+                failure = _translated(error, reused=False)
+            else:
                 if data or content.at_eof():
                     return data
-        except asyncio.CancelledError as error:
-            raise error.with_traceback(None) from None
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            failure = _translated(error, reused=False)
         raise failure  # outside the handler: its context would hold the exchange
 
     async def close(self, *, reusable: bool) -> None:

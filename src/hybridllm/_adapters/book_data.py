@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hybridllm._adapters.yaml_document import read_document
 from hybridllm._core.money.book import Book, BookEntry, Tier, book_of, tier_of
 from hybridllm._core.policy.compiled import Capability
 from hybridllm._core.policy.document import Findings, plain
@@ -21,6 +20,8 @@ _FILE = Path(__file__).parent.parent / "data" / "models.yaml"
 @cache
 def shipped_book() -> Book:
     """Return the shipped model book."""
+    from hybridllm._adapters.yaml_document import read_document  # PyYAML costs more than the rest
+
     findings = Findings(_FILE.name)
     root = read_document(_FILE.read_bytes(), findings)
     if root is None or findings.failed:

@@ -7,7 +7,6 @@ hold the backend's URL and status, never headers, key or prompt.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import httpx2
@@ -35,7 +34,19 @@ _BY_STATUS: dict[int, type[openai.APIStatusError]] = {
     422: openai.UnprocessableEntityError,
     429: openai.RateLimitError,
 }
+_BY_KIND: dict[type[HybridLLMError], type[Exception]] = {
+    PolicyDenied: openai.OpenAIError,
+    InvalidRequest: openai.OpenAIError,
+    DeadlineExceeded: openai.APITimeoutError,
+    StreamInterrupted: openai.APIConnectionError,
+    TruncatedOutput: openai.LengthFinishReasonError,
+    ContentFiltered: openai.ContentFilterFinishReasonError,
+    RequestFailed: openai.OpenAIError,  # last: the others derive from it
+}
 _PLACE = "https://hybridllm.invalid/"  # stands where openai wants a URL and none is decisive
+
+
+_BOTH: dict[tuple[type[HybridLLMError], type[Exception]], type[HybridLLMError]] = {}
 
 
 def joined(error: HybridLLMError) -> HybridLLMError:
@@ -43,35 +54,31 @@ def joined(error: HybridLLMError) -> HybridLLMError:
     theirs = _theirs(error)
     if theirs is None or isinstance(error, theirs):
         return error
-    error.__class__ = _both(type(error), theirs)
+    pair = (type(error), theirs)
+    both = _BOTH.get(pair)
+    if both is None:
+        both = _BOTH[pair] = _both(*pair)
+    error.__class__ = both
     for name, value in _attributes(error, theirs).items():
         setattr(error, name, value)
     return error
 
 
 def _theirs(error: HybridLLMError) -> type[Exception] | None:
-    match error:
-        case PolicyDenied() | InvalidRequest():
-            return openai.OpenAIError
-        case DeadlineExceeded():
-            return openai.APITimeoutError
-        case StreamInterrupted():
-            return openai.APIConnectionError
-        case TruncatedOutput():
-            return openai.LengthFinishReasonError
-        case ContentFiltered():
-            return openai.ContentFilterFinishReasonError
-        case RequestRejected(status_code=int(status)):
-            return _for_status(status)
-        case RouteExhausted(status_code=int(status)):
-            return _for_status(status)
-        case RouteExhausted(failures=failures) if failures and failures[-1][1].endswith("timeout"):
-            return openai.APITimeoutError
-        case RouteExhausted():
-            return openai.APIConnectionError
-        case RequestFailed():
-            return openai.OpenAIError
+    if isinstance(error, RequestRejected | RouteExhausted):
+        return _for_failure(error)
+    for ours, theirs in _BY_KIND.items():
+        if isinstance(error, ours):
+            return theirs
     return None
+
+
+def _for_failure(error: RequestRejected | RouteExhausted) -> type[Exception]:
+    """The class of the failure that decided: its status, or how the connection went."""
+    if error.status_code is not None:
+        return _for_status(error.status_code)
+    last = error.failures[-1][1] if isinstance(error, RouteExhausted) and error.failures else ""
+    return openai.APITimeoutError if last.endswith("timeout") else openai.APIConnectionError
 
 
 def _for_status(status: int) -> type[openai.APIError]:
@@ -83,7 +90,6 @@ def _for_status(status: int) -> type[openai.APIError]:
     return openai.APIStatusError if status >= 300 else openai.APIError
 
 
-@cache
 def _both(ours: type[HybridLLMError], theirs: type[Exception]) -> type[HybridLLMError]:
     both = type(ours.__name__, (ours, theirs), {"__doc__": ours.__doc__, "__module__": __name__})
     both.__qualname__ = ours.__qualname__

@@ -1,33 +1,28 @@
 """Policy files: read, checked, compiled.
 
 Every problem of a file is told at once: the YAML's, the schema's, and names that do not fit together.
+What reads it (PyYAML, pydantic) is loaded with the first file: whoever only imports this pays nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hybridllm._adapters.book_data import shipped_book
 from hybridllm._adapters.environment import environment_of
-from hybridllm._adapters.yaml_document import BYTES_MAX, read_document
-from hybridllm._core.policy.compile import compiled_policy
-from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.document import WHOLE_FILE, Findings
-from hybridllm._core.policy.doubts import tell_doubts
 from hybridllm._core.policy.problems import Problem
-from hybridllm._core.policy.references import check_references
-from hybridllm._core.policy.variables import with_variables
-from hybridllm._core.policy.wording import validated
 from hybridllm.errors import PolicyError
 
-Loaded = tuple[Policy, tuple[Problem, ...]]
+if TYPE_CHECKING:
+    from hybridllm._core.policy.compiled import Policy
+
+_BYTES_READ_MAX = 2_097_152  # more than the reader takes, so that it tells of a file too large
 
 
 def load_policy(
     path: str | Path, *, environ: Mapping[str, str] | None = None, environment: str | None = None
-) -> Loaded:
+) -> tuple[Policy, tuple[Problem, ...]]:
     """Return a policy file compiled, and its warnings.
 
     Args:
@@ -51,12 +46,10 @@ def load_policy(
 def _content(path: str | Path, source: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
-            return file.read(BYTES_MAX + 1)  # one more than is allowed tells that it is too large
+            return file.read(_BYTES_READ_MAX)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        problem = Problem(
-            source, WHOLE_FILE.line, WHOLE_FILE.column, "", f"cannot be read: {reason}"
-        )
+        problem = Problem(source, 0, 1, "", f"cannot be read: {reason}")
         raise PolicyError(source, (problem,)) from None
 
 
@@ -67,7 +60,7 @@ def load_policy_text(
     name: str = "inline",
     environ: Mapping[str, str] | None = None,
     environment: str | None = None,
-) -> Loaded:
+) -> tuple[Policy, tuple[Problem, ...]]:
     """Return a policy compiled from its text, and its warnings.
 
     Args:
@@ -80,22 +73,17 @@ def load_policy_text(
     Raises:
         PolicyError: With every problem found.
     """
+    from hybridllm._adapters.policy_reader import read_policy
+
     environ = environment_of(environ)
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    version = f"sha256:{hashlib.sha256(data).hexdigest()[:12]}"
-    findings = Findings(source)
-    root = read_document(data, findings)
-    # A traceback that shows locals must not show a key that somebody wrote into the file.
-    del text, data
-    if root is None:
-        raise PolicyError(source, findings.in_order())
-    root = with_variables(root, environ, findings)
-    spec = validated(root, findings)
-    check_references(root, shipped_book(), findings)
-    if spec is None or findings.failed:
-        raise PolicyError(source, findings.in_order())
-    policy = compiled_policy(
-        spec, root, book=shipped_book(), name=name, version=version, environment=environment
+    policy, problems = read_policy(
+        text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"),
+        source=source,
+        name=name,
+        environ=environ,
+        environment=environment,
     )
-    tell_doubts(policy, root, environ, findings)
-    return policy, findings.in_order()
+    if policy is None:
+        del text  # a traceback that shows locals must not show a key that somebody wrote into it
+        raise PolicyError(source, problems)
+    return policy, problems

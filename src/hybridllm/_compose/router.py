@@ -61,7 +61,7 @@ class Router:
             targets=Targets(lambda name: api_key(variables, name)),
             tracer=OtelTracer(tracer_provider),
             clock=clock or SystemClock(),
-            draw=random.Random().random,
+            draw=random.Random().random,  # noqa: S311 - jitter is no secret
         )
         self.chat = Chat(self._engine)
         self.embeddings = Embeddings(self._engine)

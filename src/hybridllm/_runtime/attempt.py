@@ -68,10 +68,10 @@ class Attempts:
             if isinstance(found, Failure):
                 return self._failed(trial, permit, step, found)
             self._served(run, trial, permit, found)
-            return found
         except BaseException:
             self._abandoned(run, trial, permit)
             raise
+        return found
 
     async def stream(self, run: Run, step: Step) -> Stream | Failure:
         """Ask one candidate for a stream; it is returned once its first semantic token is here."""

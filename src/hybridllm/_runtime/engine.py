@@ -74,9 +74,9 @@ class Engine:
         """Return what the policy may look at."""
         hints = call.hints
         task, model = hints.task, call.model
-        if model is not None and model not in self.policy.candidates:
-            if task is None and model in self.policy.known_tasks:
-                task, model = model, None  # `model="classify"`: the task's name in openai's place
+        named = model is not None and model in self.policy.candidates
+        if task is None and not named and model in self.policy.known_tasks:
+            task, model = model, None  # `model="classify"`: the task's name in openai's place
         return Facts(
             call.operation,
             task,
@@ -114,7 +114,7 @@ class Engine:
             found = await self._found(attempts, run)
         except HybridLLMError as error:
             outcome = error
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
             if not run.settled:
                 cancelled = isinstance(error, asyncio.CancelledError)
                 run.settle(

@@ -33,11 +33,8 @@ def receipt(answer: Any) -> Receipt:
         LookupError: If it has no receipt: it is no router's answer, or its stream has not ended.
     """
     private = getattr(answer, "__pydantic_private__", None)
-    if isinstance(private, dict):
-        found = private.get(_NAME)
-    else:
-        found = getattr(answer, "receipt", None)
-    if not isinstance(found, Receipt):
+    found = getattr(answer, "receipt", None) if private is None else private.get(_NAME)
+    if found.__class__ is not Receipt:
         raise LookupError(
             f"this {type(answer).__name__} has no receipt; only what a Router returned has"
         )

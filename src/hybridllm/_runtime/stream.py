@@ -1,5 +1,7 @@
-"""The stream that a caller iterates. It is committed: its first token is here, and no other backend
-will be asked any more. If it breaks now, the caller is told, with what had come.
+"""The stream that a caller iterates.
+
+It is committed: its first token is here, and no other backend will be asked any more. If it breaks now,
+the caller is told, with what had come.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class Stream:
                     kind=FailureKind.IDLE_TIMEOUT,
                     deadline_at_s=self._run.deadline_at_s,
                 )
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again, without its frames
                 await self._abandon()
                 raise error.with_traceback(None) from None
             chunk = upstream.take()

@@ -23,6 +23,7 @@ from hybridllm._core.wire.stream_state import StreamState
 from hybridllm._runtime.fleet import Permit
 from hybridllm._runtime.ports import Clock, Codec, WireError, WireResponse
 from hybridllm._runtime.run import Trial
+from hybridllm._runtime.watch import Watch
 
 _DONE = b"[DONE]"
 _TAIL_WAIT_S = 0.05  # after [DONE], for the end of the body, so that the connection can be kept
@@ -51,6 +52,7 @@ class Upstream:
         "_secrets",
         "_usage_wanted",
         "_waited_s",
+        "_watch",
         "failure",
         "first_token_s",
         "over",
@@ -86,6 +88,7 @@ class Upstream:
         self._decoder = SseDecoder()
         self._events: deque[tuple[bytes, bytes]] = deque()
         self._body_over = False
+        self._watch = Watch()
         self._waited_s = 0.0  # for the backend, since the last semantic token
 
     def take(self) -> Any:
@@ -130,8 +133,9 @@ class Upstream:
         now_s = self._clock.monotonic_s()
         until_s = now_s + limit_s - self._waited_s
         try:
-            async with asyncio.timeout_at(min(until_s, deadline_at_s)):
-                data = await self._response.chunk()
+            data = await self._watch.wait(
+                self._response.chunk(), until_s=min(until_s, deadline_at_s)
+            )
         except TimeoutError:
             kind = kind if until_s <= deadline_at_s else FailureKind.ATTEMPT_TIMEOUT
             self._fail(classify_wire(kind, "the stream stalled"))
@@ -176,6 +180,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Give the connection back: for reuse after a whole answer, closed after anything else."""
+        self._watch.stop()
         await self._response.close(reusable=await self._at_clean_end())
 
     async def _at_clean_end(self) -> bool:

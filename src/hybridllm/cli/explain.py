@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,6 +87,8 @@ def draw(explanation: Explanation, out: Console) -> None:
         out.print(f" by route {explanation.route} of {told['policy']}")
         out.print()
         out.print(_asked_in_order(told["candidates"]))
+        out.print()
+        out.print(_reasons(told["candidates"]))
     else:
         out.print("denied", style="bold red", end="")
         out.print(f" by {explanation.rule}; nothing would be sent")
@@ -96,7 +100,7 @@ def draw(explanation: Explanation, out: Console) -> None:
 
 
 def _asked_in_order(candidates: list[dict[str, Any]]) -> Table:
-    columns = ("", "would be asked", "region", "in", "out", "expected cost", "why")
+    columns = ("", "would be asked", "region", "in", "out", "expected cost")
     made = table(*columns, right=("", "in", "out", "expected cost"))
     for number, one in enumerate(candidates, start=1):
         made.add_row(
@@ -105,8 +109,17 @@ def _asked_in_order(candidates: list[dict[str, Any]]) -> Table:
             one["region"] or "undeclared",
             *price_columns(_usd(one["usd_per_mtok_in"]), _usd(one["usd_per_mtok_out"])),
             usd(_usd(one["expected_cost_usd"])),
-            one["reason"],
         )
+    return made
+
+
+def _reasons(candidates: list[dict[str, Any]]) -> Table:
+    """Return why each stands where it stands; neighbours with the same reason share a line."""
+    made = table("", "because", right=("",))
+    number = 0
+    for reason, neighbours in groupby(candidates, key=itemgetter("reason")):
+        first, number = number + 1, number + len(list(neighbours))
+        made.add_row(str(first) if first == number else f"{first}-{number}", reason)
     return made
 
 

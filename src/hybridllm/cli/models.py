@@ -122,10 +122,8 @@ def _sorted(entries: list[BookEntry], sort: Sort) -> list[BookEntry]:
 
 def _draw(entries: list[BookEntry], book: Book) -> None:
     out = console()
-    made = table(
-        *("model", "provider", "in", "out", "context", "tier", "capabilities", "license"),
-        right=("in", "out", "context"),
-    )
+    columns = ("model", "provider", "in", "out", "context", "tier", "capabilities", "license")
+    made = table(*columns, right=("in", "out", "context"))
     for entry in entries:
         made.add_row(
             entry.id,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A pipe has no width: a table there is as wide as it needs to be, so that `grep` and `cut` work.
 _PIPE_WIDTH = 400
+# Columns whose cells may go on in the next line. Names are kept whole as long as there is room.
+_PROSE = frozenset({"why", "because", "when", "use, in order", "capabilities", "base URL"})
 
 
 def console(stream: TextIO | None = None, *, width: int | None = None) -> Console:
@@ -62,7 +64,7 @@ def table(*columns: str, right: Iterable[str] = (), figure_width: int | None = N
         if name in numbers:
             made.add_column(name, justify="right", min_width=figure_width, no_wrap=True)
         else:
-            made.add_column(name, overflow="fold")
+            made.add_column(name, overflow="fold", no_wrap=name not in _PROSE)
     return made
 
 

@@ -165,14 +165,13 @@ def _routes(report: PolicyReport) -> Table:
     policy = report.policy
     made = table("", "route", "when", "use, in order", right=("",))
     for number, route in enumerate(policy.routes, start=1):
-        when = "; ".join(
-            f"{key} {', '.join(names)}" for key, names in _conditions(route.when).items()
-        )
-        use = "; ".join(
-            f"{'fallback ' if one['fallback'] else ''}{one['model']} on {', '.join(one['on'])}"
-            for one in _uses(route.use)
-        )
-        made.add_row(str(number), route.name, when or "always", use)
+        conditions = _conditions(route.when).items()
+        when = "; ".join(f"{key} {', '.join(names)}" for key, names in conditions)
+        head = (str(number), route.name, when or "always")
+        for one in _uses(route.use):
+            kind = "fallback " if one["fallback"] else ""
+            made.add_row(*head, f"{kind}{one['model']} on {', '.join(one['on'])}")
+            head = ("", "", "")
     return made
 
 

@@ -41,8 +41,7 @@ def shipped_policies() -> dict[str, Path]:
 def _not_there(path: Path, shipped: dict[str, Path]) -> str:
     from difflib import get_close_matches
 
-    what = "is a folder, not a policy file" if path.is_dir() else "is not there"
-    parts = [f"{path} {what}"]
+    parts = [f"{path} is a folder" if path.is_dir() else f"there is no file {path}"]
     folder = path if path.is_dir() else path.parent
     beside = sorted(p.name for p in folder.glob("*.y*ml")) if folder.is_dir() else []
     close = get_close_matches(path.name, [*beside, *shipped], n=1, cutoff=0.6)

@@ -50,7 +50,9 @@ class SimulatedBackend:
         queue_max: How many may wait; one more gets a 503. None is no limit.
         kv_capacity_tokens: Size of the cache that `/metrics` reports the use of.
         metrics: Values that replace those of `/metrics`, by full name; None hides one.
+        seed: Decides which requests a fault with a probability strikes, and the answers' ids.
         idle_timeout_s: It closes connections that were idle for so long (vLLM: 5). None: never.
+        load: What it is doing and has done, as `/metrics` tells it.
         requests: Every request that arrived, in order.
         served: How many answers were sent to their end, as the client asked.
         connections_opened: How many connections were ever opened.

@@ -305,7 +305,8 @@ class Fault:
     def cut_after(cls, tokens: int, how: Cut = "fin", **limits: Unpack[Limits]) -> Fault:
         """After so many tokens (or as many as there are) the stream goes wrong, before it can finish.
 
-        - `fin`, `rst`: the connection ends, in order or not, without the stream's end.
+        - `fin`, `rst`: the connection ends, in order or not, without the stream's end; 10 ms after
+          the last token, so that a client in the same event loop has read it.
         - `eof`: the stream ends in order, without a finish reason or `[DONE]`.
         - `partial_event`: likewise, but within an event.
         - `done_without_finish`: `[DONE]`, without a finish reason.

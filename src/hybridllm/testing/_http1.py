@@ -35,6 +35,7 @@ class RecordedRequest:
         path: Path with query, as sent.
         headers: Header fields; names in any case.
         raw: The body's bytes.
+        keeps_alive: False if the client asked for the connection to be closed after the answer.
         connection: Number of the connection it came on, from 1.
         number_on_connection: 1 for the first request of a connection; more: it was kept alive.
         received_at_s: The event loop's time.

@@ -51,7 +51,7 @@ class Timeouts:
         connect_s: DNS, TCP and TLS of one attempt.
         first_token_s: From sending to the first semantic token of a stream.
         idle_s: Between two semantic tokens of a stream.
-        attempt_s: One non-stream attempt; None: an equal share of the time left for each candidate left.
+        attempt_s: One non-stream attempt; None: an equal share of the time left.
     """
 
     total_s: float = 60.0
@@ -197,7 +197,7 @@ class Policy:
         version: `sha256:` and the first 12 hex digits of the file's bytes.
         default_residency: Tag of a request that brings none; None: such a request carries no tag.
         deny_untagged: True if a request without a tag is denied.
-        candidates: Per logical model, who serves it, in the order of the file; models without any are left out.
+        candidates: Per logical model, who serves it, in the order of the file.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.

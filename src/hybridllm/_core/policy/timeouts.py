@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from hybridllm._core.policy.compiled import Backend, Task, Timeouts
 
-
 _DEFAULT_TOTAL_S = Timeouts().total_s
 
 

@@ -305,7 +305,7 @@ def _deadline_s(value: Any) -> float:
         or not 0 < value <= DEADLINE_S_MAX
     ):
         raise InvalidRequest(
-            f"deadline_s: must be a number of seconds above 0 and up to {DEADLINE_S_MAX:g}, got {_shown(value)}"
+            f"deadline_s: must be seconds above 0 and up to {DEADLINE_S_MAX:g}, got {_shown(value)}"
         )
     return float(value)
 

@@ -5,7 +5,7 @@ Owns the words; `classify.py` finds the right one. An attempt is classified once
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 
@@ -53,7 +53,8 @@ class Failure:
 
     Attributes:
         label: For people and spans: the status (`503`) or the kind (`connect`).
-        message: What the backend said, redacted and cut; empty if it said nothing.
+        message: What the backend said, redacted and cut; empty if it said nothing. For exceptions only,
+            so not in the repr: it may still echo the prompt (see `redact.py`).
         retry_after_s: How long the backend asks us to stay away; None: it did not say.
         cool_off_s: How long we leave the candidate (or, with `cool_off_backend`, the whole backend) alone.
         maybe_billed: True if the backend may have worked, and charged, for it.
@@ -63,7 +64,7 @@ class Failure:
     next: Next
     breaker: BreakerEffect
     label: str
-    message: str = ""
+    message: str = field(default="", repr=False)
     status_code: int | None = None
     code: str | None = None
     param: str | None = None

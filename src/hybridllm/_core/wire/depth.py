@@ -16,6 +16,7 @@ _MARKS = b'[]{}"'
 _OTHERS = bytes(byte for byte in range(256) if byte not in _MARKS)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level in, one level out (-1 as a byte)
 _BLOCK = 1 << 16
+_STRIDE = 64
 
 
 def nesting_exceeds(body: bytes, limit: int = NESTING_MAX) -> bool:
@@ -28,10 +29,17 @@ def nesting_exceeds(body: bytes, limit: int = NESTING_MAX) -> bool:
     in_string = 0
     for start in range(0, len(marks), _BLOCK):
         parts = marks[start : start + _BLOCK].split(b'"')
-        steps = memoryview(b"".join(parts[in_string::2])).cast("b")
-        depths = list(accumulate(steps, initial=depth))
-        if max(depths) > limit:
-            return True
-        depth = depths[-1]
+        steps = b"".join(parts[in_string::2])
         in_string ^= (len(parts) - 1) & 1
+        for place in range(0, len(steps), _STRIDE):
+            stride = steps[place : place + _STRIDE]
+            opened = stride.count(b"\x01")
+            if depth + opened > limit and depth + _highest(stride) > limit:
+                return True
+            depth += 2 * opened - len(stride)
     return False
+
+
+def _highest(steps: bytes) -> int:
+    """How far above its start a walk of these steps comes."""
+    return max(accumulate(memoryview(steps).cast("b"), initial=0))

@@ -61,12 +61,11 @@ def _verdict(out: Console, tally: Tally) -> None:
             "such a stream: its caller gets a StreamInterrupted that holds the text so far."
         )
     tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
-    out.print(
-        f"{plural(tagged, 'request')} with a residency tag ({', '.join(MAY_SEE)}): every attempt, during "
-        "the outage too, went where the tag allows."
-        if not unexpected
-        else f"{plural(tagged, 'request')} carried a residency tag."
-    )
+    if not unexpected:
+        out.print(
+            f"{plural(tagged, 'request')} with a residency tag ({', '.join(MAY_SEE)}): every attempt, "
+            "during the outage too, went where the tag allows."
+        )
     if denied:
         out.print(
             f"{denied} denied, as they must be: residency tag 'ue' is a misspelt 'eu'. Nothing was sent."
