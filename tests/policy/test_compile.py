@@ -345,4 +345,4 @@ def test_a_policy_cannot_be_changed() -> None:
         policy.tasks,
     ):
         with pytest.raises(TypeError):
-            mapping["x"] = None  # type: ignore[index]
+            mapping["x"] = None

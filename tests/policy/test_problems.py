@@ -380,12 +380,12 @@ def test_a_problem_is_told_at_its_place(old: str, new: str, path: str, message: 
 @pytest.mark.parametrize("shape", ["x", "3", "[x]", "[]", "{}", "", "{x: y}", "[[x]]", "true"])
 def test_a_section_of_another_shape_is_told_as_such(section: str, shape: str) -> None:
     """And nothing is told of the names that it might have declared, had it been right."""
-    before, _, rest = f"retries: {{}}\n{GOOD}".partition(f"{section}:")
+    before, _, rest = f"\nretries: {{}}\n{GOOD}".partition(f"\n{section}:")
     body = rest.split("\n")
     after = next(
         (i for i, line in enumerate(body[1:], 1) if line and line[0] not in " -"), len(body)
     )
-    text = f"{before}{section}: {shape}\n" + "\n".join(body[after:])
+    text = f"{before}\n{section}: {shape}\n" + "\n".join(body[after:])
     problems = problems_of(text)
     assert problems or (shape, section) in {
         ("{}", "tasks"),

@@ -111,14 +111,10 @@ def test_a_backend_without_money_is_left_alone_with_all_its_models(
     status: int, code: str | None
 ) -> None:
     """Its other models are paid from the same account; for five minutes nobody asks."""
-    text = (
-        policy("eu", "us")
-        .replace("models:\n", "models:\n  other: {on: {eu: other, us: other}}\n")
-        .replace(
-            "routes:\n",
-            "routes:\n  - {name: others, when: {tenant: o}, use: [{model: other, on: [eu, us]}]}\n",
-        )
-    )
+    route = "{name: others, when: {tenant: o}, use: [{model: other, on: [eu, us]}]}"
+    text = policy("eu", "us")
+    text = text.replace("models:\n", "models:\n  other: {on: {eu: other, us: other}}\n")
+    text = text.replace("routes:\n", f"routes:\n  - {route}\n")
 
     async def main() -> None:
         replies = [Reply.status(status, error_code=code), SERVED]

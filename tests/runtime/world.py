@@ -7,7 +7,6 @@ counted, whatever the block did.
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -137,7 +136,6 @@ async def world(
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
             here = World(router, wire, there)
             yield here
-            gc.collect()
             await here.idle()
         await until(lambda: not any(backend.connections for backend in there.values()))
 
@@ -199,7 +197,6 @@ async def scripted(
     ):
         here = Script(router, wire)
         yield here
-        gc.collect()
         assert here.idle, f"{wire.active} exchanges open"
 
 

@@ -36,6 +36,8 @@ def process_environment() -> Environment:
 
 def environment_of(environ: Mapping[str, str] | None) -> Environment:
     """Return the variables handed in, or without any those of this process, unreadable by repr."""
+    if isinstance(environ, Environment):
+        return environ
     return process_environment() if environ is None else Environment(environ)
 
 

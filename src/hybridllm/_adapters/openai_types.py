@@ -66,6 +66,8 @@ class OpenAICodec:
         for choice in choices:
             if choice.message.content is None or choice.index < 0:
                 return _odd_completion(body)
+        if len(choices) > 1 and len({choice.index for choice in choices}) < len(choices):
+            return _odd_completion(body)
         return _parsed_completion(answer, _typed_usage(answer.usage))
 
     def embeddings(
@@ -89,9 +91,11 @@ class OpenAICodec:
         """See `Codec.chunk`."""
         if not event:
             try:
-                return _validate_chunk(data, strict=True)
+                chunk: Any = _validate_chunk(data, strict=True)
             except ValidationError:
-                pass
+                return _odd_chunk(event, data)
+            if chunk.choices or not chunk.model_extra:
+                return chunk
         return _odd_chunk(event, data)
 
     def usage(self, usage: Any) -> Usage | None:
@@ -115,7 +119,7 @@ def _plain(body: bytes, event: bytes = b"") -> dict[str, Any] | Failure | ErrorB
     if nesting_exceeds(body, NESTING_MAX):
         return invalid_response(f"nested deeper than {NESTING_MAX} levels")
     try:
-        plain = json.loads(body)
+        plain = json.loads(body.decode())  # of bytes, json would take UTF-16 too
     except (ValueError, RecursionError) as error:
         kind = "empty" if not body.strip() else f"not JSON ({type(error).__name__})"
         return invalid_response(kind)

@@ -122,7 +122,7 @@ def _sorted(entries: list[BookEntry], sort: Sort) -> list[BookEntry]:
 
 def _draw(entries: list[BookEntry], book: Book) -> None:
     out = console()
-    columns = ("model", "provider", "in", "out", "context", "tier", "capabilities", "license")
+    columns = ("model", "provider", "in", "out", "context", "tier", "can", "license")
     made = table(*columns, right=("in", "out", "context"))
     for entry in entries:
         made.add_row(

@@ -124,7 +124,7 @@ class _Doubts:
         )
 
     def routes(self) -> None:
-        routes = self._policy.routes
+        policy, routes = self._policy, self._policy.routes
         for index, route in enumerate(routes):
             path: Path = ("routes", index)
             covering = next(
@@ -136,9 +136,9 @@ class _Doubts:
                     "every request that it would take"
                 )
                 self._findings.warn(value_place(self._root, (*path, "name")), path, message)
-            for task in sorted(route.when.task):
-                hint = nearest(task, self._policy.tasks)
-                if task not in self._policy.tasks and not is_glob(task) and hint:
+            for task in sorted(route.when.task.difference(policy.tasks)):
+                hint = "" if is_glob(task) else nearest(task, policy.tasks)
+                if hint:
                     message = f"task {task!r} is not declared under tasks{hint}"
                     self._warn((*path, "when", "task"), message)
 

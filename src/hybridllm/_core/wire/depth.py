@@ -8,15 +8,15 @@ guessed from its first bytes: other brackets would count.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import accumulate
 
 NESTING_MAX = 64
 
 _MARKS = b'[]{}"'
 _OTHERS = bytes(byte for byte in range(256) if byte not in _MARKS)
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level in, one level out (-1 as a byte)
+_STEPS = bytes.maketrans(b"[{]}", b"1100")  # 1: one level in, 0: one level out
 _BLOCK = 1 << 16
-_STRIDE = 64
 
 
 def nesting_exceeds(body: bytes, limit: int = NESTING_MAX) -> bool:
@@ -25,21 +25,33 @@ def nesting_exceeds(body: bytes, limit: int = NESTING_MAX) -> bool:
         return False
     # Without its escaped backslashes and quotes, every quote that is left begins or ends a string.
     marks = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _OTHERS)
+    steps = _outside_strings(marks)
+    steps += b"0" * (-len(steps) % 8)
+    net, highest = _walks()
     depth = 0
-    in_string = 0
-    for start in range(0, len(marks), _BLOCK):
-        parts = marks[start : start + _BLOCK].split(b'"')
-        steps = b"".join(parts[in_string::2])
-        in_string ^= (len(parts) - 1) & 1
-        for place in range(0, len(steps), _STRIDE):
-            stride = steps[place : place + _STRIDE]
-            opened = stride.count(b"\x01")
-            if depth + opened > limit and depth + _highest(stride) > limit:
-                return True
-            depth += 2 * opened - len(stride)
+    for walk in int(steps or b"0", 2).to_bytes(len(steps) // 8, "big"):  # eight steps at a time
+        if depth + highest[walk] > limit:
+            return True
+        depth += net[walk]
     return False
 
 
-def _highest(steps: bytes) -> int:
-    """How far above its start a walk of these steps comes."""
-    return max(accumulate(memoryview(steps).cast("b"), initial=0))
+def _outside_strings(marks: bytes) -> bytes:
+    """The steps without those between quotes; block by block, as there may be millions of strings."""
+    pieces = []
+    in_string = 0
+    for start in range(0, len(marks), _BLOCK):
+        parts = marks[start : start + _BLOCK].split(b'"')
+        pieces.append(b"".join(parts[in_string::2]))
+        in_string ^= (len(parts) - 1) & 1
+    return b"".join(pieces)
+
+
+@cache
+def _walks() -> tuple[list[int], list[int]]:
+    """Where each walk of eight steps ends, and how high it comes, seen from its start."""
+    heights = [
+        list(accumulate(1 if walk >> bit & 1 else -1 for bit in range(7, -1, -1)))
+        for walk in range(256)
+    ]
+    return [height[-1] for height in heights], [max(height) for height in heights]

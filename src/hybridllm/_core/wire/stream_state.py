@@ -44,6 +44,8 @@ class StreamState:
         semantic = False
         for choice in chunk.choices:
             index = choice.index
+            if index < 0:
+                self.problem = "a choice with a negative index"
             reason = choice.finish_reason
             if reason is not None:
                 self.finish_reasons[index] = reason
