@@ -214,7 +214,7 @@ def test_a_slow_consumer_is_no_slow_backend() -> None:
 
     async def main() -> None:
         text = policy("eu", timeouts="idle: 1s, first_token: 2s, total: 1h")
-        async with scripted(text, eu=Reply.chat_stream(list("abcdef")).paced(0.9)) as here:
+        async with scripted(text, eu=Reply.chat_stream(list("abcdef")).paced(0.3)) as here:
             seen = ""
             async with await here.stream() as stream:
                 async for chunk in stream:

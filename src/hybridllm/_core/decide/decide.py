@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hybridllm._core.decide import filters
-from hybridllm._core.decide.match import route_for
+from hybridllm._core.decide.match import fits, route_for
 from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import Capability, Policy, Task, Use
@@ -90,7 +90,7 @@ def _choice(
     model: str | None,
     needs: frozenset[Capability],
 ) -> _Choice:
-    if task_name is not None and policy.known_tasks and task_name not in policy.known_tasks:
+    if task_name is not None and policy.known_tasks and not fits(policy.known_tasks, (task_name,)):
         return _refused(
             f"unknown task {task_name!r}", "task", task_name, policy.known_tasks, policy
         )

@@ -27,17 +27,15 @@ def _holds(
     when: When, task: str | None, residency: tuple[str, ...], tenant: str | None, environment: str
 ) -> bool:
     return (
-        _named(when.task, (task,))
-        and _named(when.residency, residency)
-        and _named(when.tenant, (tenant,))
-        and _named(when.environment, (environment,))
+        (not when.task or fits(when.task, (task,)))
+        and (not when.residency or fits(when.residency, residency))
+        and (not when.tenant or fits(when.tenant, (tenant,)))
+        and (not when.environment or fits(when.environment, (environment,)))
     )
 
 
-def _named(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
-    """True if no pattern is set, or one of them is, or as a glob fits, one of the values."""
-    if not patterns:
-        return True
+def fits(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
+    """True if one of the values is named by a pattern, or fits it as a glob (`acme-*`)."""
     for value in values:
         if value is None:
             continue
