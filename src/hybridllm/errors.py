@@ -18,7 +18,8 @@ code written for `openai` keeps its `except` clauses:
 
 This module knows nothing of `openai`: importing it costs nothing. The classes that are instances of
 both trees are made in `_adapters/openai_errors.py`, when something is raised to a caller.
-No message or attribute ever holds a key, a header or a prompt.
+No message or attribute holds a key or a header, nor a prompt of ours; the text of a request's error
+quotes what the backend said, redacted and cut (`_core/resilience/redact.py` says how).
 """
 
 from __future__ import annotations

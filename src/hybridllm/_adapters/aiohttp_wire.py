@@ -68,6 +68,9 @@ class AiohttpWire:
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=None),
         )
+        # An instrumented application would send its baggage and trace headers to every backend; the
+        # policy says who gets trace headers, and nobody gets baggage.
+        self._session.trace_configs.clear()
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     async def send(self, request: WireRequest) -> AiohttpResponse:

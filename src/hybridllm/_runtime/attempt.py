@@ -273,6 +273,7 @@ class Attempts:
             model_served=state.model,
             failure=failure,
             first_token_s=upstream.first_token_s,
+            facts=upstream.facts("error"),
         )
         upstream.permit.settle(failure.breaker)
         self.fleet.cool_off(trial.kept.candidate, failure)

@@ -97,7 +97,7 @@ class Trial:
             self.reason,
             outcome,
             failure.label if failure is not None else None,
-            failure.status_code if failure is not None else (200 if usage or facts else None),
+            _status(failure, answered=usage is not None or facts is not None),
             self.started_at,
             now_s - self.started_s,
             first_token_s,
@@ -110,6 +110,12 @@ class Trial:
         if self.trace is not None:
             self.trace.ended(attempt, facts)
         return attempt
+
+
+def _status(failure: Failure | None, *, answered: bool) -> int | None:
+    """The status of the answer's head; a stream that broke later had begun with a 200."""
+    said = failure.status_code if failure is not None else None
+    return said if said is not None or not answered else 200
 
 
 def estimated_usage(run: Run, output_tokens: int) -> Usage:

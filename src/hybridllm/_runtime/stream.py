@@ -6,6 +6,7 @@ the caller is told, with what had come.
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any
 from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
 from hybridllm._core.resilience.classify import classify_wire
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
-from hybridllm._runtime.ports import AnswerFacts, Clock, Codec
+from hybridllm._runtime.ports import Clock, Codec
 from hybridllm._runtime.run import Run, estimated_usage
 from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import DeadlineExceeded, HybridLLMError, StreamInterrupted
@@ -132,6 +133,8 @@ class Stream:
         if getattr(self, "_receipt", self) is None:
             with suppress(RuntimeError):  # no loop runs any more: nobody is left to be told a time
                 self._settle_abandoned()
+                # aiohttp itself refers to the answer: without a close the backend would work to its end.
+                asyncio.get_running_loop().create_task(self._upstream.close())
             warnings.warn(
                 "a Stream was dropped before its end; use `async with stream` or `await stream.close()`",
                 ResourceWarning,
@@ -163,7 +166,7 @@ class Stream:
             usage=usage or estimated_usage(self._run, state.tokens_seen),
             model_served=state.model,
             first_token_s=upstream.first_token_s,
-            facts=self._facts(),
+            facts=upstream.facts(),
         )
         upstream.permit.settle(BreakerEffect.SUCCESS)
         self._receipt = self._run.settle(
@@ -179,7 +182,7 @@ class Stream:
             usage=estimated_usage(self._run, state.tokens_seen),
             model_served=state.model,
             first_token_s=upstream.first_token_s,
-            facts=self._facts(),
+            facts=upstream.facts(),
         )
         upstream.permit.settle(BreakerEffect.ABANDONED)
         self._receipt = self._run.settle(
@@ -215,12 +218,6 @@ class Stream:
             status_code=failure.status_code,
             code=failure.code,
         )
-
-    def _facts(self) -> AnswerFacts:
-        state = self._upstream.state
-        whole = self._upstream.over and self._upstream.failure is None
-        reasons = tuple([str(r) for r in state.finish_reasons.values()]) if whole else ("error",)
-        return AnswerFacts(state.response_id, reasons, None)
 
     def _caller_first_token_s(self) -> float | None:
         """From the caller's call, failed attempts included."""

@@ -21,7 +21,7 @@ from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
 from hybridllm._core.wire.stream_state import StreamState
 from hybridllm._runtime.fleet import Permit
-from hybridllm._runtime.ports import Clock, Codec, WireError, WireResponse
+from hybridllm._runtime.ports import AnswerFacts, Clock, Codec, WireError, WireResponse
 from hybridllm._runtime.run import Trial
 from hybridllm._runtime.watch import Watch
 
@@ -174,6 +174,13 @@ class Upstream:
         self.over = True
         self._events.clear()
 
+    def facts(self, *reasons: str) -> AnswerFacts:
+        """Return what a span may say of the answer; `reasons` stand in for those of a whole one."""
+        state = self.state
+        if not reasons and self.over and self.failure is None:
+            reasons = tuple([str(reason) for reason in state.finish_reasons.values()])
+        return AnswerFacts(state.response_id, reasons, None)
+
     def drop(self) -> None:
         """Forget what has come and was not taken."""
         self._events.clear()
@@ -181,7 +188,11 @@ class Upstream:
     async def close(self) -> None:
         """Give the connection back: for reuse after a whole answer, closed after anything else."""
         self._watch.stop()
-        await self._response.close(reusable=await self._at_clean_end())
+        reusable = False
+        try:
+            reusable = await self._at_clean_end()
+        finally:  # also if the caller is cancelled while the tail is awaited
+            await self._response.close(reusable=reusable)
 
     async def _at_clean_end(self) -> bool:
         """True once the body has ended; a little trails after [DONE]."""
