@@ -20,8 +20,8 @@ from bench.machine import describe
 from bench.processes import upstream_running
 from bench.progress import say
 from bench.render import markdown, show
-from bench.roster import EVERYBODY, OURS, Entry
-from bench.schedule import Bench, Effort
+from bench.roster import EVERYBODY, OPENAI_AIOHTTP, OURS, Entry
+from bench.schedule import CONCURRENCIES, Bench, Effort
 from bench.tables import calls, footprint, ourselves, streams
 
 ROOT = Path(__file__).parents[1]
@@ -45,14 +45,33 @@ def arguments() -> argparse.Namespace:
 
 
 def participants(asked: argparse.Namespace, venv_python: Path | None) -> list[Entry]:
-    entries = [entry for entry in EVERYBODY if not asked.only or entry.name in asked.only]
+    usual = [entry for entry in EVERYBODY if not (asked.quick and entry is OPENAI_AIOHTTP)]
+    entries = [entry for entry in EVERYBODY if entry.name in asked.only] if asked.only else usual
     return [entry for entry in entries if venv_python is not None or not entry.competitor]
 
 
 def effort_of(asked: argparse.Namespace) -> Effort:
     if asked.quick:
-        return Effort(asked.rounds or 2, 0.15, calls_min=12, rss_calls=500, imports=2, routers=5)
-    return Effort(asked.rounds or 5, 1.0, calls_min=40, rss_calls=10_000, imports=9, routers=40)
+        return Effort(
+            asked.rounds or 2,
+            batch_s=0.1,
+            calls_min=12,
+            rss_calls=300,
+            imports=2,
+            concurrencies=CONCURRENCIES[:-1],
+            alike_times=2,
+            routers=3,
+        )
+    return Effort(
+        asked.rounds or 5,
+        batch_s=1.0,
+        calls_min=40,
+        rss_calls=10_000,
+        imports=9,
+        concurrencies=CONCURRENCIES,
+        alike_times=3,
+        routers=40,
+    )
 
 
 def measure(bench: Bench, entries: list[Entry]) -> None:

@@ -20,15 +20,23 @@ from bench.roster import OURS, RAW, Entry
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a run may take."""
+    """How long a run may take.
+
+    Attributes:
+        batch_s: A batch is sized to last about so long, but has `calls_min` calls.
+        concurrencies: At which growth is looked at.
+        alike_times: Batches of each variant per round: they differ by less than one batch varies.
+        routers: How many fresh routers meet a dead backend.
+    """
 
     rounds: int
     batch_s: float
     calls_min: int
     rss_calls: int
     imports: int
+    concurrencies: tuple[int, ...]
+    alike_times: int
     routers: int
-    """How many fresh routers meet a dead backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ class Bench:
         with self.workers(variants) as workers:
             for turn in range(self.effort.rounds):
                 step(f"growth, round {turn + 1} of {self.effort.rounds}")
-                for concurrency in CONCURRENCIES:
+                for concurrency in self.effort.concurrencies:
                     what = f"calls, {concurrency} at once"
                     scenario = Scenario(f"at{concurrency}", what, "chat", concurrency)
                     calls = {"calls_min": max(2 * concurrency, self.effort.calls_min)}
@@ -171,7 +179,7 @@ class Bench:
                         if name in workers:
                             self.batch(workers[name], name, scenario, **calls)
                 alike = Scenario("alike", "calls of the variants, 16 at once", "chat", 16)
-                for name, worker in workers.items():
+                for name, worker in [*workers.items()] * self.effort.alike_times:
                     if name != RAW.name:
                         self.batch(worker, name, alike)
 

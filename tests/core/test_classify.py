@@ -15,7 +15,6 @@ from hybridllm._core.resilience.classify import (
     classify_wire,
     interrupted,
     invalid_response,
-    out_of_time,
 )
 from hybridllm._core.resilience.error_body import read_error
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
@@ -326,8 +325,6 @@ def test_every_kind_but_a_status_is_a_broken_exchange() -> None:
 def test_words_for_what_a_backend_did() -> None:
     assert invalid_response("empty body").kind is FailureKind.INVALID_RESPONSE
     assert interrupted("no finish_reason").kind is FailureKind.STREAM_INTERRUPTED
-    assert out_of_time().breaker is NEUTRAL  # an impatient caller opens nobody's breaker
-    assert out_of_time().kind is FailureKind.ATTEMPT_TIMEOUT
 
 
 def test_an_error_inside_a_200_is_treated_as_its_code() -> None:

@@ -130,6 +130,7 @@ async def world(
             )
             for name in names
         }
+        await asyncio.sleep(0.001)  # a backend that is closed before it has begun to serve complains
         urls = {name: backend.base_url for name, backend in there.items()}
         wire = AiohttpWire()
         text = policy(*names, urls=urls, **policy_options)

@@ -18,7 +18,7 @@ CALLS = 40
 
 
 SERIES = 9
-DECISIONS = 2_000
+DECISIONS = 1_000
 
 
 def _facts(routes: int, *, each_new: bool) -> Iterator[Any]:
@@ -41,7 +41,7 @@ def _facts(routes: int, *, each_new: bool) -> Iterator[Any]:
 
 
 def decision(spec: Spec, *, routes: int, backends: int, each_new: bool = False) -> dict[str, float]:
-    """CPU of one decision: the median of nine series of 2,000."""
+    """CPU of one decision: the median of nine series of 1,000."""
     import hybridllm
     from hybridllm._core.decide.decide import decide
     from hybridllm._core.decide.plan import Plan

@@ -149,6 +149,8 @@ def _odd_chunk(event: bytes, data: bytes) -> Any:
     problem = chunk_problem(plain)
     if problem is not None:
         return invalid_response(problem)
+    for choice in plain["choices"]:
+        choice["delta"] = choice.get("delta") or {}  # the last chunk of some servers has none
     return construct_type(type_=ChatCompletionChunk, value=plain)
 
 

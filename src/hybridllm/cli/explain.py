@@ -12,13 +12,11 @@ import typer
 from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import console, note, price_columns, print_json, table, usd
+from hybridllm.cli.output import note, paragraph, price_columns, print_json, usd
 from hybridllm.cli.policy_files import policy_path
+from hybridllm.cli.tables import Table, show
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from hybridllm import Explanation
 
 
@@ -72,36 +70,35 @@ def explain(
     if as_json:
         print_json(explanation.to_dict())
     else:
-        draw(explanation, console())
+        draw(explanation)
     if not explanation.allowed:
         raise typer.Exit(Exit.DENIED)
 
 
-def draw(explanation: Explanation, out: Console) -> None:
+def draw(explanation: Explanation) -> None:
     """Print a decision: what was asked, the verdict, who may be asked in order, who may not."""
     told = explanation.to_dict()
     asked = ((name.removesuffix("_estimate"), value) for name, value in told["request"].items())
-    note(out, ", ".join(f"{name} {_words(value)}" for name, value in asked))
+    note(", ".join(f"{name} {_words(value)}" for name, value in asked))
     if explanation.allowed:
-        out.print("allowed", style="bold green", end="")
-        out.print(f" by route {explanation.route} of {told['policy']}")
-        out.print()
-        out.print(_asked_in_order(told["candidates"]))
-        out.print()
-        out.print(_reasons(told["candidates"]))
+        allowed = typer.style("allowed", fg="green", bold=True)
+        typer.echo(f"{allowed} by route {explanation.route} of {told['policy']}\n")
+        show(_asked_in_order(told["candidates"]))
+        typer.echo()
+        show(_reasons(told["candidates"]))
     else:
-        out.print("denied", style="bold red", end="")
-        out.print(f" by {explanation.rule}; nothing would be sent")
+        denied = typer.style("denied", fg="red", bold=True)
+        typer.echo(f"{denied} by {explanation.rule}; nothing would be sent")
         if not told["dropped"]:
-            out.print(told["message"])
+            paragraph(told["message"])
     if told["dropped"]:
-        out.print()
-        out.print(_not_asked(told["dropped"]))
+        typer.echo()
+        show(_not_asked(told["dropped"]))
 
 
 def _asked_in_order(candidates: list[dict[str, Any]]) -> Table:
     columns = ("", "would be asked", "region", "in", "out", "expected cost")
-    made = table(*columns, right=("", "in", "out", "expected cost"))
+    made = Table(*columns, right=("", "in", "out", "expected cost"))
     for number, one in enumerate(candidates, start=1):
         made.add_row(
             str(number),
@@ -115,7 +112,7 @@ def _asked_in_order(candidates: list[dict[str, Any]]) -> Table:
 
 def _reasons(candidates: list[dict[str, Any]]) -> Table:
     """Return why each stands where it stands; neighbours with the same reason share a line."""
-    made = table("", "because", right=("",))
+    made = Table("", "because", right=("",), prose=("because",))
     number = 0
     for reason, neighbours in groupby(candidates, key=itemgetter("reason")):
         first, number = number + 1, number + len(list(neighbours))
@@ -124,7 +121,7 @@ def _reasons(candidates: list[dict[str, Any]]) -> Table:
 
 
 def _not_asked(dropped: list[dict[str, Any]]) -> Table:
-    made = table("would not be asked", "for its", "why")
+    made = Table("would not be asked", "for its", "why", prose=("why",))
     for one in dropped:
         made.add_row(one["candidate"], one["reason"], one["detail"])
     return made

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybridllm.cli import hints
-from hybridllm.cli.output import console, note, print_json, table, tokens, usd_per_mtok
+from hybridllm.cli.output import note, print_json, tokens, usd_per_mtok
+from hybridllm.cli.tables import Table, show
 
 if TYPE_CHECKING:
     from hybridllm import Book, BookEntry
@@ -121,9 +122,8 @@ def _sorted(entries: list[BookEntry], sort: Sort) -> list[BookEntry]:
 
 
 def _draw(entries: list[BookEntry], book: Book) -> None:
-    out = console()
     columns = ("model", "provider", "in", "out", "context", "tier", "can", "license")
-    made = table(*columns, right=("in", "out", "context"))
+    made = Table(*columns, right=("in", "out", "context"), prose=("can",))
     for entry in entries:
         made.add_row(
             entry.id,
@@ -136,9 +136,9 @@ def _draw(entries: list[BookEntry], book: Book) -> None:
             entry.license or "-",
         )
     if entries:
-        out.print(made)
-        out.print()
-    note(out, f"{len(entries)} of {len(book)} models; USD per 1M tokens, as of {book.as_of}")
+        show(made)
+        typer.echo()
+    note(f"{len(entries)} of {len(book)} models; USD per 1M tokens, as of {book.as_of}")
 
 
 def _facts(entry: BookEntry) -> dict[str, Any]:

@@ -1,76 +1,45 @@
-"""How the command line prints: consoles, tables, figures and JSON.
+"""How the command line shows lines, figures and JSON.
 
-Owns rounding: money is exact everywhere else and is rounded here, for the eye only. `rich` is loaded
-when something is printed with it, so that `--json` and `--help` do not wait for it.
+Owns rounding: money is exact everywhere else and is rounded here, for the eye only.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from hybridllm import Receipt
 
-# A pipe has no width: a table there is as wide as it needs to be, so that `grep` and `cut` work.
-_PIPE_WIDTH = 400
-# Columns whose cells may go on in the next line. Names are kept whole as long as there is room.
-_PROSE = frozenset({"why", "because", "when", "use, in order", "capabilities", "base URL"})
+
+def terminal_width() -> int | None:
+    """Return how many columns standard output has; None: it is no terminal, nothing is to be wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def console(stream: TextIO | None = None, *, width: int | None = None) -> Console:
-    """Return a console on `stream` (standard output) that prints text as it is: no markup, no emoji."""
-    from rich.console import Console
+def paragraph(text: str) -> None:
+    """Print a sentence or two, broken between words where the terminal ends."""
+    width = terminal_width()
+    if width is not None and len(text) > width:
+        from textwrap import fill
 
-    target = stream or sys.stdout
-    if width is None and not target.isatty():
-        width = _PIPE_WIDTH
-    return Console(
-        file=target, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False
-    )
+        text = fill(text, width, break_on_hyphens=False)
+    typer.echo(text)
 
 
-def headline(out: Console, text: str) -> None:
+def headline(text: str) -> None:
     """Print the title of what comes below it."""
-    out.print()
-    out.print(text, style="bold")
+    typer.echo("\n" + typer.style(text, bold=True))
 
 
-def table(*columns: str, right: Iterable[str] = (), figure_width: int | None = None) -> Table:
-    """Return an empty table without borders.
-
-    Args:
-        columns: Their headings.
-        right: Headings of those that hold figures; they are aligned to the right.
-        figure_width: Least width of those, so that a table that is drawn again stands still.
-    """
-    from rich.table import Table
-
-    made = Table(
-        header_style="dim",
-        box=None,
-        padding=(0, 2, 0, 0),
-        show_edge=False,
-        pad_edge=False,
-    )
-    numbers = frozenset(right)
-    for name in columns:
-        if name in numbers:
-            made.add_column(name, justify="right", min_width=figure_width, no_wrap=True)
-        else:
-            made.add_column(name, overflow="fold", no_wrap=name not in _PROSE)
-    return made
-
-
-def note(out: Console, text: str) -> None:
+def note(text: str) -> None:
     """Print a line that matters less."""
-    out.print(text, style="dim")
+    typer.echo(typer.style(text, dim=True))
 
 
 def print_json(value: Any) -> None:
@@ -80,15 +49,11 @@ def print_json(value: Any) -> None:
 
 def error_line(message: str) -> None:
     """Print one message for people on standard error."""
-    import typer
-
     typer.echo(typer.style("error: ", fg="red", bold=True) + message, err=True)
 
 
 def receipt_lines(receipt: Receipt) -> None:
     """Print a receipt for people on standard error, below the answer."""
-    import typer
-
     typer.echo("", err=True)
     typer.echo(typer.style(str(receipt), dim=True), err=True)
 

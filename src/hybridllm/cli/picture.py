@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hybridllm.cli.output import console, headline, note, price_columns, table, tokens
+import typer
+
+from hybridllm.cli.output import headline, note, price_columns, tokens
+from hybridllm.cli.tables import Coloured, Table, show
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from hybridllm import PolicyReport
 
 _ABOUT_DATA = frozenset({"region", "operator", "retention"})
@@ -88,26 +89,26 @@ def facts(report: PolicyReport, reach: Reach) -> dict[str, Any]:
 
 def draw(report: PolicyReport, reach: Reach) -> None:
     """Print the picture."""
-    out = console()
-    headline(out, "Backends")
-    out.print(_backends(report))
-    headline(out, "Models, with prices in USD per 1M tokens")
-    out.print(_models(report))
-    headline(out, "Which backends a residency tag allows")
-    out.print(_residency(report, reach))
-    headline(out, "Routes; the first that matches decides")
-    out.print(_routes(report))
+    headline("Backends")
+    show(_backends(report))
+    headline("Models, with prices in USD per 1M tokens")
+    show(_models(report))
+    headline("Which backends a residency tag allows")
+    show(_residency(report, reach))
+    headline("Routes; the first that matches decides")
+    show(_routes(report))
     without_tag = {
         "deny": "is denied",
         None: "may go to every backend",
     }.get(tag := _default_residency(report), f"carries the tag {tag!r}")
-    out.print()
-    note(out, f"A request without a residency tag {without_tag}.")
+    typer.echo()
+    note(f"A request without a residency tag {without_tag}.")
 
 
 def _backends(report: PolicyReport) -> Table:
     policy = report.policy
-    made = table("backend", "kind", "region", "operator", "retention", "only in", "base URL")
+    columns = ("backend", "kind", "region", "operator", "retention", "only in", "base URL")
+    made = Table(*columns, prose=("only in", "base URL"))
     for one in policy.backends.values():
         made.add_row(
             one.name,
@@ -123,9 +124,10 @@ def _backends(report: PolicyReport) -> Table:
 
 def _models(report: PolicyReport) -> Table:
     policy = report.policy
-    made = table(
+    made = Table(
         *("model", "context", "capabilities", "on", "known there as", "in", "out"),
         right=("context", "in", "out"),
+        prose=("capabilities",),
     )
     for name, model in policy.models.items():
         head = (name, tokens(model.context_tokens), ", ".join(sorted(model.capabilities)) or "-")
@@ -148,13 +150,11 @@ def _models(report: PolicyReport) -> Table:
 
 def _residency(report: PolicyReport, reach: Reach) -> Table:
     policy = report.policy
-    from rich.text import Text
-
     names = [name for name in policy.backends if any(name in row for row in reach.values())]
-    made = table("residency tag", *names)
+    made = Table("residency tag", *names)
     for tag, backends in reach.items():
         cells = [
-            Text(f"no: {why.reason}", style="red") if why else Text("yes", style="green")
+            Coloured(f"no: {why.reason}", "red") if why else Coloured("yes", "green")
             for why in (backends[name] for name in names)
         ]
         made.add_row(tag, *cells)
@@ -163,7 +163,7 @@ def _residency(report: PolicyReport, reach: Reach) -> Table:
 
 def _routes(report: PolicyReport) -> Table:
     policy = report.policy
-    made = table("", "route", "when", "use, in order", right=("",))
+    made = Table("", "route", "when", "use, in order", right=("",), prose=("when", "use, in order"))
     for number, route in enumerate(policy.routes, start=1):
         conditions = _conditions(route.when).items()
         when = "; ".join(f"{key} {', '.join(names)}" for key, names in conditions)

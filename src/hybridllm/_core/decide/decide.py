@@ -17,7 +17,7 @@ from hybridllm._core.decide import filters
 from hybridllm._core.decide.match import fits, route_for
 from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Capability, Policy, Task, Use
+from hybridllm._core.policy.compiled import Capability, Policy, Route, Task, Use
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.facts import Facts
 
@@ -46,16 +46,18 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     if choice.denied is not None:
         rule, message = choice.denied
         return Denied(policy, facts, rule, message, choice.route, choice.dropped, choice.residency)
-    groups, dropped = choice.groups, choice.dropped
+    groups, dropped, names = choice.groups, choice.dropped, choice.dropped_names
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
     if wanted > choice.context_tokens_min or facts.max_cost_usd is not None:
         groups, dropped = _fitting(groups, dropped, facts)
         if not groups:
             return _denied_for_size(policy, facts, choice, dropped)
+        names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
     kept: tuple[Kept, ...] = ()
     for group in groups:
         kept += group.kept if group.ordered else _by_load(group.kept, snapshot)
-    return Plan(policy, facts, choice.route or PINNED, kept, dropped, choice.task, choice.residency)
+    route = choice.route or PINNED
+    return Plan(policy, facts, route, kept, dropped, names, choice.task, choice.residency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class _Choice:
     route: str | None
     groups: tuple[_Group, ...] = ()
     dropped: tuple[Dropped, ...] = ()
+    dropped_names: tuple[tuple[str, str], ...] = ()
     context_tokens_min: float = float("inf")
     task: Task | None = None
     residency: tuple[str, ...] = ()
@@ -111,23 +114,19 @@ def _choice(
     if model is not None:
         if model not in policy.candidates:
             return _refused(f"unknown model {model!r}", "model", model, policy.candidates, policy)
-        pinned = policy.candidates[model]
-        uses: tuple[Use, ...] = (Use(pinned[0].model, pinned),)
-        route = None
-    else:
-        found = route_for(
-            policy.routes, task=task_name, residency=tags, tenant=tenant, environment=environment
+        return _filtered(policy, None, model, tags, task, environment, needs)
+    route = route_for(
+        policy.routes, task=task_name, residency=tags, tenant=tenant, environment=environment
+    )
+    if route is None:
+        names = ", ".join(route.name for route in policy.routes)
+        message = (
+            f"no route of policy {policy.name!r} matches task {task_name!r}, residency {tags}, "
+            f"tenant {tenant!r}, environment {environment!r}; routes: {names}; "
+            "add a last route without `when`"
         )
-        if found is None:
-            names = ", ".join(route.name for route in policy.routes)
-            message = (
-                f"no route of policy {policy.name!r} matches task {task_name!r}, residency {tags}, "
-                f"tenant {tenant!r}, environment {environment!r}; routes: {names}; "
-                "add a last route without `when`"
-            )
-            return _Choice(None, denied=("no route matches", message), residency=tags)
-        uses, route = found.use, found.name
-    return _filtered(policy, uses, route, tags, task, environment, needs)
+        return _Choice(None, denied=("no route matches", message), residency=tags)
+    return _filtered(policy, route, None, tags, task, environment, needs)
 
 
 def _tags(policy: Policy, tag: str | None, task: Task | None) -> tuple[str, ...]:
@@ -138,15 +137,19 @@ def _tags(policy: Policy, tag: str | None, task: Task | None) -> tuple[str, ...]
     return tuple(dict.fromkeys(own))
 
 
+@lru_cache(maxsize=CLASSES_REMEMBERED)
 def _filtered(
     policy: Policy,
-    uses: tuple[Use, ...],
-    route: str | None,
+    route: Route | None,
+    model: str | None,
     tags: tuple[str, ...],
     task: Task | None,
     environment: str,
     needs: frozenset[Capability],
 ) -> _Choice:
+    """Apply the hard filters to a route's candidates, or to those of the model that was pinned."""
+    uses = route.use if route is not None else _pinned(policy, model)
+    route_name = route.name if route is not None else None
     residency = [policy.residency[name] for name in tags]
     groups: list[_Group] = []
     dropped: list[Dropped] = []
@@ -162,19 +165,25 @@ def _filtered(
             if drop is not None:
                 dropped.append(drop)
             elif not _stands(groups, candidate.name):
-                reason = _reason(route, place, use)
+                reason = _reason(route_name, place, use)
                 kept.append(Kept(candidate, use.fallback or use.model is not first, reason))
         if kept:
             groups.append(_Group(tuple(kept), use.ordered))
     if not groups:
-        rule, message = _nobody(policy, route, tags, dropped, needs)
-        return _Choice(route, dropped=tuple(dropped), residency=tags, denied=(rule, message))
+        denied = _nobody(policy, route_name, tags, dropped, needs)
+        return _Choice(route_name, dropped=tuple(dropped), residency=tags, denied=denied)
     contexts = [
         kept.candidate.model.context_tokens or float("inf")
         for group in groups
         for kept in group.kept
     ]
-    return _Choice(route, tuple(groups), tuple(dropped), min(contexts), task, tags)
+    names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
+    return _Choice(route_name, tuple(groups), tuple(dropped), names, min(contexts), task, tags)
+
+
+def _pinned(policy: Policy, model: str | None) -> tuple[Use, ...]:
+    candidates = policy.candidates[model] if model is not None else ()
+    return (Use(candidates[0].model, candidates),)
 
 
 def _stands(groups: list[_Group], name: str) -> bool:

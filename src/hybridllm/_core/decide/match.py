@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from hybridllm._core.policy.compiled import Route, When
+
+_GLOB_SIGNS = frozenset("*?[")
 
 
 def route_for(
@@ -37,8 +40,14 @@ def _holds(
 def fits(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
     """True if one of the values is named by a pattern, or fits it as a glob (`acme-*`)."""
     for value in values:
-        if value is None:
-            continue
-        if value in patterns or any(fnmatchcase(value, pattern) for pattern in patterns):
+        if value is not None and (
+            value in patterns or any(fnmatchcase(value, glob) for glob in _globs(patterns))
+        ):
             return True
     return False
+
+
+@lru_cache(maxsize=4_096)
+def _globs(patterns: frozenset[str]) -> tuple[str, ...]:
+    """Those of the patterns that are more than a name."""
+    return tuple(pattern for pattern in patterns if not _GLOB_SIGNS.isdisjoint(pattern))

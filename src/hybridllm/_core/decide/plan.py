@@ -56,6 +56,7 @@ class Plan:
         route: Name of the route that decided, or `(pinned)` if the caller named a model.
         kept: Who may be asked, in order; at least one.
         dropped: Who may not, and why.
+        dropped_names: The same as (`backend/model`, reason in words).
         task: The request's task class, if the policy declares it; its timeouts go before the backend's.
         residency: The tags that hold for the request: its own, its task's, or the policy's default.
     """
@@ -65,6 +66,7 @@ class Plan:
     route: str
     kept: tuple[Kept, ...]
     dropped: tuple[Dropped, ...]
+    dropped_names: tuple[tuple[str, str], ...] = ()
     task: Task | None = None
     residency: tuple[str, ...] = ()
 
@@ -77,11 +79,6 @@ class Plan:
     def reasons(self) -> tuple[str, ...]:
         """Why each of those kept stands where it stands."""
         return tuple([one.reason for one in self.kept])
-
-    @property
-    def dropped_names(self) -> tuple[tuple[str, str], ...]:
-        """(`backend/model`, reason in words) of those dropped."""
-        return tuple([(drop.candidate.name, drop.detail) for drop in self.dropped])
 
 
 @dataclass(frozen=True, slots=True)

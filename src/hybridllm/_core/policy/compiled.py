@@ -112,17 +112,17 @@ class Candidate:
         model: The logical model.
         wire_model: The name that the backend knows the model by.
         price: In force for this pair; None: not known, so its attempts have no cost.
+        name: `backend/model`, as reasons and errors call it.
     """
 
     backend: Backend
     model: Model
     wire_model: str
     price: Price | None = None
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """`backend/model`, as reasons and errors call it."""
-        return f"{self.backend.name}/{self.model.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.backend.name}/{self.model.name}")
 
     def __repr__(self) -> str:
         return f"Candidate({self.name})"

@@ -68,17 +68,6 @@ def classify_wire(kind: FailureKind, detail: str = "", *, secrets: Collection[st
     return replace(_WIRE[kind], message=redact(detail, secrets)) if detail else _WIRE[kind]
 
 
-def out_of_time(detail: str = "") -> Failure:
-    """Return the failure of an attempt that the caller's deadline cut short.
-
-    Neutral: the backend was not given the time that its own limits grant it, so that one impatient
-    caller cannot open a breaker for all the others.
-    """
-    return replace(
-        classify_wire(FailureKind.ATTEMPT_TIMEOUT, detail), breaker=BreakerEffect.ABANDONED
-    )
-
-
 def invalid_response(detail: str) -> Failure:
     """Return the failure of a 200 that is no answer. `detail` says what was wrong, never what it held."""
     return classify_wire(FailureKind.INVALID_RESPONSE, detail)

@@ -60,7 +60,11 @@ class StreamState:
                 if index == 0 and content.__class__ is str:
                     self.text.append(content)
             elif not semantic and (
-                delta.tool_calls or delta.refusal or delta.function_call or _extra_output(delta)
+                delta.tool_calls
+                or delta.refusal
+                or delta.function_call
+                or delta.audio
+                or _extra_output(delta)
             ):
                 semantic = True
         if semantic:
@@ -82,6 +86,4 @@ class StreamState:
 
 def _extra_output(delta: Any) -> bool:
     extra = delta.model_extra
-    return bool(extra) and any(
-        extra.get(name) for name in ("reasoning", "reasoning_content", "audio")
-    )
+    return bool(extra) and any(extra.get(name) for name in ("reasoning", "reasoning_content"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from hybridllm import errors, receipt
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
@@ -34,7 +34,11 @@ class Course:
 
 
 class Screen(Protocol):
-    """Whoever draws the course."""
+    """Whoever draws the course; entered before the first drawing."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def draw(self, course: Course) -> None:
         """Show where the demo stands now."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Self
 
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, Phase, quantile
 from hybridllm.cli.demo.world import KILLED, PLACES
-from hybridllm.cli.output import percent, seconds, table, usd
+from hybridllm.cli.output import percent, seconds, usd
 
 if TYPE_CHECKING:
     from hybridllm.cli.demo.run import Course
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 1.0
 WIDE = 118  # columns that the whole picture needs
+_PIPE_WIDTH = 400
 _FIGURE_WIDTH = 8
 _FIGURES = frozenset(
     {"answered", "share", "failed", "p50", "p99", "cost", "failovers", "fallbacks", "cut", "denied"}
@@ -38,31 +40,29 @@ _WEATHER = {
 
 
 class LiveScreen:
-    """Draws the picture over itself."""
+    """Draws the picture over itself; the last one stays."""
 
-    def __init__(self, live: Live, world: World) -> None:
-        self._live = live
+    def __init__(self, world: World) -> None:
+        self._live = Live(console=_console(), auto_refresh=False)
         self._world = world
 
     def draw(self, course: Course) -> None:
         """Show where the demo stands now."""
-        self._live.update(
-            picture(course, self._world, width=self._live.console.width), refresh=True
-        )
+        width = self._live.console.width
+        self._live.update(_picture(course, self._world, width=width), refresh=True)
 
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
 
-@contextmanager
-def live_screen(out: Console, world: World) -> Iterator[LiveScreen]:
-    """Draw on `out` for the length of the block; the last picture stays."""
-    with Live(console=out, auto_refresh=False) as live:
-        yield LiveScreen(live, world)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
 
 class PlainScreen:
     """Writes one line a second."""
 
-    def __init__(self, out: Console) -> None:
-        self._out = out
+    def __init__(self) -> None:
         self._next_s = 0.0
 
     def draw(self, course: Course) -> None:
@@ -76,22 +76,41 @@ class PlainScreen:
         shares = ", ".join(
             f"{name} {percent(line.recent, recent)}" for name, line in sorted(served.items())
         )
-        self._out.print(
+        typer.echo(
             f"{course.now_s:5.1f} s  {course.phase:<12} {len(tally.records):>5} of {course.requests}"
             f"  p50 {seconds(quantile(tally.durations_s(), 0.5)):>7}"
             f"  p99 {seconds(quantile(tally.durations_s(), 0.99)):>7}"
             f"  failovers {tally.switches('failover'):>3}  {shares}"
         )
 
+    def __enter__(self) -> Self:
+        return self
 
-class SilentScreen:
+    def __exit__(self, *_: object) -> None:
+        """Nothing to put away."""
+
+
+class SilentScreen(PlainScreen):
     """Draws nothing: `--json`."""
 
     def draw(self, course: Course) -> None:
         """Nothing."""
 
 
-def picture(course: Course, world: World, *, width: int) -> RenderableType:
+def show_picture(course: Course, world: World) -> None:
+    """Print the picture once."""
+    out = _console()
+    out.print()
+    out.print(_picture(course, world, width=out.width))
+
+
+def _console() -> Console:
+    # In a pipe as wide as it needs to be; nothing in our texts is markup.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def _picture(course: Course, world: World, *, width: int) -> RenderableType:
     """Return everything that there is to see; in a narrow terminal, the most telling columns of it."""
     wide = width >= WIDE
     grid = Table.grid(padding=(0, 6, 0, 0))
@@ -179,8 +198,13 @@ def _models(course: Course) -> Table:
 
 def _table(rows: list[Row], *, hidden: Collection[str] = ()) -> Table:
     """Return rows as a table whose figures keep their places when it is drawn again."""
+    made = Table(header_style="dim", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     names = [name for name in (rows[0] if rows else ()) if name not in hidden]
-    made = table(*names, right=_FIGURES, figure_width=_FIGURE_WIDTH)
+    for name in names:
+        if name in _FIGURES:
+            made.add_column(name, justify="right", min_width=_FIGURE_WIDTH, no_wrap=True)
+        else:
+            made.add_column(name, no_wrap=True)
     for row in rows:
         made.add_row(*(row[name] for name in names))
     return made

@@ -4,84 +4,71 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from hybridllm.cli import explain
-from hybridllm.cli.demo import screen
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally, quantile
 from hybridllm.cli.demo.world import MAY_SEE
-from hybridllm.cli.output import percent, plural, usd
+from hybridllm.cli.output import headline, paragraph, percent, plural, usd
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from hybridllm import Explanation
+    from hybridllm import Explanation, Receipt
     from hybridllm.cli.demo.run import Course
-    from hybridllm.cli.demo.world import World
 
 UNEXPECTED_SHOWN = 5
 
 
-def draw(
-    out: Console, course: Course, world: World, explained: Explanation, *, with_picture: bool
-) -> None:
-    """Print the end of the demo. `with_picture`: the tables too, where they were not drawn before."""
+def draw(course: Course, explained: Explanation) -> None:
+    """Print the end of the demo, below the last picture."""
     tally = course.tally
-    if with_picture:
-        out.print()
-        out.print(screen.picture(course, world, width=out.width))
-    out.print()
-    _verdict(out, tally)
+    typer.echo()
+    _verdict(tally)
     failover = _a_failover(tally)
-    if failover is not None and failover.receipt is not None:
-        out.print()
-        out.print("One failover, as its caller's receipt tells it", style="bold")
-        out.print(str(failover.receipt))
-    out.print()
-    out.print("One decision explained, as `hybridllm explain` tells it", style="bold")
-    explain.draw(explained, out)
+    if failover is not None:
+        headline("One failover, as its caller's receipt tells it")
+        typer.echo(str(failover))
+    headline("One decision, as `hybridllm explain` tells it")
+    explain.draw(explained)
 
 
-def _verdict(out: Console, tally: Tally) -> None:
+def _verdict(tally: Tally) -> None:
     answered, cut = tally.count(Ending.ANSWERED), tally.count(Ending.CUT)
     denied, unexpected = tally.count(Ending.DENIED), tally.count(Ending.UNEXPECTED)
     allowed = answered + cut + unexpected
-    out.print(
-        f"{percent(answered, allowed)} answered",
-        style="bold green" if not unexpected else "bold red",
-        end="",
+    share = typer.style(
+        f"{percent(answered, allowed)} answered", fg="red" if unexpected else "green", bold=True
     )
-    out.print(f": {answered} of the {allowed} requests that the policy allows.")
-    out.print(
+    typer.echo(f"{share}: {answered} of the {allowed} requests that the policy allows.")
+    paragraph(
         f"{plural(tally.switches('failover'), 'failover')} to another backend, "
         f"{plural(tally.switches('fallback'), 'fallback')} to another model, "
         f"{plural(tally.switches('retry'), 'repeat')} on the same one."
     )
     if cut:
-        out.print(
+        paragraph(
             f"{plural(cut, 'stream')} lost the region after the first token. Nobody else can go on with "
             "such a stream: its caller gets a StreamInterrupted that holds the text so far."
         )
-    tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
     if not unexpected:
-        out.print(
+        tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
+        paragraph(
             f"{plural(tagged, 'request')} with a residency tag ({', '.join(MAY_SEE)}): every attempt, "
             "during the outage too, went where the tag allows."
         )
     if denied:
-        out.print(
+        paragraph(
             f"{denied} denied, as they must be: residency tag 'ue' is a misspelt 'eu'. Nothing was sent."
         )
-    out.print(
-        f"Cost {usd(tally.cost_usd())}; {usd(tally.cost_wasted_usd())} of it bought no answer.",
-        end="",
-    )
-    incomplete = tally.incomplete()
-    if incomplete:
-        out.print(f" {plural(incomplete, 'attempt')} broke before telling what was used.", end="")
-    out.print()
+    cost = f"Cost {usd(tally.cost_usd())}; {usd(tally.cost_wasted_usd())} of it bought no answer."
+    if incomplete := tally.incomplete():
+        cost += f" {plural(incomplete, 'attempt')} broke before telling what was used."
+    paragraph(cost)
     for record in _unexpected(tally)[:UNEXPECTED_SHOWN]:
-        out.print(f"unexpected, at {record.ended_s:.1f} s: {record.error}", style="red")
+        typer.echo(
+            typer.style(f"unexpected, at {record.ended_s:.1f} s: ", fg="red") + str(record.error)
+        )
     if unexpected > UNEXPECTED_SHOWN:
-        out.print(f"... and {unexpected - UNEXPECTED_SHOWN} more unexpected ends", style="red")
+        typer.echo(f"... and {unexpected - UNEXPECTED_SHOWN} more unexpected ends")
 
 
 def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]:
@@ -142,15 +129,12 @@ def _unexpected(tally: Tally) -> list[Record]:
     return [record for record in tally.records if record.ending is Ending.UNEXPECTED]
 
 
-def _a_failover(tally: Tally) -> Record | None:
-    """Return the first request that another backend answered."""
-    return next(
-        (
-            record
-            for record in tally.records
-            if record.ending is Ending.ANSWERED
-            and record.receipt is not None
-            and any(attempt.reason == "failover" for attempt in record.receipt.attempts)
-        ),
-        None,
-    )
+def _a_failover(tally: Tally) -> Receipt | None:
+    """Return the receipt of the first request that another backend answered."""
+    for record in tally.records:
+        made = record.receipt
+        if made is None or record.ending is not Ending.ANSWERED:
+            continue
+        if any(attempt.reason == "failover" for attempt in made.attempts):
+            return made
+    return None

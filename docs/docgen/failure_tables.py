@@ -1,0 +1,108 @@
+"""The tables of `failover.md`: asked of the code that classifies, row by row."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from hybridllm._core.resilience.classify import classify_status, classify_wire
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_NEXT = {
+    Next.STOP: "**stop**",
+    Next.ELSEWHERE: "elsewhere",
+    Next.RETRY: "elsewhere, or again",
+    Next.SAME_ONCE: "again at once",
+}
+_BREAKER = {
+    BreakerEffect.SUCCESS: "success",
+    BreakerEffect.FAILURE: "failure",
+    BreakerEffect.ABANDONED: "nothing",
+}
+_WIRE = {
+    FailureKind.CONNECT: "no connection: DNS, refused",
+    FailureKind.CONNECT_TIMEOUT: "no connection within `timeouts.connect`",
+    FailureKind.TLS: "TLS failed: the certificate, most often",
+    FailureKind.RESET: "the connection broke before the answer was whole",
+    FailureKind.STALE_CONNECTION: "a kept connection had been closed by the backend",
+    FailureKind.ATTEMPT_TIMEOUT: "no whole answer within its share of the time",
+    FailureKind.FIRST_TOKEN_TIMEOUT: "a stream without a token within `timeouts.first_token`",
+    FailureKind.IDLE_TIMEOUT: "a stream that stalled for `timeouts.idle`",
+    FailureKind.INVALID_RESPONSE: "status 200, but no answer: HTML, half a JSON, no choices",
+    FailureKind.STREAM_INTERRUPTED: "a stream that ended without a known `finish_reason`",
+    FailureKind.LOCAL: "on our side: a key that is not set, a full pool",
+}
+_MODEL_MISSING = {"error": {"message": "no such model", "code": "model_not_found"}}
+_QUOTA = {"error": {"message": "quota exceeded", "code": "insufficient_quota"}}
+_FILTERED = {"error": {"message": "filtered", "code": "content_filter"}}
+_CONTEXT = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+# Statuses that are treated alike, what else the answer said, its body, its Retry-After in seconds.
+_STATUSES: tuple[tuple[tuple[int, ...], str, object, int | None], ...] = (
+    ((400, 413, 422), "the request is wrong", None, None),
+    ((400, 413), "the prompt is too long for the model", _CONTEXT, None),
+    ((400,), "a content filter refused it", _FILTERED, None),
+    ((401, 403), "the key is wrong, or may not do this", None, None),
+    ((402, 429), "the quota or the money is spent", _QUOTA, None),
+    ((404,), "no such model, or no such path", _MODEL_MISSING, None),
+    ((404,), "something else that the request names", None, None),
+    ((408,), "", None, None),
+    ((409, 425), "", None, None),
+    ((429,), "without Retry-After", None, None),
+    ((429,), "with Retry-After up to 60 s, here 20 s", None, 20),
+    ((429,), "with a longer Retry-After", None, 600),
+    ((500,), "", None, None),
+    ((501,), "", None, None),
+    ((502, 504), "", None, None),
+    ((503, 529), "without Retry-After", None, None),
+    ((503, 529), "with Retry-After up to 60 s, here 20 s", None, 20),
+    ((301, 302, 307, 308), "a redirect; it is never followed", None, None),
+)
+
+
+def wire_table() -> str:
+    """Return what happens when no whole answer came."""
+    rows = _head("in the receipt", "what happened")
+    for kind, said in _WIRE.items():
+        failure = classify_wire(kind)
+        rows.append(f"| `{failure.label}` | {said} | {_verdict(failure)} |")
+    return "\n".join(rows)
+
+
+def status_table() -> str:
+    """Return what happens when a backend answered with an error.
+
+    Raises:
+        ValueError: If statuses that share a row are not treated alike.
+    """
+    rows = _head("status", "because")
+    for statuses, said, body, asked_s in _STATUSES:
+        verdicts = {_verdict(_classified(status, body, asked_s)) for status in statuses}
+        if len(verdicts) != 1:
+            raise ValueError(f"statuses {statuses} are not treated alike: {verdicts}")
+        rows.append(f"| {', '.join(f'`{one}`' for one in statuses)} | {said} | {verdicts.pop()} |")
+    return "\n".join(rows)
+
+
+def _classified(status: int, body: object, asked_s: int | None) -> Failure:
+    return classify_status(
+        status,
+        headers={} if asked_s is None else {"retry-after": str(asked_s)},
+        body=json.dumps(body or {"error": {"message": "no", "type": "error"}}).encode(),
+        now_utc=_NOW,
+        jitter=0.0,
+    )
+
+
+def _head(*first: str) -> list[str]:
+    columns = [*first, "next", "breaker hears", "left alone for", "may cost"]
+    return [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+
+
+def _verdict(failure: Failure) -> str:
+    alone = "-"
+    if failure.cool_off_s is not None:
+        whom = "the whole backend" if failure.cool_off_backend else "the model on it"
+        alone = f"{failure.cool_off_s:.0f} s, {whom}"
+    cells = [_NEXT[failure.next], _BREAKER[failure.breaker], alone]
+    return " | ".join([*cells, "yes" if failure.maybe_billed else "no"])
