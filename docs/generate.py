@@ -24,6 +24,8 @@ REFERENCE: Mapping[str, Callable[[], str]] = {
 TABLES: Mapping[str, Callable[[], str]] = {
     "wire failures": failure_tables.wire_table,
     "statuses": failure_tables.status_table,
+    "timeouts": failure_tables.timeout_table,
+    "breaker": failure_tables.breaker_table,
 }
 _TABLE = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

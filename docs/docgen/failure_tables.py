@@ -1,10 +1,13 @@
-"""The tables of `failover.md`: asked of the code that classifies, row by row."""
+"""The tables of `failover.md`: asked of the code that classifies and limits, row by row."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
 
+from hybridllm._core.policy.compile import _FIRST_TOKEN_S
+from hybridllm._core.policy.compiled import BackendKind, Timeouts
+from hybridllm._core.resilience.breaker import BreakerConfig
 from hybridllm._core.resilience.classify import classify_status, classify_wire
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
 
@@ -82,6 +85,34 @@ def status_table() -> str:
             raise ValueError(f"statuses {statuses} are not treated alike: {verdicts}")
         rows.append(f"| {', '.join(f'`{one}`' for one in statuses)} | {said} | {verdicts.pop()} |")
     return "\n".join(rows)
+
+
+def timeout_table() -> str:
+    """Return every limit with what holds where nothing is set."""
+    limits = Timeouts()
+    api, vllm = _FIRST_TOKEN_S[BackendKind.API], _FIRST_TOKEN_S[BackendKind.VLLM]
+    rows = (
+        ("deadline_s=", "the call, or a `context`", "the whole request", "`timeouts.total` of its task"),
+        ("total", "task", "the whole request, where the caller sets no deadline", f"{limits.total_s:g} s"),
+        ("connect", "backend, task", "DNS, TCP and TLS of one attempt", f"{limits.connect_s:g} s"),
+        ("first_token", "backend, task", "from sending to the first token of a stream", f"{api:g} s for kind `api`, {vllm:g} s for `vllm`"),
+        ("idle", "backend, task", "between two tokens of a stream", f"{limits.idle_s:g} s"),
+        ("attempt", "backend, task", "one attempt that is no stream", "an equal share of the time left"),
+    )  # fmt: skip
+    head = ["| limit | set on | on what | without it |", "|---|---|---|---|"]
+    return "\n".join([*head, *(f"| `{row[0]}` | {' | '.join(row[1:])} |" for row in rows)])
+
+
+def breaker_table() -> str:
+    """Return the figures of the breaker."""
+    config = BreakerConfig()
+    rows = (
+        ("failures in a row that open it", f"{config.failures_max}"),
+        ("how long it stays open the first time", f"{config.open_s:g} s"),
+        ("and at most, doubling with each failed probe", f"{config.open_s_max:g} s"),
+        ("how long a probe may take before another is sent", f"{config.probe_limit_s:g} s"),
+    )
+    return "\n".join(["| | |", "|---|---|", *(f"| {said} | {figure} |" for said, figure in rows)])
 
 
 def _classified(status: int, body: object, asked_s: int | None) -> Failure:

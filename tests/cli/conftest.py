@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from hybridllm.cli.app import app
+from hybridllm.cli.app import app_with
 
 KEY = "sk-simulated-000000"
 POLICY = """\
@@ -82,7 +82,7 @@ def hybridllm() -> Callable[..., Result]:
         *args: object, stdin: str | None = None, environ: dict[str, str] | None = None
     ) -> Result:
         runner = CliRunner(env={"EXAMPLE_KEY": KEY, **(environ or {})})
-        return runner.invoke(app, [str(arg) for arg in args], input=stdin)
+        return runner.invoke(app_with(), [str(arg) for arg in args], input=stdin)
 
     return run
 

@@ -168,10 +168,13 @@ def _typed_usage(usage: Any) -> Usage | None:
     """Read `CompletionUsage`; the plain reader does for whatever is not as it should be."""
     if usage is None:
         return None
-    tokens_in, tokens_out = usage.prompt_tokens, usage.completion_tokens
-    of_input, of_output = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = None if of_input is None else of_input.cached_tokens
-    reasoning = None if of_output is None else of_output.reasoning_tokens
+    try:
+        tokens_in, tokens_out = usage.prompt_tokens, usage.completion_tokens
+        of_input, of_output = usage.prompt_tokens_details, usage.completion_tokens_details
+        cached = None if of_input is None else of_input.cached_tokens
+        reasoning = None if of_output is None else of_output.reasoning_tokens
+    except AttributeError:  # in a chunk that was built leniently it may be anything
+        return _plain_usage(usage)
     if (
         tokens_in.__class__ is int
         and tokens_out.__class__ is int
@@ -181,9 +184,11 @@ def _typed_usage(usage: Any) -> Usage | None:
         and (reasoning is None or (reasoning.__class__ is int and 0 <= reasoning <= tokens_out))
     ):
         return Usage(tokens_in, tokens_out, cached, reasoning)
-    if isinstance(usage, BaseModel):
-        return read_usage(usage.model_dump(warnings=False))
-    return read_usage(usage)
+    return _plain_usage(usage)
+
+
+def _plain_usage(usage: Any) -> Usage | None:
+    return read_usage(usage.model_dump(warnings=False) if isinstance(usage, BaseModel) else usage)
 
 
 def _text(value: object) -> str | None:

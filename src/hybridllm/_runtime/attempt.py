@@ -14,7 +14,11 @@ from typing import Any
 from hybridllm._core.policy.compiled import Timeouts
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptOutcome
-from hybridllm._core.resilience.classify import classify_error_body, classify_wire
+from hybridllm._core.resilience.classify import (
+    CREDENTIAL_COOL_OFF_S,
+    classify_error_body,
+    classify_wire,
+)
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.next_step import Call as Step
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
@@ -157,7 +161,7 @@ class Attempts:
         try:
             target: Target = self.targets.of(candidate.backend)
         except KeyMissing as error:
-            return classify_wire(FailureKind.LOCAL, str(error))
+            return _no_key(str(error))
         timeouts = timeouts_for(run.plan.task, candidate.backend)
         request = wire_request(
             run.call,
@@ -285,6 +289,16 @@ class Attempts:
             usage=None,
         )
         permit.settle(BreakerEffect.ABANDONED)
+
+
+def _no_key(detail: str) -> Failure:
+    """The backend's key is not there: nothing can be sent to it until somebody has set it."""
+    return replace(
+        classify_wire(FailureKind.LOCAL, detail),
+        label="no_key",
+        cool_off_s=CREDENTIAL_COOL_OFF_S,
+        cool_off_backend=True,
+    )
 
 
 def _late() -> Failure:

@@ -6,6 +6,7 @@ back here, once, through a `Permit`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,11 +16,12 @@ from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.resilience import breaker
-from hybridllm._core.resilience.outcome import BreakerEffect, Failure
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
 
 if TYPE_CHECKING:
     from hybridllm._runtime.cool_offs import CoolOffs
 
+_logger = logging.getLogger("hybridllm")
 _PRISTINE = breaker.BreakerState()
 _PRISTINE_PERMIT: breaker.Permit | None = breaker.Permit(_PRISTINE.generation)
 
@@ -152,6 +154,11 @@ class Fleet:
             self._cool_offs = CoolOffs(self._now_s)
         model = None if failure.cool_off_backend else candidate.model.name
         reason = f"cool-off after {failure.label}"
+        if failure.cool_off_backend:
+            # A backend's own words are never logged; the words of a LOCAL failure are ours.
+            why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
+            name = candidate.backend.name
+            _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
         self._cool_offs.add(
             candidate.backend.name, model, seconds=failure.cool_off_s, reason=reason
         )
