@@ -48,7 +48,7 @@ DOORS = {
         "_compose/params.py",  # read by type checkers only
     },
     "opentelemetry": {"_adapters/otel.py"},
-    "pydantic": {"_core/policy", "_adapters/openai_types.py"},
+    "pydantic": {"_core/policy", "_adapters/openai_parse.py", "_adapters/openai_types.py"},
     "pydantic_core": {"_core/policy", "_adapters/openai_types.py"},
     "rich": {"cli"},
     "tenacity": {"_runtime/retry.py"},

@@ -27,6 +27,7 @@ PUBLIC = [
     "Explanation",
     "HttpxWire",
     "HybridLLMError",
+    "InvalidOutput",
     "InvalidRequest",
     "Kept",
     "Plan",

@@ -29,7 +29,8 @@ _CALLS = (
 )
 # What fields hold: read them, there is no need to make one.
 _VALUES = (
-    RequestOutcome, AttemptOutcome, AttemptReason, FailureKind, DropReason, Capability, Usage, UsageSource, Price,
+    RequestOutcome, AttemptOutcome, AttemptReason, FailureKind, DropReason, Capability, Usage, UsageSource,
+    Price,
 )  # fmt: skip
 _NOT_MADE_BY_USERS = frozenset({"Stream"})
 _DEFAULT_LENGTH_MAX = 60
@@ -86,7 +87,8 @@ def _member(module: Any, name: str) -> str:
     if typing.get_origin(thing) is typing.Literal:
         words = ", ".join(f"`{word}`" for word in typing.get_args(thing))
         return f"### {name}\n\nOne of {words}.\n"
-    return f"### {name}\n\nA text: the version of the package.\n"
+    shown = name.replace("_", "\\_")
+    return f"### {shown}\n\nA text: the version of the package.\n"
 
 
 def _class(name: str, kind: type) -> str:
@@ -168,7 +170,7 @@ def _arguments(shape: inspect.Signature, *, skip: tuple[str, ...]) -> str:
 
 
 def _argument(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
     text = f"{stars}{parameter.name}"
     if parameter.annotation is not parameter.empty:
         text += f": {_written(parameter.annotation)}"
@@ -198,7 +200,7 @@ def _fields(kind: type, meanings: dict[str, str]) -> str:
         if one.name.startswith("_"):
             continue
         meaning = _cell(meanings.get(one.name, ""))
-        rows.append(f"| `{one.name}` | `{_cell(_written(one.type))}` | {meaning} |")
+        rows.append(f"| `{one.name}` | {_alternatives(_written(one.type))} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -214,7 +216,7 @@ def _keywords() -> str:
     rows += ["| keyword | type |", "|---|---|"]
     for name, annotation in HintParams.__annotations__.items():
         kind = annotation.__forward_arg__ if hasattr(annotation, "__forward_arg__") else annotation
-        rows.append(f"| `{name}` | `{_cell(_written(kind))}` |")
+        rows.append(f"| `{name}` | {_alternatives(_written(kind))} |")
     return "\n".join(rows) + "\n"
 
 
@@ -264,6 +266,11 @@ def _markdown(doc: str) -> str:
             out.append(line)
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
     return re.sub(r"^(Returns|Yields|Source):\n", r"\1: ", text, flags=re.MULTILINE) + "\n"
+
+
+def _alternatives(kind: str) -> str:
+    """A type in a table, where a `|` would end the cell."""
+    return " or ".join(f"`{one}`" for one in kind.split(" | "))
 
 
 def _cell(text: str) -> str:

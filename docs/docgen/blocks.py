@@ -115,14 +115,14 @@ def run(page: Path) -> list[Shown]:
     if not steps:
         return []
     if page.parent == ROOT:  # the README's reader stands in the checkout
-        outputs = _printed(page, steps, ROOT)
+        outputs = printed(page, steps, ROOT)
     else:
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
             (here / "policies").symlink_to(ROOT / "policies")
             for name, text in files(found).items():
                 (here / name).write_text(text, encoding="utf-8")
-            outputs = _printed(page, steps, here)
+            outputs = printed(page, steps, here)
     return list(_shown(found, outputs))
 
 
@@ -165,9 +165,9 @@ def _shown(found: Sequence[Block], outputs: Mapping[int, str]) -> list[Shown]:
     return shown
 
 
-def _printed(page: Path, steps: list[dict[str, object]], here: Path) -> dict[int, str]:
+def printed(page: Path, steps: list[dict[str, object]], here: Path) -> dict[int, str]:
     """Run the blocks in a process of their own; a page may change what it likes there."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - what it runs are our own pages
         [sys.executable, "-W", "error", str(RUNNER), str(page.relative_to(ROOT))],
         input=json.dumps(steps),
         capture_output=True,
@@ -186,4 +186,5 @@ def _printed(page: Path, steps: list[dict[str, object]], here: Path) -> dict[int
 def _environment() -> dict[str, str]:
     """The variables of this process without keys, proxies or settings of a terminal."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"NO_COLOR": "1"}
+    here = os.environ  # noqa: TID251 - of this process, for one that it starts
+    return {name: here[name] for name in kept if name in here} | {"NO_COLOR": "1"}

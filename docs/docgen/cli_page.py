@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from hybridllm.cli.app import app
+from hybridllm.cli.app import app_with
 from hybridllm.cli.exits import EXIT_CODES
 
 _HEAD = """\
@@ -21,19 +21,18 @@ _HEAD = """\
 `pip install 'hybridllm[cli]'` installs the command `hybridllm`; `python -m hybridllm` is the same. `-h` or
 `--help` behind any command says what stands here, and `hybridllm --version` prints the version.
 
-`check` and `explain` send nothing and need no key, so they are fit for a pre-commit hook or CI. With `--json`
-every command prints one JSON object on standard output and nothing else; a command that fails then prints
-`{"ok": false, "error": {...}}`. Answers and tables go to standard output; warnings, errors and receipts go to
-standard error.
+`check` and `explain` send nothing and need no key, so they are fit for a pre-commit hook or CI. With
+`--json` every command prints one JSON object on standard output and nothing else; where the policy or the
+request is at fault, it is `{"ok": false, "error": {...}}`. Answers and tables go to standard output;
+warnings, errors and receipts go to standard error.
 """
 
 
 def page() -> str:
     """Return the page."""
     parts = [_HEAD, _exit_codes()]
-    for command in app.registered_commands:
-        if command.callback is not None:
-            parts.append(_command(command.callback))
+    commands = (command.callback for command in app_with().registered_commands)
+    parts.extend(_command(function) for function in commands if function is not None)
     return "\n".join(parts)
 
 
@@ -83,7 +82,7 @@ def _option(annotation: Any, info: OptionInfo, default: Any) -> str:
 
 def _spelt(value: Any, names: str) -> str:
     """A default as it would be typed."""
-    return names.split(" / ")[0] if value is True else str(value)
+    return names.partition(" / ")[0] if value is True else str(value)
 
 
 def _is_enum(annotation: Any) -> bool:

@@ -10,6 +10,7 @@ from hybridllm._core.policy.compiled import BackendKind, Timeouts
 from hybridllm._core.resilience.breaker import BreakerConfig
 from hybridllm._core.resilience.classify import classify_status, classify_wire
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
+from hybridllm._runtime.attempt import _no_key
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _NEXT = {
@@ -34,7 +35,7 @@ _WIRE = {
     FailureKind.IDLE_TIMEOUT: "a stream that stalled for `timeouts.idle`",
     FailureKind.INVALID_RESPONSE: "status 200, but no answer: HTML, half a JSON, no choices",
     FailureKind.STREAM_INTERRUPTED: "a stream that ended without a known `finish_reason`",
-    FailureKind.LOCAL: "on our side: a key that is not set, a full pool",
+    FailureKind.LOCAL: "on our side: the client's connection pool is full",
 }
 _MODEL_MISSING = {"error": {"message": "no such model", "code": "model_not_found"}}
 _QUOTA = {"error": {"message": "quota exceeded", "code": "insufficient_quota"}}
@@ -66,9 +67,9 @@ _STATUSES: tuple[tuple[tuple[int, ...], str, object, int | None], ...] = (
 def wire_table() -> str:
     """Return what happens when no whole answer came."""
     rows = _head("in the receipt", "what happened")
-    for kind, said in _WIRE.items():
-        failure = classify_wire(kind)
-        rows.append(f"| `{failure.label}` | {said} | {_verdict(failure)} |")
+    failures = [(classify_wire(kind), said) for kind, said in _WIRE.items()]
+    failures.append((_no_key(""), "the variable that its key is read from is not set"))
+    rows += [f"| `{failure.label}` | {said} | {_verdict(failure)} |" for failure, said in failures]
     return "\n".join(rows)
 
 
@@ -91,11 +92,12 @@ def timeout_table() -> str:
     """Return every limit with what holds where nothing is set."""
     limits = Timeouts()
     api, vllm = _FIRST_TOKEN_S[BackendKind.API], _FIRST_TOKEN_S[BackendKind.VLLM]
+    first_token = f"{api:g} s for kind `api`, {vllm:g} s for `vllm`"
     rows = (
         ("deadline_s=", "the call, or a `context`", "the whole request", "`timeouts.total` of its task"),
         ("total", "task", "the whole request, where the caller sets no deadline", f"{limits.total_s:g} s"),
         ("connect", "backend, task", "DNS, TCP and TLS of one attempt", f"{limits.connect_s:g} s"),
-        ("first_token", "backend, task", "from sending to the first token of a stream", f"{api:g} s for kind `api`, {vllm:g} s for `vllm`"),
+        ("first_token", "backend, task", "from sending to the first token of a stream", first_token),
         ("idle", "backend, task", "between two tokens of a stream", f"{limits.idle_s:g} s"),
         ("attempt", "backend, task", "one attempt that is no stream", "an equal share of the time left"),
     )  # fmt: skip

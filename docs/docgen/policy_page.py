@@ -48,8 +48,8 @@ What each key means, which values it takes, and what holds without it. How they 
 [Policy files](../policies.md). A key that is not listed here is refused, with the nearest right name.
 """
 _VALUES_TAIL = """\
-Wherever a value stands, `${NAME}` takes it from an environment variable and `${NAME:-default}` has a default; see
-[variables](../policies.md#variables).
+Wherever a value stands, `${NAME}` takes it from an environment variable and `${NAME:-default}` has a
+default; see [variables](../policies.md#variables).
 """
 _PREDICATE = re.compile(r"^is (?:not (?:a whole number, and not )?|neither )")
 _DETAIL = re.compile(r"(?:: |; | (?=\())(.*)")
@@ -106,7 +106,7 @@ def _cell(text: str) -> str:
 
 def _default(info: FieldInfo) -> str:
     """What holds without the key, where its description does not say so itself."""
-    if info.is_required() or info.default_factory is not None or "Default:" in info.description:
+    if info.is_required() or info.default_factory or "Default:" in (info.description or ""):
         return ""
     default = info.default
     return "" if default is None else f" Default: `{str(default).lower()}`."
@@ -164,7 +164,7 @@ def _complaint(kind: type[Spec], name: str, value: object) -> str | None:
     if error["type"] == "value_error":
         said = _PREDICATE.sub("", str(context["error"]))
         return said.replace("true nor false", "`true` or `false`")
-    return {"dict_type": "a mapping of texts"}.get(error["type"], error["type"])
+    return "a mapping of texts" if error["type"] == "dict_type" else str(error["type"])
 
 
 def _bounds(kind: type[Spec], name: str, value: object) -> str:

@@ -44,21 +44,26 @@ class _Shell:
         if name == "hybridllm":
             self._hybridllm(arguments)
         elif name == "export":
-            os.environ.update(argument.split("=", 1) for argument in arguments)
+            for argument in arguments:
+                variable, _, value = argument.partition("=")
+                os.environ[variable] = value  # noqa: TID251 - what `export` does
         elif line == "echo $?":
-            print(self._status)
+            sys.stdout.write(f"{self._status}\n")
         else:
-            raise ValueError(f"a page types {line!r}; only hybridllm, export and `echo $?` are known")
+            raise ValueError(
+                f"a page types {line!r}; only hybridllm, export and `echo $?` are known"
+            )
 
     def _hybridllm(self, arguments: list[str]) -> None:
-        import typer
+        from hybridllm.__main__ import main
 
-        from hybridllm.cli.app import app
-
+        typed, sys.argv = sys.argv, ["hybridllm", *arguments]
         try:
-            typer.main.get_command(app)(arguments, prog_name="hybridllm")
+            main()
         except SystemExit as left:
             self._status = left.code if isinstance(left.code, int) else int(left.code is not None)
+        finally:
+            sys.argv = typed
 
 
 def _typed(shell: _Shell, block: str) -> str:

@@ -14,6 +14,7 @@ code written for `openai` keeps its `except` clauses:
         ├── DeadlineExceeded  the request's own deadline passed               [APITimeoutError]
         ├── StreamInterrupted a stream broke after its first token            [APIConnectionError]
         ├── TruncatedOutput   structured output was cut off by its limit      [LengthFinishReasonError]
+        ├── InvalidOutput     structured output does not fit its class
         └── ContentFiltered   structured output was withheld by a filter      [ContentFilterFinishReasonError]
 
 This module knows nothing of `openai`: importing it costs nothing. The classes that are instances of
@@ -58,6 +59,9 @@ class PolicyError(HybridLLMError):
 
 class InvalidRequest(HybridLLMError, ValueError):
     """The call itself cannot be sent: a hint or a parameter is missing, unknown or of a wrong type."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _public_class(self), (str(self),)
 
 
 class RouterClosed(HybridLLMError, RuntimeError):
@@ -260,6 +264,32 @@ class TruncatedOutput(RequestFailed):
 
     def _facts(self) -> dict[str, Any]:
         return super()._facts() | {"completion": self.completion}
+
+
+class InvalidOutput(RequestFailed, ValueError):
+    """Structured output came whole, and does not fit the class that was asked for.
+
+    Attributes:
+        completion: The `ChatCompletion` as it came, so that nothing paid for is lost.
+        problems: (place, what is wrong) of each, without the values.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        completion: Any = None,
+        problems: Sequence[tuple[str, str]] = (),
+        receipt: Receipt | None = None,
+        status_code: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, receipt=receipt, status_code=status_code, code=code)
+        self.completion = completion
+        self.problems = tuple(problems)
+
+    def _facts(self) -> dict[str, Any]:
+        return super()._facts() | {"completion": self.completion, "problems": self.problems}
 
 
 class ContentFiltered(RequestFailed):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +104,24 @@ def run_process(*args: object, code: str | None = None) -> subprocess.CompletedP
         timeout=60,
         check=False,
     )
+
+
+def run_in_terminal(*args: object, columns: int = 80) -> tuple[int, str]:
+    """Run the command line in a pseudo-terminal; return its exit code and what it wrote."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    # pytest loads `readline`, and that sets both: they would go before the terminal's own size.
+    without_size = ["env", "-u", "COLUMNS", "-u", "LINES"]
+    with subprocess.Popen(
+        [*without_size, sys.executable, "-m", "hybridllm", *(str(arg) for arg in args)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        told = b""
+        with contextlib.suppress(OSError):  # Linux: the end of a pseudo-terminal is an error
+            while piece := os.read(ours, 65_536):
+                told += piece
+        os.close(ours)
+    return process.returncode, told.decode()

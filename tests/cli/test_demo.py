@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from cli.conftest import run_process
+from cli.conftest import run_in_terminal, run_process
 from hybridllm.cli.demo.tally import quantile
 from hybridllm.cli.demo.traffic import traffic
 
@@ -29,7 +30,7 @@ def test_a_region_dies_and_every_allowed_request_has_its_answer() -> None:
     assert sum(endings.values()) == 60
     assert endings["unexpected"] == 0
     assert endings["denied"] >= 1
-    assert told["phases"]["region down"]["answered"] > 0
+    assert told["phases"]["outage"]["answered"] > 0
     assert told["backends"]["global-us"]["failed"] > 0
     assert told["failovers"] > 0
     assert set(told["tenants"]) == {"acme", "globex", "initech"}
@@ -46,6 +47,20 @@ def test_without_a_terminal_there_are_plain_lines_and_a_summary() -> None:
     for words in ("region down", "failovers to another backend", "residency tag 'ue'", "acme"):
         assert words in done.stdout
     assert "vllm-fra/qwen3-32b" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 130])
+def test_in_a_terminal_the_picture_is_drawn_over_itself(columns: int) -> None:
+    """In a narrow one it has fewer columns; no line of it is longer than the terminal."""
+    code, told = run_in_terminal("demo", *SHORT, columns=columns)
+
+    assert code == 0, told
+    up_one_line = "\x1b[1A"
+    assert told.count(up_one_line) > 100
+    assert "DOWN" in told
+    assert ("1st token" in told) is (columns == 130)
+    lines = re.split(r"[\r\n]|\x1b\[\d[AK]", told.partition("One failover")[0])
+    assert max(len(re.sub(r"\x1b\[[\d;?]*[a-z]", "", line)) for line in lines) <= columns
 
 
 def test_ctrl_c_stops_it_with_130() -> None:

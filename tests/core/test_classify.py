@@ -159,6 +159,8 @@ def test_a_quota_is_told_from_a_rate(status: int, body: object, expected: object
     failure = answered(status, body)
     found = (failure.next, failure.breaker, failure.cool_off_s, failure.cool_off_backend)
     assert found == expected
+    if "details" in str(body):
+        assert failure.code == "enforced_spend_limit_reached"
 
 
 MODEL_404 = "The model `nope` does not exist. Valid aliases: tiny."
@@ -187,6 +189,12 @@ MODEL_404 = "The model `nope` does not exist. Valid aliases: tiny."
             error("No endpoints found that support image input", code=404, type="x"),
             (ELSEWHERE, NEUTRAL, None, False),
             id="what-the-request-names-is-missing",
+        ),
+        pytest.param(
+            404,
+            error("Loading lora third failed", type="NotFoundError", code=404),
+            (ELSEWHERE, NEUTRAL, None, False),
+            id="another-thing-is-missing",
         ),
         pytest.param(400, error(MODEL_404, code=400), BAD, id="a-400-stays-a-400"),
     ],
@@ -229,7 +237,6 @@ NO_ROOM = "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)
     ("asked", "code"),
     [
         pytest.param(None, "context_length_exceeded", id="none-asked"),
-        pytest.param(16, "context_length_exceeded", id="sixteen-asked"),
         pytest.param(1, "context_length_exceeded", id="one-asked"),
         pytest.param(0, None, id="zero-asked"),
         pytest.param(-1, None, id="negative-asked"),
@@ -259,14 +266,9 @@ def test_no_room_for_an_answer_is_an_overflow_unless_none_was_wanted(
         pytest.param(429, "60", RETRY, 60.0, 60 / 1.1, id="at-cap"),
         pytest.param(429, "61", ELSEWHERE, 60.0, 60 / 1.1, id="over-cap-is-like-a-quota"),
         pytest.param(429, "277403", ELSEWHERE, 60.0, 60 / 1.1, id="days"),
-        pytest.param(429, "-5", RETRY, None, 1.0, id="negative"),
         pytest.param(429, "NaN", RETRY, None, 1.0, id="nan"),
-        pytest.param(429, "inf", RETRY, None, 1.0, id="inf"),
-        pytest.param(429, "1e309", RETRY, None, 1.0, id="overflow"),
-        pytest.param(429, "soon", RETRY, None, 1.0, id="word"),
         pytest.param(429, "Fri, 20 Nov 2026 12:00:03 GMT", RETRY, 3.0, 3.0, id="date"),
         pytest.param(429, "Fri, 20 Nov 2026 11:00:00 GMT", RETRY, None, 1.0, id="past"),
-        pytest.param(429, "9" * 5000, RETRY, None, 1.0, id="5000-digits"),
         pytest.param(503, "2", RETRY, 2.0, 2.0, id="503"),
         pytest.param(503, "900", ELSEWHERE, 60.0, 60 / 1.1, id="503-maintenance"),
         pytest.param(529, "2", RETRY, 2.0, 2.0, id="529"),

@@ -122,6 +122,22 @@ def test_hostile_bodies_are_read_within_limits(body: bytes) -> None:
     assert len(error.message) <= MESSAGE_MAX
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(399, None), (400, 400), ("400", 400), (599, 599), ("599", 599), (600, None), ("600", None)],
+)
+def test_a_number_is_a_status_if_it_is_one_of_an_error(code: int | str, status: int | None) -> None:
+    """Any other number is a code like a word."""
+    error = read_error({"error": {"code": code}})
+    assert (error.status, error.code) == (status, None if status else str(code))
+
+
+@pytest.mark.parametrize(("length", "kept"), [(500, 500), (501, 500)])
+def test_a_message_keeps_500_characters(length: int, kept: int) -> None:
+    assert read_error({"error": {"message": "x" * length}}).message == "x" * kept
+    assert read_error(b"x" * length).message == "x" * kept
+
+
 def test_parsed_json_is_read_like_bytes() -> None:
     """An event of a stream has been parsed already."""
     parsed = {"error": {"message": "dead", "type": "InternalServerError", "code": 500}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybridllm._core.resilience.error_body import ErrorBody, read_error
-from hybridllm._core.resilience.error_codes import is_context_overflow, status_of, words
+from hybridllm._core.resilience.error_codes import is_context_overflow, is_quota, status_of, words
 
 
 def error(message: str = "m", **fields: object) -> dict[str, object]:
@@ -91,3 +91,39 @@ def test_an_error_without_a_status_has_one(body: object, status: int) -> None:
 def test_the_most_telling_word_comes_first() -> None:
     error = ErrorBody(code="In_Valid-Key", type="Some Error", details=("x.Y",))
     assert words(error) == ("invalidkey", "xy", "someerror")
+
+
+VENDOR_WORDS = {
+    400: "bad_request BadRequestError invalid_request invalid_request_error InvalidParameter"
+    " invalid_prompt validation_error content_filter context_length_exceeded",
+    422: "UnprocessableEntityError",
+    401: "authentication_error invalid_api_key InvalidApiKey Unauthorized",
+    403: "permission_denied PermissionDeniedError permission_error AccessDenied Forbidden",
+    404: "not_found NotFoundError model_not_found ModelNotFound",
+    408: "request_timeout",
+    413: "request_too_large",
+    429: "rate_limit rate_limited rate_limit_error rate_limit_exceeded slow_down Throttling"
+    " Throttling.RateQuota Throttling.AllocationQuota too_many_requests RESOURCE_EXHAUSTED"
+    " insufficient_quota credit_balance_exhausted Arrearage project_spend_limit_exceeded",
+    500: "internal_error InternalServerError server_error api_error",
+    502: "bad_gateway",
+    503: "engine_overloaded service_unavailable ServiceUnavailableError UNAVAILABLE",
+    504: "gateway_timeout timeout_error",
+    529: "overloaded overloaded_error",
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [(word, status) for status, line in VENDOR_WORDS.items() for word in line.split()],
+)
+def test_a_vendors_word_stands_for_a_status(word: str, status: int) -> None:
+    """As a code, whatever the type; and as a type, where there is no code."""
+    assert status_of(ErrorBody(code=word, type="tokens")) == status
+    assert status_of(ErrorBody(type=word)) == status
+
+
+def test_the_real_code_may_hide_in_the_details() -> None:
+    error = ErrorBody(type="rate_limit_error", details=("enforced_spend_limit_reached",))
+    assert is_quota(error)
+    assert not is_quota(ErrorBody(type="rate_limit_error"))

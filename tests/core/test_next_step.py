@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybridllm._core.decide.plan import Kept
-from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Model, Timeouts
+from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Model
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.next_step import (
     Call,
@@ -304,7 +304,7 @@ def test_an_empty_plan_gives_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remaining_s", "left", "attempt_s", "expected_s"),
+    ("remaining_s", "left", "own_limit_s", "expected_s"),
     [
         pytest.param(60.0, 3, None, 20.0, id="equal-share"),
         pytest.param(60.0, 1, None, 60.0, id="the-last-has-it-all"),
@@ -315,27 +315,37 @@ def test_an_empty_plan_gives_up() -> None:
     ],
 )
 def test_the_time_of_one_attempt(
-    remaining_s: float, left: int, attempt_s: float | None, expected_s: float
+    remaining_s: float, left: int, own_limit_s: float | None, expected_s: float
 ) -> None:
     limit_s = attempt_limit_s(
-        remaining_s=remaining_s, candidates_left=left, timeouts=Timeouts(attempt_s=attempt_s)
+        remaining_s=remaining_s, candidates_left=left, own_limit_s=own_limit_s
     )
     assert limit_s == pytest.approx(expected_s)
 
 
 @pytest.mark.parametrize(
-    ("tried", "gated", "expected"),
+    ("tried", "gated", "attempts_max", "expected"),
     [
-        ((), (), 3),
-        ((0,), (), 2),
-        ((0, 0), (), 2),
-        ((0,), (1,), 1),
-        ((0, 1, 2), (), 1),
-        ((), (0, 1, 2), 1),
+        pytest.param((), (), 6, 3, id="all"),
+        pytest.param((), (), 2, 2, id="no-more-than-attempts"),
+        pytest.param((0,), (), 6, 2, id="one-tried"),
+        pytest.param((0, 0), (), 6, 2, id="one-tried-twice"),
+        pytest.param((0,), (), 2, 1, id="one-attempt-left"),
+        pytest.param((0,), (1,), 6, 1, id="one-refused"),
+        pytest.param((), (0, 1), 6, 1, id="only-one-is-free"),
+        pytest.param((), (0, 1, 2), 6, 3, id="all-refused-so-panic-asks-all"),
+        pytest.param((0,), (1, 2), 6, 2, id="the-rest-refused-so-panic-asks-them"),
+        pytest.param((0, 1, 2), (), 6, 1, id="a-repeat"),
+        pytest.param((0, 1, 2), (), 3, 1, id="never-none"),
     ],
 )
 def test_the_time_left_is_shared_by_who_may_still_be_asked(
-    tried: tuple[int, ...], gated: tuple[int, ...], expected: int
+    tried: tuple[int, ...], gated: tuple[int, ...], attempts_max: int, expected: int
 ) -> None:
-    failures = [(index, RETRY) for index in tried]
-    assert candidates_left(kept=THREE, failures=failures, gated=frozenset(gated)) == expected
+    left = candidates_left(
+        kept=THREE,
+        failures=[(index, RETRY) for index in tried],
+        gated=frozenset(gated),
+        attempts_max=attempts_max,
+    )
+    assert left == expected

@@ -106,6 +106,10 @@ def test_a_short_or_empty_secret_blanks_nothing_out() -> None:
     assert redact("an error", ["", "e", "err"]) == "an error"
 
 
+def test_the_shortest_secret_that_is_masked_has_four_characters() -> None:
+    assert redact("an abcd and an abc", ["abcd", "abc"]) == f"an {MASK} and an abc"
+
+
 def test_a_secret_that_begins_another_leaves_no_rest() -> None:
     assert redact("x abcd-1234 y", ["abcd", "abcd-1234"]) == f"x {MASK} y"
 

@@ -157,7 +157,7 @@ def test_the_deadline_passes_in_the_middle_of_a_stream() -> None:
     """What had come is billed; the error is a deadline, and the stream is not called broken."""
 
     async def main() -> None:
-        async with script("eu", "us", eu=Reply.chat_stream(list("abcdefgh")).paced(0.5)) as here:
+        async with script("eu", eu=Reply.chat_stream(list("abcdefgh")).paced(0.5)) as here:
             stream = await here.stream(deadline_s=2.0)
             seen: list[str] = []
             with pytest.raises(DeadlineExceeded) as caught:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import openai
+import pydantic.dataclasses
 import pytest
 from openai.types import CreateEmbeddingResponse, Model
 from openai.types.chat import ChatCompletion, ParsedChatCompletion
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from hybridllm import (
     ContentFiltered,
+    InvalidOutput,
     InvalidRequest,
     PolicyDenied,
     RouteExhausted,
     TruncatedOutput,
     receipt,
 )
+from hybridllm._core.receipt import RequestOutcome
 from hybridllm.testing import Fault, Reply, run_in_virtual_time
 from runtime.world import MESSAGES, MODEL, policy, script, scripted, text_of, world
 
@@ -159,9 +161,8 @@ def test_fields_that_nobody_knows_pass_both_ways() -> None:
 
     async def main() -> None:
         async with script("eu", eu=Reply.json(answer)) as here:
-            reply = await here.chat(
-                top_k=5, guided_choice=["a", "b"], extra_body={"chat_template_kwargs": {"x": True}}
-            )
+            extra = {"top_k": 5, "guided_choice": ["a", "b"], "chat_template_kwargs": {"x": True}}
+            reply = await here.chat(extra_body=extra)
             sent = here.wire.requests[0].json
             assert (sent["top_k"], sent["guided_choice"]) == (5, ["a", "b"])
             assert sent["chat_template_kwargs"] == {"x": True}
@@ -317,10 +318,14 @@ def test_a_filtered_object_is_an_error() -> None:
     assert len(receipt(caught.value).attempts) == 1
 
 
-def test_an_object_that_does_not_fit_is_pydantics_error() -> None:
-    """As with `openai`'s own parse: it tells which field is wrong."""
-    with pytest.raises(ValidationError, match="urgent"):
+def test_an_object_that_does_not_fit_is_told_with_its_receipt() -> None:
+    """It tells which field is wrong, not what stood there; what was paid for is not lost."""
+    with pytest.raises(InvalidOutput, match="urgent") as caught:
         parse(Reply.chat('{"label": "billing", "urgent": "perhaps"}'))
+    assert "perhaps" not in str(caught.value)
+    assert caught.value.problems[0][0] == "urgent"
+    assert "perhaps" in caught.value.completion.choices[0].message.content
+    assert receipt(caught.value).outcome is RequestOutcome.OK
 
 
 def test_a_refusal_is_an_answer_without_an_object() -> None:
@@ -331,15 +336,24 @@ def test_a_refusal_is_an_answer_without_an_object() -> None:
     assert (message.parsed, message.refusal) == (None, "I would rather not.")
 
 
-def test_parse_takes_a_dataclass() -> None:
+def test_parse_takes_pydantics_dataclass() -> None:
     """What `openai` takes, we take."""
 
-    @dataclass
+    @pydantic.dataclasses.dataclass
     class Label:
         label: str
 
     found = parse(Reply.chat('{"label": "billing"}'), response_format=Label)
     assert found.choices[0].message.parsed == Label("billing")
+
+
+@pytest.mark.parametrize(
+    "kind", [int, "Triage", None, object()], ids=["int", "text", "none", "object"]
+)
+def test_parse_refuses_what_has_no_schema(kind: Any) -> None:
+    """In our words, from frames that hold no prompt."""
+    with pytest.raises(InvalidRequest, match="response_format"):
+        parse(Reply.chat("x"), response_format=kind)
 
 
 def test_parse_does_not_stream() -> None:
@@ -366,7 +380,7 @@ def test_create_gives_a_cut_off_or_filtered_answer_as_it_is(reason: str) -> None
 
 # --- embeddings
 
-EMBED = policy("eu", "us", repeats=0).replace("on: {eu", "dimensions: 3, on: {eu")
+EMBED = policy("eu", "us", repeats=0).replace("    on: {eu", "    dimensions: 3\n    on: {eu")
 
 
 @pytest.mark.parametrize(
@@ -452,11 +466,12 @@ async def test_embeddings_fail_over() -> None:
 
 
 @pytest.mark.parametrize("given", [[], ""], ids=["no-texts", "empty-text"])
-async def test_an_empty_input_is_the_backends_to_refuse(given: Any) -> None:
-    """Some take it; it breaks nothing here."""
-    async with script("eu", "us", eu=Reply.status(400)) as here:
-        with pytest.raises(openai.BadRequestError):
+async def test_an_empty_input_is_refused_before_anything_is_sent(given: Any) -> None:
+    """Backends differ in what they make of it; none of them would be at fault."""
+    async with script("eu", "us") as here:
+        with pytest.raises(InvalidRequest, match="input"):
             await here.router.embeddings.create(input=given, model="m")
+        assert not here.wire.requests
 
 
 # --- models

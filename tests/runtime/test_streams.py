@@ -210,11 +210,14 @@ async def test_the_end_of_a_stream_is_the_end() -> None:
 
 
 async def test_chunks_that_had_come_are_not_handed_out_after_a_close() -> None:
-    """A closed stream is over."""
+    """A closed stream is over; whoever reads on is told once that the answer is not whole."""
     async with world("eu") as here:
         stream = await here.stream()
         await anext(stream)
         await stream.close()
+        with pytest.raises(StreamInterrupted) as caught:
+            await anext(stream)
+        assert caught.value.cause == "closed"
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
 

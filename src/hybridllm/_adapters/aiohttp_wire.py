@@ -17,7 +17,7 @@ from weakref import WeakSet
 import aiohttp
 
 from hybridllm._core.resilience.outcome import FailureKind
-from hybridllm._runtime.ports import WireError, WireRequest
+from hybridllm._runtime.ports import STALE_WITHIN_S, WireError, WireRequest
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -72,9 +72,12 @@ class AiohttpWire:
         # policy says who gets trace headers, and nobody gets baggage.
         self._session.trace_configs.clear()
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._open: set[aiohttp.ClientResponse] = set()
+        self._now_s = asyncio.get_running_loop().time
 
     async def send(self, request: WireRequest) -> AiohttpResponse:
         """See `Wire.send`."""
+        sent_at_s = self._now_s()
         try:
             response = await self._session.request(
                 request.method,
@@ -84,15 +87,19 @@ class AiohttpWire:
                 allow_redirects=False,
                 timeout=self._timeout(request.connect_timeout_s),
             )
-            return AiohttpResponse(response)
+            return AiohttpResponse(response, self._open)
         except asyncio.CancelledError as error:
             raise error.with_traceback(None) from None
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            failure = _translated(error, reused=_reused.get())
+            at_once = self._now_s() - sent_at_s < STALE_WITHIN_S
+            failure = _translated(error, stale=at_once and _reused.get())
         raise failure  # outside the handler: its context would hold the request
 
     async def close(self) -> None:
-        """See `Wire.close`."""
+        """See `Wire.close`. Answers under way are broken off first: aiohttp would not wake their readers."""
+        for response in list(self._open):
+            response.close()
+        self._open.clear()
         await self._session.close()
 
     def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
@@ -101,7 +108,8 @@ class AiohttpWire:
             if len(self._timeouts) >= 256:
                 self._timeouts.clear()
             # ceil_threshold: aiohttp would round a timeout above 5 s up to the next full second
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, ceil_threshold=1e9)
+            # `connect` bounds DNS too; no slot is waited for, because the pool has no limit
+            timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=1e9)
             self._timeouts[connect_s] = timeout
         return timeout
 
@@ -115,10 +123,14 @@ def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
 class AiohttpResponse:
     """See `WireResponse`."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_open", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, open_now: set[aiohttp.ClientResponse]
+    ) -> None:
         self._response = response
+        self._open = open_now
+        open_now.add(response)
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -132,7 +144,7 @@ class AiohttpResponse:
             except asyncio.CancelledError as error:
                 raise error.with_traceback(None) from None
             except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-                failure = _translated(error, reused=False)
+                failure = _translated(error, stale=False)
             else:
                 if data or content.at_eof():
                     return data
@@ -140,11 +152,12 @@ class AiohttpResponse:
 
     async def close(self, *, reusable: bool) -> None:
         """See `WireResponse.close`. At the end of a body aiohttp has handed the connection back itself."""
+        self._open.discard(self._response)
         if not (reusable and self._response.content.at_eof()):
             self._response.close()
 
 
-def _translated(error: Exception, *, reused: bool) -> WireError:
+def _translated(error: Exception, *, stale: bool) -> WireError:
     """Say in our words what aiohttp said in its own; the text of its errors is never used."""
     name = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
@@ -155,7 +168,7 @@ def _translated(error: Exception, *, reused: bool) -> WireError:
         reason = error.os_error.strerror or type(error.os_error).__name__
         return WireError(FailureKind.CONNECT, reason)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-        if reused:
+        if stale:
             return WireError(FailureKind.STALE_CONNECTION, "a kept connection was closed")
         return WireError(FailureKind.RESET, f"the connection broke ({name})")
     if isinstance(error, aiohttp.ClientResponseError):

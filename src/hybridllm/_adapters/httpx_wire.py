@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 from hybridllm._core.resilience.outcome import FailureKind
-from hybridllm._runtime.ports import WireError, WireRequest
+from hybridllm._runtime.ports import STALE_WITHIN_S, WireError, WireRequest
 
 # A client whose pool is smaller than what is asked of it at once is a local matter; better told soon.
 _POOL_WAIT_S = 0.5
@@ -62,12 +62,15 @@ class HttpxWire:
 
     async def send(self, request: WireRequest) -> HttpxResponse:
         """See `Wire.send`."""
-        connected = sent = False
+        connected = False
+        sent_at_s: float | None = None
+        now_s = asyncio.get_running_loop().time
 
         async def watch(event: str, _info: object) -> None:
-            nonlocal connected, sent
+            nonlocal connected, sent_at_s
             connected |= event.startswith("connection.connect")
-            sent |= event.endswith("send_request_headers.started")
+            if event.endswith("send_request_headers.started"):
+                sent_at_s = now_s()
 
         timeout = {"connect": request.connect_timeout_s, "pool": _POOL_WAIT_S}
         try:
@@ -87,7 +90,8 @@ class HttpxWire:
         except asyncio.CancelledError as error:
             raise _bare(error) from None
         except Exception as error:  # noqa: BLE001 - a border: transport and hooks are the user's
-            failure = _translated(error, self._library, reused=sent and not connected)
+            at_once = sent_at_s is not None and now_s() - sent_at_s < STALE_WITHIN_S
+            failure = _translated(error, self._library, stale=at_once and not connected)
         raise failure  # outside the handler: its context would hold the request
 
     async def close(self) -> None:
@@ -125,7 +129,7 @@ class HttpxResponse:
             raise _bare(error) from None
         except Exception as error:  # noqa: BLE001 - a border: the transport is the user's
             self._broken = True
-            failure = _translated(error, self._library, reused=False, in_body=True)
+            failure = _translated(error, self._library, stale=False, in_body=True)
         else:
             return b""
         raise failure  # outside the handler: its context would hold the exchange
@@ -168,9 +172,7 @@ def _bare(error: asyncio.CancelledError) -> asyncio.CancelledError:
     return error.with_traceback(None)
 
 
-def _translated(
-    error: Exception, library: Any, *, reused: bool, in_body: bool = False
-) -> WireError:
+def _translated(error: Exception, library: Any, *, stale: bool, in_body: bool = False) -> WireError:
     """Say in our words what the library said in its own; the text of its errors is never used."""
     name = type(error).__name__
     if isinstance(error, library.ConnectTimeout):
@@ -187,7 +189,7 @@ def _translated(
     if isinstance(error, library.RemoteProtocolError) and "disconnected" not in str(error):
         return WireError(FailureKind.INVALID_RESPONSE, f"not HTTP ({name})")
     if isinstance(error, (library.NetworkError, library.RemoteProtocolError)):
-        if reused:
+        if stale:
             return WireError(FailureKind.STALE_CONNECTION, "a kept connection was closed")
         return WireError(FailureKind.RESET, f"the connection broke ({name})")
     return WireError(FailureKind.LOCAL, name)

@@ -8,15 +8,28 @@ from openai import ContentFilterFinishReasonError, LengthFinishReasonError
 from openai.lib._parsing import parse_chat_completion, type_to_response_format_param
 from openai.pagination import AsyncPage
 from openai.types import Model
+from pydantic import ValidationError
 
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._runtime.receipts import fasten, receipt
-from hybridllm.errors import ContentFiltered, HybridLLMError, TruncatedOutput
+from hybridllm.errors import (
+    ContentFiltered,
+    HybridLLMError,
+    InvalidOutput,
+    InvalidRequest,
+    TruncatedOutput,
+)
 
 
 def response_format(kind: Any) -> Any:
-    """Return the `response_format` that asks for an object of class `kind`."""
-    return type_to_response_format_param(kind)
+    """Return the `response_format` that asks for an object of class `kind`, or the error if it has none."""
+    try:
+        return type_to_response_format_param(kind)
+    except (TypeError, ValueError, RuntimeError) as error:  # pydantic's are RuntimeErrors
+        name = getattr(kind, "__name__", type(kind).__name__)
+        return InvalidRequest(
+            f"response_format: {name} is no pydantic model that JSON Schema can say ({type(error).__name__})"
+        )
 
 
 def parsed(answer: Any, kind: Any, tools: Any) -> Any | HybridLLMError:
@@ -34,6 +47,19 @@ def parsed(answer: Any, kind: Any, tools: Any) -> Any | HybridLLMError:
         )
     except ContentFilterFinishReasonError:
         return ContentFiltered("the backend's content filter withheld the answer", receipt=paid)
+    except ValidationError as error:
+        problems = [
+            (".".join(str(part) for part in one["loc"]), one["msg"])
+            for one in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        name = getattr(kind, "__name__", "the class")
+        said = "; ".join(f"{place}: {what}" if place else what for place, what in problems[:3])
+        return InvalidOutput(
+            f"the answer does not fit {name}: {said}",
+            completion=answer,
+            problems=problems,
+            receipt=paid,
+        )
     fasten(found, paid)
     return found
 

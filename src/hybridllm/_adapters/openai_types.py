@@ -30,12 +30,10 @@ from hybridllm._core.wire.answers import (
     embeddings_problem,
     error_in_answer,
 )
-from hybridllm._core.wire.depth import nesting_exceeds
+from hybridllm._core.wire.depth import NESTING_MAX, nesting_exceeds
 from hybridllm._runtime.ports import AnswerFacts, Parsed
 from hybridllm._runtime.receipts import fasten
 from hybridllm.errors import HybridLLMError, InvalidRequest
-
-NESTING_MAX = 64
 
 for _model in (ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse):
     _model.model_rebuild()  # openai defers the build; the first request should not pay for it
@@ -50,7 +48,7 @@ class OpenAICodec:
     def encoded(self, fields: dict[str, Any]) -> bytes | InvalidRequest:
         """See `Codec.encoded`."""
         try:
-            return to_json(fields)
+            return to_json(fields, inf_nan_mode="null")
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             return InvalidRequest(f"the request cannot be sent as JSON ({type(error).__name__})")
 
@@ -104,9 +102,8 @@ class OpenAICodec:
 
     def attach(self, value: Any, receipt: Receipt, request_id: str | None) -> None:
         """See `Codec.attach`."""
-        if request_id is not None:
-            # openai's own, documented attribute, set as pydantic would, without its search for a field
-            object.__setattr__(value, "_request_id", request_id)
+        # openai's own, documented attribute, set as pydantic would, without its search for a field
+        object.__setattr__(value, "_request_id", request_id)
         fasten(value, receipt)
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
@@ -146,11 +143,14 @@ def _odd_chunk(event: bytes, data: bytes) -> Any:
     plain = _plain(data, event)
     if not isinstance(plain, dict):
         return plain
+    if plain.get("choices") is None and plain.get("usage") is not None:
+        plain["choices"] = []  # how some servers end a stream
     problem = chunk_problem(plain)
     if problem is not None:
         return invalid_response(problem)
     for choice in plain["choices"]:
         choice["delta"] = choice.get("delta") or {}  # the last chunk of some servers has none
+        choice["finish_reason"] = choice.get("finish_reason") or None  # "" is how others say none
     return construct_type(type_=ChatCompletionChunk, value=plain)
 
 

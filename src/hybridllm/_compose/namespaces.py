@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from hybridllm._core.request.read import Call, read_chat, read_embeddings, split_hints
+from hybridllm._core.request.hints import split_hints
+from hybridllm._core.request.read import Call, read_chat, read_embeddings
 from hybridllm._runtime.context import current_hints
 from hybridllm.errors import HybridLLMError, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
     from typing import Unpack
 
     from openai.pagination import AsyncPage
@@ -28,7 +30,7 @@ _Format = TypeVar("_Format")
 def read_call(params: dict[str, Any], *, operation: str) -> Call | HybridLLMError:
     """Read a call's keywords; an error is returned, so that the caller raises it from a clean frame."""
     try:
-        body, hints = split_hints(params, current_hints())
+        body, hints = split_hints(params, current_hints(), operation=operation)
         return read_chat(body, hints) if operation == "chat" else read_embeddings(body, hints)
     except InvalidRequest as error:
         return error.with_traceback(None)
@@ -95,14 +97,15 @@ class Completions:
         Raises:
             TruncatedOutput: If the answer was cut off by its limit; it holds what came.
             ContentFiltered: If the backend withheld the answer.
-            pydantic.ValidationError: If the answer does not fit the class.
+            InvalidOutput: If the answer does not fit the class; it holds what came.
         """
         from hybridllm._adapters import openai_parse
 
         fields: dict[str, Any] = dict(params)
         tools = fields.get("tools")
         fields["response_format"] = openai_parse.response_format(response_format)
-        call = read_call(fields, operation="chat")
+        wrong = isinstance(fields["response_format"], InvalidRequest)
+        call = fields["response_format"] if wrong else read_call(fields, operation="chat")
         del params, fields
         if not isinstance(call, Call):
             raise self._engine.raised(call)
@@ -152,8 +155,28 @@ class Models:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def list(self) -> AsyncPage[Model]:
-        """Return the policy's logical models, as `openai` lists models. Asks nobody."""
+    def list(self) -> ModelList:
+        """Return the policy's logical models, as `openai` lists models. Asks nobody.
+
+        `await` it for a page, or iterate it with `async for`.
+        """
+        return ModelList(self._engine)
+
+
+class ModelList:
+    """The policy's logical models: awaited, a page of `openai` `Model`s; iterated, each of them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __await__(self) -> Generator[Any, None, AsyncPage[Model]]:
+        return self._page().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Model]:
+        for model in (await self._page()).data:
+            yield model
+
+    async def _page(self) -> AsyncPage[Model]:
         from hybridllm._adapters.openai_parse import model_page
 
         return model_page(self._engine.policy)

@@ -143,14 +143,14 @@ class Router:
         """
         if operation not in ("chat", "embeddings"):
             raise InvalidRequest(f"operation: {operation!r} is not one of chat, embeddings")
-        content = "messages" if operation == "chat" else "input"
-        params = {content: [], **params}
+        content: dict[str, Any] = {"messages": []} if operation == "chat" else {"input": "x"}
+        params = content | params
         call = read_call(params, operation=operation)
         del params
         if not isinstance(call, Call):
             raise call
         if input_tokens is not None:
-            call.input_tokens_estimate = input_tokens
+            call.input_tokens_estimate = call.input_tokens_total = input_tokens
         call.needs |= _capabilities(needs)
         snapshot = self._engine.fleet.snapshot()
         plan = self._engine.decision(call)
@@ -180,6 +180,7 @@ class Router:
 
 def _capabilities(names: Iterable[str]) -> frozenset[Capability]:
     allowed = [capability.value for capability in Capability]
+    names = tuple(names)
     for name in names:
         if name not in allowed:
             raise InvalidRequest(

@@ -7,17 +7,20 @@ and its breaker would never open.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hybridllm._core.policy.compiled import Timeouts
+from hybridllm._core.money.usage import Usage
+from hybridllm._core.policy.compiled import Candidate, Timeouts
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptOutcome
 from hybridllm._core.resilience.classify import (
     CREDENTIAL_COOL_OFF_S,
     classify_error_body,
     classify_wire,
+    invalid_response,
 )
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.next_step import Call as Step
@@ -34,9 +37,12 @@ from hybridllm._runtime.fleet import Fleet, Permit
 from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
 from hybridllm._runtime.run import Run, Trial, estimated_usage
 from hybridllm._runtime.stream import Stream
+from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.target import KeyMissing, Target, Targets
 from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import InvalidRequest
+
+HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,10 @@ class Attempts:
             until_s = min(trial.started_s + limit_s, run.deadline_at_s)
             try:
                 async with asyncio.timeout_at(until_s):
-                    found = await self._fetched(run, request, secrets)
+                    found = await self._fetched(run, trial.kept.candidate, request, secrets)
             except TimeoutError:
-                return self._failed(trial, permit, step, self._timed_out(run, trial, timeouts))
+                failure = self._out_of_time(trial, timeouts, FailureKind.ATTEMPT_TIMEOUT)
+                return self._failed(trial, permit, step, failure)
             if isinstance(found, Failure):
                 return self._failed(trial, permit, step, found)
             self._served(run, trial, permit, found)
@@ -77,8 +84,11 @@ class Attempts:
             raise
         return found
 
-    async def stream(self, run: Run, step: Step) -> Stream | Failure:
-        """Ask one candidate for a stream; it is returned once its first semantic token is here."""
+    async def stream(self, run: Run, step: Step, limit_s: float) -> Stream | Failure:
+        """Ask one candidate for a stream, returned once its first semantic token is here.
+
+        That may take `limit_s` seconds at most.
+        """
         body = self._body(run, step)
         permit, trial = self._begin(run, step)
         upstream: Upstream | None = None
@@ -87,12 +97,14 @@ class Attempts:
             if isinstance(made, Failure):
                 return self._failed(trial, permit, step, made)
             request, secrets, timeouts = made
-            until_s = min(trial.started_s + timeouts.first_token_s, run.deadline_at_s)
+            until_s = min(trial.started_s + limit_s, run.deadline_at_s)
             try:
                 async with asyncio.timeout_at(until_s):
                     opened = await self._opened(run, request, secrets)
             except TimeoutError:
-                opened = self._no_token(run)
+                opened = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
+            if not isinstance(opened, Failure) and _is_json(opened):
+                opened = await self._not_a_stream(opened, secrets)
             if isinstance(opened, Failure):
                 return self._failed(trial, permit, step, opened)
             upstream = Upstream(
@@ -104,20 +116,24 @@ class Attempts:
                 secrets=secrets,
                 jitter=self.draw(),
                 usage_wanted=_usage_wanted(run.call.body),
+                answers=run.call.answers,
             )
-            held = await self._committed(run, upstream, timeouts)
-            if isinstance(held, Failure):
+            held = await self._committed(run, upstream, until_s)
+            if upstream.failure is not None:
+                failure = upstream.failure
+                if failure.kind in (FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.ATTEMPT_TIMEOUT):
+                    failure = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
                 await upstream.close()
-                return self._failed(trial, permit, step, held)
-            return Stream(
+                return self._failed(trial, permit, step, failure)
+            end = StreamEnd(
                 run,
                 upstream,
-                held,
-                idle_s=timeouts.idle_s,
                 codec=self.codec,
                 clock=self.clock,
                 settle_failure=self._settle_broken,
             )
+            idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
+            return Stream(upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s)
         except BaseException:
             self._abandoned(run, trial, permit)
             if upstream is not None:
@@ -173,7 +189,7 @@ class Attempts:
         return request, target.secrets, timeouts
 
     async def _fetched(
-        self, run: Run, request: WireRequest, secrets: tuple[str, ...]
+        self, run: Run, candidate: Candidate, request: WireRequest, secrets: tuple[str, ...]
     ) -> Parsed | Failure:
         opened = await self._opened(run, request, secrets)
         if isinstance(opened, Failure):
@@ -181,7 +197,7 @@ class Attempts:
         body = await read_answer(opened)
         if isinstance(body, Failure):
             return body
-        found = self._parsed(run, body)
+        found = self._parsed(run, candidate, body)
         if isinstance(found, ErrorBody):
             return classify_error_body(found, jitter=self.draw(), secrets=secrets)
         if isinstance(found, Parsed):
@@ -194,30 +210,38 @@ class Attempts:
         return await open_answer(
             self.wire,
             request,
-            now_utc=run.started_at,
+            utc_now=self.clock.utc_now,
             draw=self.draw,
             secrets=secrets,
             output_tokens_max=run.call.output_tokens_max,
         )
 
-    def _parsed(self, run: Run, body: bytes) -> Parsed | Failure | ErrorBody:
+    def _parsed(self, run: Run, candidate: Candidate, body: bytes) -> Parsed | Failure | ErrorBody:
         if run.call.operation == "chat":
             return self.codec.completion(body)
         given = run.call.body["input"]
-        single = isinstance(given, str) or bool(given and isinstance(given[0], int))
-        declared = run.plan.kept[0].candidate.model.dimensions
+        single = isinstance(given, str) or isinstance(given[0], int)
+        declared = candidate.model.dimensions
         return self.codec.embeddings(
             body,
             inputs=1 if single else len(given),
             dimensions=run.call.body.get("dimensions") or declared,
         )
 
-    async def _committed(
-        self, run: Run, upstream: Upstream, timeouts: Timeouts
-    ) -> list[Any] | Failure:
+    async def _not_a_stream(self, opened: WireResponse, secrets: tuple[str, ...]) -> Failure:
+        """A 200 with a JSON body where a stream was asked for: an error, most of the time."""
+        body = await read_answer(opened)
+        if isinstance(body, Failure):
+            return body
+        found = self.codec.completion(body)
+        if isinstance(found, ErrorBody):
+            return classify_error_body(found, jitter=self.draw(), secrets=secrets)
+        return found if isinstance(found, Failure) else invalid_response("it was not streamed")
+
+    async def _committed(self, run: Run, upstream: Upstream, until_s: float) -> deque[Any]:
         """Read up to the first semantic token, or the whole answer if it has none; return it so far."""
-        limit_s = timeouts.first_token_s - (self.clock.monotonic_s() - upstream.trial.started_s)
-        held: list[Any] = []
+        limit_s = until_s - self.clock.monotonic_s()
+        held: deque[Any] = deque(maxlen=HELD_MAX)
         while not upstream.over and not upstream.state.tokens_seen:
             chunk = upstream.take()
             if chunk is not None:
@@ -228,28 +252,21 @@ class Attempts:
                     kind=FailureKind.FIRST_TOKEN_TIMEOUT,
                     deadline_at_s=run.deadline_at_s,
                 )
-        if upstream.failure is None:
-            return held
-        if upstream.failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            return self._timed_out(run, upstream.trial, timeouts)
-        return upstream.failure
+        return held
 
-    def _no_token(self, run: Run) -> Failure:
-        if self.clock.monotonic_s() >= run.deadline_at_s:
-            return _late()
-        return classify_wire(FailureKind.FIRST_TOKEN_TIMEOUT, "no head of an answer in time")
-
-    def _timed_out(self, run: Run, trial: Trial, timeouts: Timeouts) -> Failure:
-        """A backend is at fault for its own limit, not for a caller who is in a hurry."""
-        now_s = self.clock.monotonic_s()
-        if now_s < run.deadline_at_s:
-            return classify_wire(FailureKind.ATTEMPT_TIMEOUT, "no answer in its share of the time")
-        hurried = run.call.hints.deadline_s is not None
-        if hurried and now_s - trial.started_s < timeouts.first_token_s:
-            return _late()
-        return classify_wire(FailureKind.ATTEMPT_TIMEOUT, "no answer before the deadline")
+    def _out_of_time(self, trial: Trial, timeouts: Timeouts, kind: FailureKind) -> Failure:
+        """A backend is at fault for the policy's limits, not for a caller who is in a hurry."""
+        ran_s = self.clock.monotonic_s() - trial.started_s
+        own_limit_s = timeouts.first_token_s
+        if kind is FailureKind.ATTEMPT_TIMEOUT and timeouts.attempt_s is not None:
+            own_limit_s = timeouts.attempt_s
+        failure = classify_wire(kind, "no answer in the time there was")
+        if trial.run.call.hints.deadline_s is not None and ran_s < own_limit_s:
+            return replace(failure, breaker=BreakerEffect.ABANDONED)
+        return failure
 
     def _served(self, run: Run, trial: Trial, permit: Permit, found: Parsed) -> None:
+        permit.settle(BreakerEffect.SUCCESS)
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         trial.ended(
             AttemptOutcome.SERVED,
@@ -258,37 +275,32 @@ class Attempts:
             model_served=found.model,
             facts=found.facts,
         )
-        permit.settle(BreakerEffect.SUCCESS)
 
     def _failed(self, trial: Trial, permit: Permit, step: Step, failure: Failure) -> Failure:
-        trial.ended(AttemptOutcome.FAILED, now_s=self.clock.monotonic_s(), failure=failure)
         permit.settle(failure.breaker)
+        trial.ended(AttemptOutcome.FAILED, now_s=self.clock.monotonic_s(), failure=failure)
         self.fleet.cool_off(trial.kept.candidate, failure)
         trial.run.failures.append((step.index, failure))
         return failure
 
-    def _settle_broken(self, upstream: Upstream, failure: Failure) -> None:
+    def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""
-        state, trial = upstream.state, upstream.trial
+        trial = upstream.trial
+        upstream.permit.settle(failure.breaker)
         trial.ended(
             AttemptOutcome.FAILED,
             now_s=self.clock.monotonic_s(),
-            usage=estimated_usage(trial.run, state.tokens_seen),
-            model_served=state.model,
+            usage=usage,
+            model_served=upstream.state.model,
             failure=failure,
             first_token_s=upstream.first_token_s,
             facts=upstream.facts("error"),
         )
-        upstream.permit.settle(failure.breaker)
         self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, run: Run, trial: Trial, permit: Permit) -> None:
-        trial.ended(
-            AttemptOutcome.CANCELLED,
-            now_s=self.clock.monotonic_s(),
-            usage=None,
-        )
         permit.settle(BreakerEffect.ABANDONED)
+        trial.ended(AttemptOutcome.CANCELLED, now_s=self.clock.monotonic_s())
 
 
 def _no_key(detail: str) -> Failure:
@@ -301,10 +313,8 @@ def _no_key(detail: str) -> Failure:
     )
 
 
-def _late() -> Failure:
-    """The caller's own, short deadline passed: that says nothing about the backend."""
-    failure = classify_wire(FailureKind.ATTEMPT_TIMEOUT, "the caller's deadline passed first")
-    return replace(failure, breaker=BreakerEffect.ABANDONED)
+def _is_json(response: WireResponse) -> bool:
+    return response.headers.get("content-type", "").startswith("application/json")
 
 
 def _usage_wanted(body: Mapping[str, Any]) -> bool:

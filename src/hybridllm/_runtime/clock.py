@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """The running loop's time for durations, so that deadlines, timeouts and virtual time agree."""
+    """The running loop's time for durations, so that deadlines, timeouts and virtual time agree.
+
+    Outside a loop (`explain` in a thread) it is the time of the loop that it was last asked in.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def monotonic_s(self) -> float:
         """See `Clock.monotonic_s`."""
-        return asyncio.get_running_loop().time()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if self._loop is None:
+                return time.monotonic()  # noqa: TID251 - the one reader of the clock
+        return self._loop.time()
 
     def utc_now(self) -> datetime:
         """See `Clock.utc_now`."""

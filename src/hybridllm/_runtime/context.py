@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from hybridllm._core.request.facts import Hints
-from hybridllm._core.request.read import HINTS, checked_hints
+from hybridllm._core.request.hints import HINTS, checked_hints
 
 _current: ContextVar[Hints | None] = ContextVar("hybridllm_hints", default=None)
 

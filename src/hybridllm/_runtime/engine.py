@@ -89,7 +89,9 @@ class Engine:
             model,
             call.stream,
             call.input_tokens_estimate,
+            call.input_tokens_total,
             call.output_tokens_max,
+            call.answers,
             call.max_cost_usd,
             call.needs,
         )
@@ -130,13 +132,12 @@ class Engine:
             attempts.codec.attach(found.value, receipt, found.request_id)
             return found.value
         if not run.settled:
-            run.settle(
-                RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error="invalid_request"
-            )
+            label = "router_closed" if isinstance(outcome, RouterClosed) else "invalid_request"
+            run.settle(RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error=label)
         raise attempts.codec.raised(outcome.with_traceback(None))
 
     async def close(self) -> None:
-        """Close every connection; later requests raise `RouterClosed`."""
+        """Close every connection; requests under way and later ones raise `RouterClosed`."""
         self._closed = True
         attempts, self._attempts = self._attempts, None
         if attempts is not None:
@@ -251,6 +252,8 @@ class Engine:
         """Ask what is next; raise the request's error if nothing is."""
         now_s = self._clock.monotonic_s()
         policy = self.policy
+        if self._closed:
+            raise RouterClosed("this router was closed while a request was under way")
         refusals = self.fleet.refusals(run.plan.kept)
         verdict = next_step(
             kept=run.plan.kept,
@@ -267,16 +270,19 @@ class Engine:
         return verdict
 
     async def _tried(self, attempts: Attempts, run: Run, step: Step) -> Parsed | Stream | Failure:
-        if run.call.stream:
-            return await attempts.stream(run, step)
         kept = run.plan.kept
+        timeouts = timeouts_for(run.plan.task, kept[step.index].candidate.backend)
+        stream = run.call.stream
         limit_s = attempt_limit_s(
             remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
                 gated=self.fleet.refusals(kept).reasons.keys(),
+                attempts_max=self.policy.attempts_max,
             ),
-            timeouts=timeouts_for(run.plan.task, kept[step.index].candidate.backend),
+            own_limit_s=None if stream else timeouts.attempt_s,
         )
+        if stream:
+            return await attempts.stream(run, step, min(limit_s, timeouts.first_token_s))
         return await attempts.answer(run, step, limit_s)

@@ -17,14 +17,13 @@ from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.classify import classify_status, classify_wire, invalid_response
 from hybridllm._core.resilience.outcome import Failure
-from hybridllm._core.wire.depth import nesting_exceeds
+from hybridllm._core.wire.depth import NESTING_MAX, nesting_exceeds
 from hybridllm._runtime.ports import Codec, Wire, WireError, WireRequest, WireResponse
 from hybridllm._runtime.target import Target
 from hybridllm.errors import InvalidRequest
 
 BODY_BYTES_MAX = 16 << 20  # of an answer; reliability.md 1.8
 ERROR_BODY_BYTES_MAX = 64 << 10  # of an answer that is no 200: enough to say why
-NESTING_MAX = 64
 
 
 class ResidencyViolated(Exception):
@@ -82,7 +81,7 @@ async def open_answer(
     wire: Wire,
     request: WireRequest,
     *,
-    now_utc: datetime,
+    utc_now: Callable[[], datetime],
     draw: Callable[[], float],
     secrets: tuple[str, ...],
     output_tokens_max: int | None,
@@ -102,7 +101,7 @@ async def open_answer(
             response.status,
             headers=response.headers,
             body=body if isinstance(body, bytes) else b"",
-            now_utc=now_utc,
+            now_utc=utc_now(),
             jitter=draw(),
             secrets=secrets,
             output_tokens_max=output_tokens_max,

@@ -17,6 +17,10 @@ from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm.errors import HybridLLMError, InvalidRequest
 
+# A kept connection that breaks later than this after a request went out: the backend died at work, and
+# may have charged for it. Only one that breaks at once had been closed before.
+STALE_WITHIN_S = 0.5
+
 
 class Clock(Protocol):
     """Time, from outside."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
-from hybridllm._core.money.price import cost_usd
+from hybridllm._core.money.price import Price, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.receipt import (
     Attempt,
@@ -103,13 +103,21 @@ class Trial:
             first_token_s,
             usage,
             price,
-            cost_usd(usage, price) if usage is not None and price is not None else None,
+            _cost_usd(usage, price),
             failure.maybe_billed if failure is not None else True,
         )
         self.run.attempts.append(attempt)
         if self.trace is not None:
             self.trace.ended(attempt, facts)
         return attempt
+
+
+def _cost_usd(usage: Usage | None, price: Price | None) -> Decimal | None:
+    if price is None:
+        return None
+    if usage is None:
+        return _NO_COST if price.free else None  # free is free, however much it was
+    return cost_usd(usage, price)
 
 
 def _status(failure: Failure | None, *, answered: bool) -> int | None:
@@ -135,7 +143,7 @@ def denied_receipt(
         route=denied.route,
         operation=facts.operation,
         task=facts.task,
-        residency=facts.residency,
+        residency=denied.residency[0] if denied.residency else facts.residency,
         tenant=facts.tenant,
         feature=facts.feature,
         session=facts.session,
@@ -170,7 +178,7 @@ def _receipt(
             if attempt.outcome is not AttemptOutcome.SERVED:
                 wasted += cost
             if attempt.usage is not None and attempt.usage.source is UsageSource.ESTIMATED:
-                complete = False
+                complete = complete and attempt.price is not None and attempt.price.free
         elif attempt.maybe_billed:
             complete = False
     if total is None and complete:

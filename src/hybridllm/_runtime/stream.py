@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
 from types import TracebackType
 from typing import Any
 
-from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
-from hybridllm._core.resilience.classify import classify_wire
-from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
-from hybridllm._runtime.ports import Clock, Codec
-from hybridllm._runtime.run import Run, estimated_usage
+from hybridllm._core.receipt import Receipt
+from hybridllm._core.resilience.outcome import BreakerEffect, FailureKind
+from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
-from hybridllm.errors import DeadlineExceeded, HybridLLMError, StreamInterrupted
+
+# Closings of streams that were dropped; a task that nobody holds may vanish before it is done.
+_closings: set[asyncio.Task[None]] = set()
 
 
 class Stream:
@@ -27,28 +26,25 @@ class Stream:
 
     Chunks are `openai` `ChatCompletionChunk`s. After the last one, or after `close`, `receipt` tells
     what became of the request. A stream that is left early is closed, and so is its backend's work, at
-    the end of the `async with` block.
+    the end of the `async with` block. One task reads it at a time.
     """
 
     def __init__(
         self,
-        run: Run,
         upstream: Upstream,
-        held: list[Any],
+        held: deque[Any],
+        end: StreamEnd,
         *,
         idle_s: float,
-        codec: Codec,
-        clock: Clock,
-        settle_failure: Callable[[Upstream, Failure], None],
+        deadline_at_s: float,
     ) -> None:
-        self._run = run
         self._upstream = upstream
         self._held = held  # up to and including the first semantic token
+        self._end = end
         self._idle_s = idle_s
-        self._codec = codec
-        self._clock = clock
-        self._settle_failure = settle_failure
-        self._receipt: Receipt | None = None
+        self._deadline_at_s = deadline_at_s
+        self._reading = False
+        self._loop = asyncio.get_running_loop()
 
     @property
     def receipt(self) -> Receipt:
@@ -57,9 +53,9 @@ class Stream:
         Raises:
             LookupError: If the stream has not ended and was not closed.
         """
-        if self._receipt is None:
+        if self._end.receipt is None:
             raise LookupError("the stream has not ended; its receipt is there after the last chunk")
-        return self._receipt
+        return self._end.receipt
 
     @property
     def model(self) -> str:
@@ -78,45 +74,62 @@ class Stream:
         """The next chunk.
 
         Raises:
-            StopAsyncIteration: At the end of a whole answer.
-            StreamInterrupted: If the stream broke; it holds the text so far.
+            StopAsyncIteration: At the end of a whole answer, and only then.
+            StreamInterrupted: If the stream broke, or was closed or cancelled before its end; it
+                holds the text so far.
             DeadlineExceeded: If the request's deadline passed in its middle.
+            RuntimeError: If another task is reading it.
         """
         if self._held:
-            return self._held.pop(0)
+            return self._held.popleft()
         chunk = self._upstream.take()
         return chunk if chunk is not None else await self._next()
 
     async def _next(self) -> Any:
+        if self._reading:
+            raise RuntimeError("another task is reading this stream; one reads at a time")
         upstream = self._upstream
-        while True:
-            if self._receipt is not None:
-                raise StopAsyncIteration
-            if upstream.over:
-                await self._end()
-                raise StopAsyncIteration
+        while not self._over():
+            self._reading = True
             try:
                 await upstream.pull(
                     limit_s=self._idle_s,
                     kind=FailureKind.IDLE_TIMEOUT,
-                    deadline_at_s=self._run.deadline_at_s,
+                    deadline_at_s=self._deadline_at_s,
                 )
             except BaseException as error:  # noqa: BLE001 - raised again, without its frames
-                await self._abandon()
+                await self._leave("cancelled")
                 raise error.with_traceback(None) from None
+            finally:
+                self._reading = False
             chunk = upstream.take()
             if chunk is not None:
                 return chunk
+        await upstream.close()
+        broken = self._end.untold()
+        if broken is not None:
+            raise broken
+        raise StopAsyncIteration
+
+    def _over(self) -> bool:
+        """True once it has ended; ends it if the backend has."""
+        if self._end.receipt is None and self._upstream.over:
+            if self._upstream.failure is None:
+                self._end.served()
+            else:
+                self._end.broken(self._upstream.failure)
+        return self._end.receipt is not None
 
     async def close(self) -> None:
-        """End the stream: whatever has not come is not wanted. Safe to call twice."""
+        """End the stream: whatever has not come is not wanted. Safe to call twice.
+
+        Where every choice has had its finish_reason the answer was whole, and counts as served.
+        """
         self._held.clear()
-        if self._receipt is None:
-            if self._upstream.over and self._upstream.failure is None:
-                await self._end()
-            else:
-                await self._abandon()
-        self._upstream.drop()
+        if self._end.receipt is None and not self._reading:
+            await self._upstream.finish()
+            self._over()
+        await self._leave("closed")
 
     async def __aenter__(self) -> Stream:
         return self
@@ -130,96 +143,31 @@ class Stream:
         await self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_receipt", self) is None:
-            with suppress(RuntimeError):  # no loop runs any more: nobody is left to be told a time
-                self._settle_abandoned()
-                # aiohttp itself refers to the answer: without a close the backend would work to its end.
-                asyncio.get_running_loop().create_task(self._upstream.close())
-            warnings.warn(
-                "a Stream was dropped before its end; use `async with stream` or `await stream.close()`",
-                ResourceWarning,
-                source=self,
-                stacklevel=2,
-            )
-
-    async def _end(self) -> None:
-        failure = self._upstream.failure
-        if failure is None:
-            self._settle_served()
-            await self._upstream.close()
+        if not hasattr(self, "_loop") or self._end.receipt is not None:
             return
-        error = self._settle_broken(failure)
+        self._upstream.permit.settle(BreakerEffect.ABANDONED)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_close_dropped, self._end, self._upstream)
+        else:
+            self._end.left("dropped")
+        warnings.warn(
+            "a Stream was dropped before its end; use `async with stream` or `await stream.close()`",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+
+    async def _leave(self, cause: str) -> None:
+        """End it, if it has not ended, and give the connection back."""
+        if self._end.receipt is None:
+            self._end.left(cause)
         await self._upstream.close()
-        raise self._codec.raised(error)
 
-    async def _abandon(self) -> None:
-        self._settle_abandoned()
-        await self._upstream.close()
 
-    def _settle_served(self) -> None:
-        upstream, now_s = self._upstream, self._clock.monotonic_s()
-        state = upstream.state
-        usage = self._codec.usage(state.usage) if state.usage is not None else None
-        upstream.trial.ended(
-            AttemptOutcome.SERVED,
-            now_s=now_s,
-            usage=usage or estimated_usage(self._run, state.tokens_seen),
-            model_served=state.model,
-            first_token_s=upstream.first_token_s,
-            facts=upstream.facts(),
-        )
-        upstream.permit.settle(BreakerEffect.SUCCESS)
-        self._receipt = self._run.settle(
-            RequestOutcome.OK, now_s=now_s, first_token_s=self._caller_first_token_s()
-        )
-
-    def _settle_abandoned(self) -> None:
-        upstream, now_s = self._upstream, self._clock.monotonic_s()
-        state = upstream.state
-        upstream.trial.ended(
-            AttemptOutcome.CANCELLED,
-            now_s=now_s,
-            usage=estimated_usage(self._run, state.tokens_seen),
-            model_served=state.model,
-            first_token_s=upstream.first_token_s,
-            facts=upstream.facts(),
-        )
-        upstream.permit.settle(BreakerEffect.ABANDONED)
-        self._receipt = self._run.settle(
-            RequestOutcome.CANCELLED, now_s=now_s, first_token_s=self._caller_first_token_s()
-        )
-
-    def _settle_broken(self, failure: Failure) -> HybridLLMError:
-        upstream, run = self._upstream, self._run
-        state = upstream.state
-        late = failure.kind is FailureKind.ATTEMPT_TIMEOUT
-        if late:
-            failure = classify_wire(FailureKind.ATTEMPT_TIMEOUT, "the request's deadline passed")
-        self._settle_failure(upstream, failure)
-        outcome = RequestOutcome.DEADLINE if late else RequestOutcome.ERROR
-        label = "deadline_exceeded" if late else "stream_interrupted"
-        self._receipt = receipt = run.settle(
-            outcome,
-            now_s=self._clock.monotonic_s(),
-            error=label,
-            first_token_s=self._caller_first_token_s(),
-        )
-        if late:
-            message = f"the deadline of {run.deadline_s:g} s passed in the middle of a stream"
-            return DeadlineExceeded(message, deadline_s=run.deadline_s, receipt=receipt)
-        cause = failure.message or failure.label
-        return StreamInterrupted(
-            f"the stream of backend {self.backend!r} broke after {state.tokens_seen} tokens: {cause}",
-            partial_text="".join(state.text),
-            tokens_seen=state.tokens_seen,
-            backend=self.backend,
-            cause=failure.label,
-            receipt=receipt,
-            status_code=failure.status_code,
-            code=failure.code,
-        )
-
-    def _caller_first_token_s(self) -> float | None:
-        """From the caller's call, failed attempts included."""
-        own = self._upstream.first_token_s
-        return None if own is None else self._upstream.trial.started_s + own - self._run.started_s
+def _close_dropped(end: StreamEnd, upstream: Upstream) -> None:
+    """End a dropped stream in its loop; without a close the backend would work to its end."""
+    if end.receipt is None:
+        end.left("dropped")
+    task = asyncio.get_running_loop().create_task(upstream.close())
+    _closings.add(task)
+    task.add_done_callback(_closings.discard)

@@ -58,7 +58,7 @@ class Targets:
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": f"hybridllm/{__version__}",
-            **backend.headers,
+            **dict(backend.headers),
         }
         secrets: tuple[str, ...] = ()
         if backend.api_key_env is not None:

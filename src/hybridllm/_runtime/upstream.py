@@ -72,10 +72,11 @@ class Upstream:
         secrets: tuple[str, ...],
         jitter: float,
         usage_wanted: bool,
+        answers: int,
     ) -> None:
         self.trial = trial
         self.permit = permit
-        self.state = StreamState()
+        self.state = StreamState(answers)
         self.failure: Failure | None = None
         self.over = False
         self.first_token_s: float | None = None
@@ -96,7 +97,7 @@ class Upstream:
         events = self._events
         while events:
             event, payload = events.popleft()
-            if payload == _DONE:
+            if payload.startswith(_DONE):
                 self._end()
                 return None
             chunk = self._codec.chunk(event, payload)
@@ -164,6 +165,7 @@ class Upstream:
             self._end()
 
     def _end(self) -> None:
+        self._events.clear()  # what follows [DONE] is no part of the answer
         if self.state.complete:
             self.over = True
         else:
@@ -181,13 +183,22 @@ class Upstream:
             reasons = tuple([str(reason) for reason in state.finish_reasons.values()])
         return AnswerFacts(state.response_id, reasons, None)
 
-    def drop(self) -> None:
-        """Forget what has come and was not taken."""
-        self._events.clear()
+    async def finish(self) -> None:
+        """Take the last words of an answer whose every choice has ended; wait for them a moment."""
+        while self.state.complete and not self.over:
+            if self.take() is None and not self.over:
+                await self.pull(
+                    limit_s=self._waited_s + _TAIL_WAIT_S,
+                    kind=FailureKind.IDLE_TIMEOUT,
+                    deadline_at_s=float("inf"),
+                )
+                if self.failure is not None and self.failure.kind is FailureKind.IDLE_TIMEOUT:
+                    self.failure = None  # whole all the same: only its usage did not come
 
     async def close(self) -> None:
         """Give the connection back: for reuse after a whole answer, closed after anything else."""
         self._watch.stop()
+        self._events.clear()
         reusable = False
         try:
             reusable = await self._at_clean_end()

@@ -7,6 +7,7 @@ not need: neither the other commands nor, of course, `openai` and `aiohttp`.
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -49,13 +50,19 @@ def run() -> None:
     asked = [name for name in sys.argv[1:2] if name in COMMANDS]
     if not _SERVING.intersection(asked):
         gc.disable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter shows `?`
     try:
         typer.main.get_command(app_with(asked or COMMANDS))(prog_name="hybridllm")
     except Exception as error:  # the outermost border: a bug gets a line, not a page
         if sys.flags.dev_mode:
             raise
+        cause: BaseException = error
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
         typer.echo(
-            f"error: unexpected {type(error).__name__}: {error}\n"
+            f"error: unexpected {type(cause).__name__}: {cause}\n"
             "This is a bug in hybridllm. For the traceback: python -X dev -m hybridllm ...",
             err=True,
         )

@@ -12,11 +12,13 @@ import typer
 
 from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
-from hybridllm.cli.output import print_json, receipt_lines
+from hybridllm.cli.output import keep_logs_quiet, print_json, receipt_lines
 from hybridllm.cli.policy_files import policy_path
 
 if TYPE_CHECKING:
     from hybridllm import Router
+
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
 def ask(
@@ -38,6 +40,7 @@ def ask(
     tenant: hints.Tenant = None,
     feature: hints.Feature = None,
     session: hints.Session = None,
+    priority: hints.Priority = None,
     model: hints.Model = None,
     environment: hints.Environment = None,
     max_tokens: hints.MaxTokens = None,
@@ -65,6 +68,7 @@ def ask(
         "tenant": tenant,
         "feature": feature,
         "session": session,
+        "priority": priority,
         "model": model,
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -73,6 +77,7 @@ def ask(
     }
     given = {name: value for name, value in request.items() if value is not None}
     answer = _print_json if as_json else _print_stream if stream else _print_reply
+    keep_logs_quiet()
     with errors_told(as_json=as_json):
         asyncio.run(_ask(path, environment, given, answer))
 
@@ -98,7 +103,7 @@ async def _print_stream(router: Router, request: dict[str, Any]) -> None:
                 for choice in chunk.choices:
                     piece = choice.delta.content or choice.delta.refusal or ""
                     last = piece or last
-                    sys.stdout.write(piece)
+                    sys.stdout.write(_harmless(piece))
                 sys.stdout.flush()
     finally:
         # What comes next, receipt or error, begins on a line of its own.
@@ -111,7 +116,7 @@ async def _print_reply(router: Router, request: dict[str, Any]) -> None:
     from hybridllm import receipt
 
     reply = await router.chat.completions.create(**request)
-    typer.echo(_text(reply))
+    typer.echo(_harmless(_text(reply)))
     receipt_lines(receipt(reply))
 
 
@@ -132,6 +137,11 @@ async def _print_json(router: Router, request: dict[str, Any]) -> None:
 def _text(reply: Any) -> str:
     message = reply.choices[0].message
     return message.content or message.refusal or ""
+
+
+def _harmless(text: str) -> str:
+    """Keep a model's words from steering a terminal: control characters but tab and newline go."""
+    return text.translate(_CONTROL) if sys.stdout.isatty() else text
 
 
 def _messages(system: str | None, prompt: str) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ import typer
 
 from hybridllm import errors
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import error_line, print_json, receipt_lines
+from hybridllm.cli.output import error_line, paragraph, print_json, receipt_lines
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def tell(error: errors.HybridLLMError, *, as_json: bool) -> None:
     error_line(str(error))
     remedy = _remedy(error)
     if remedy:
-        typer.echo(remedy, err=True)
+        paragraph(remedy, err=True)
     if made is not None and made.attempts:
         receipt_lines(made)
 
@@ -78,4 +78,6 @@ def _remedy(error: errors.HybridLLMError) -> str | None:
         return "give it more time with --deadline, or raise `timeouts` of the task or backend"
     if isinstance(error, errors.RequestFailed) and error.status_code in (401, 403):
         return "check the key in the environment variable that the backend's `api_key_env` names"
+    if isinstance(error, errors.RouteExhausted):
+        return "`hybridllm check` shows the address of each backend and the variables whose keys are missing"
     return None

@@ -38,8 +38,8 @@ def explain(
         list[str] | None,
         typer.Option(
             "--needs",
-            metavar="CAPABILITY",
-            help="tools, json_schema, vision, audio, logprobs, embeddings; may be repeated.",
+            metavar="NAME,...",
+            help="Capabilities: tools, json_schema, vision, audio, logprobs, embeddings, reasoning.",
         ),
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="The request is a stream.")] = False,
@@ -64,7 +64,7 @@ def explain(
             input_tokens=tokens,
             max_tokens=max_tokens,
             max_cost_usd=max_cost,
-            needs=needs or (),
+            needs=[name for given in needs or () for name in given.split(",")],
             stream=stream,
         )
     if as_json:

@@ -24,6 +24,10 @@ Feature = Annotated[str | None, typer.Option("--feature", metavar="NAME", help="
 Session = Annotated[
     str | None, typer.Option("--session", metavar="ID", help="Conversation it belongs to.")
 ]
+Priority = Annotated[
+    str | None,
+    typer.Option("--priority", metavar="NAME", help="interactive, batch or background."),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Pin a logical model of the policy."),

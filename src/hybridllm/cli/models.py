@@ -38,7 +38,9 @@ def models(
     ] = "",
     capability: Annotated[
         list[str] | None,
-        typer.Option("--capability", metavar="NAME", help="vision, audio, ...; may be repeated."),
+        typer.Option(
+            "--capability", metavar="NAME", help="vision, audio, ...; repeated: all of them."
+        ),
     ] = None,
     tier: Annotated[
         str | None, typer.Option("--tier", metavar="NAME", help="Band of output price.")

@@ -17,19 +17,27 @@ if TYPE_CHECKING:
     from hybridllm import Receipt
 
 
-def terminal_width() -> int | None:
-    """Return how many columns standard output has; None: it is no terminal, nothing is to be wrapped."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(*, err: bool = False) -> int | None:
+    """Return how many columns standard output (or error) has; None: no terminal, so nothing is wrapped."""
+    stream = sys.stderr if err else sys.stdout
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def paragraph(text: str) -> None:
+def paragraph(text: str, *, err: bool = False) -> None:
     """Print a sentence or two, broken between words where the terminal ends."""
-    width = terminal_width()
+    width = terminal_width(err=err)
     if width is not None and len(text) > width:
         from textwrap import fill
 
         text = fill(text, width, break_on_hyphens=False)
-    typer.echo(text)
+    typer.echo(text, err=err)
+
+
+def keep_logs_quiet() -> None:
+    """Keep what the library logs off the terminal: whoever runs a command reads its receipt instead."""
+    import logging
+
+    logging.getLogger("hybridllm").addHandler(logging.NullHandler())
 
 
 def headline(text: str) -> None:
@@ -49,7 +57,7 @@ def print_json(value: Any) -> None:
 
 def error_line(message: str) -> None:
     """Print one message for people on standard error."""
-    typer.echo(typer.style("error: ", fg="red", bold=True) + message, err=True)
+    paragraph(typer.style("error: ", fg="red", bold=True) + message, err=True)
 
 
 def receipt_lines(receipt: Receipt) -> None:
@@ -104,17 +112,13 @@ def plural(count: int, word: str) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Show a share; one decimal below 100 %, and never 100 % for less than all."""
+    """Show a share; less than all is never 100 %."""
     if not whole:
         return "-"
+    if part == whole:
+        return "100 %"
     share = 100 * part / whole
-    return (
-        "100 %"
-        if part == whole
-        else f"{min(share, 99.99):.2f} %"
-        if share > 99
-        else f"{share:.1f} %"
-    )
+    return f"{share:.1f} %" if share < 99 else f"{min(share, 99.99):.2f} %"
 
 
 def _plain(amount: Decimal, exponent: int) -> str:

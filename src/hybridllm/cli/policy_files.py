@@ -19,7 +19,7 @@ def policy_path(name: str) -> Path:
         typer.BadParameter: If there is none; it lists what would have been right.
     """
     path = Path(name)
-    if path.is_file():
+    if path.exists() and not path.is_dir():  # a pipe of the shell, `<(...)`, is no regular file
         return path
     shipped = shipped_policies()
     if name in shipped:

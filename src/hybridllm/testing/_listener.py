@@ -55,6 +55,8 @@ class Listener:
         if self._server is not None:
             self._server.close()
         elif self._socket is not None:
+            # A server may be in the making: it watches the socket already, and cannot undo that later.
+            asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
         for filler in self._fillers:
             filler.close()
@@ -89,9 +91,7 @@ class Listener:
             self._make_connection, sock=listening, ssl=self._tls, backlog=_BACKLOG
         )
         if listening is self._socket:
-            self._server = server
-        else:
-            server.close()
+            self._server = server  # otherwise closed again in the meantime, and its socket with it
 
     def _bound(self, backlog: int) -> socket.socket:
         listening = socket.socket(proto=socket.IPPROTO_TCP)

@@ -100,5 +100,6 @@ def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:
     output = (
         facts.output_tokens_max if facts.output_tokens_max is not None else OUTPUT_TOKENS_ASSUMED
     )
-    usage = Usage(facts.input_tokens_estimate, max(output, 0), source=UsageSource.ESTIMATED)
+    tokens_in = max(facts.input_tokens_total, facts.input_tokens_estimate)
+    usage = Usage(tokens_in, output * facts.answers, source=UsageSource.ESTIMATED)
     return cost_usd(usage, candidate.price)

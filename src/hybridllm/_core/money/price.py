@@ -30,6 +30,11 @@ class Price:
     usd_per_mtok_cached_in: Decimal | None = None
     price_id: str = "policy"
 
+    @property
+    def free(self) -> bool:
+        """True if whatever is used costs nothing."""
+        return not (self.usd_per_mtok_in or self.usd_per_mtok_out or self.usd_per_mtok_cached_in)
+
 
 def cost_usd(usage: Usage, price: Price) -> Decimal:
     """Return what one attempt cost in USD, exact and unrounded.

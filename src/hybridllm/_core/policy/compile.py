@@ -99,7 +99,7 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         operator=spec.operator,
         retention=spec.retention,
         environments=frozenset(spec.environments or ()),
-        headers=MappingProxyType(dict(spec.headers)),
+        headers=tuple(spec.headers.items()),
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
     )

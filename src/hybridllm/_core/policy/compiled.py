@@ -83,7 +83,7 @@ class Backend:
     operator: str | None = None
     retention: str | None = None
     environments: frozenset[str] = frozenset()
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    headers: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
 

@@ -16,8 +16,10 @@ class Facts:
     Attributes:
         operation: `chat` or `embeddings`.
         model: Logical model that the caller pinned; None: the policy chooses.
-        input_tokens_estimate: Prompt tokens, estimated from its text.
+        input_tokens_estimate: Prompt tokens, estimated from its text; of many inputs the longest.
+        input_tokens_total: Of all inputs together, for money.
         output_tokens_max: `max_tokens` or `max_completion_tokens`, if given.
+        answers: How many choices are wanted (`n`); each may be as long as `output_tokens_max`.
         max_cost_usd: Ceiling of what the request may be expected to cost, if the caller set one.
         needs: Capabilities without which a candidate cannot answer.
     """
@@ -33,7 +35,9 @@ class Facts:
     model: str | None = None
     stream: bool = False
     input_tokens_estimate: int = 0
+    input_tokens_total: int = 0
     output_tokens_max: int | None = None
+    answers: int = 1
     max_cost_usd: Decimal | None = None
     needs: frozenset[Capability] = frozenset()
 

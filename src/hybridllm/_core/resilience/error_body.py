@@ -170,4 +170,4 @@ def _from_text(text: str) -> str:
     if _HTML_START.match(text):
         title = _TITLE.search(text[: 8 * 1024])
         return f"HTML page: {' '.join(title[1].split())}"[:MESSAGE_MAX] if title else "HTML page"
-    return text.strip()[:MESSAGE_MAX] if len(text) < _BODY_MAX else text[:MESSAGE_MAX].strip()
+    return text[: 4 * MESSAGE_MAX].strip()[:MESSAGE_MAX]

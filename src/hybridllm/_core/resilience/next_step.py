@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hybridllm._core.decide.plan import Kept
-from hybridllm._core.policy.compiled import Timeouts
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.backoff import backoff_s, failover_s
 from hybridllm._core.resilience.outcome import Failure, Next
@@ -113,25 +112,36 @@ def next_step(
 
 
 def candidates_left(
-    *, kept: Sequence[Kept], failures: Sequence[tuple[int, Failure]], gated: Set[int]
+    *,
+    kept: Sequence[Kept],
+    failures: Sequence[tuple[int, Failure]],
+    gated: Set[int],
+    attempts_max: int,
 ) -> int:
-    """Return how many candidates the time left must do for, the one about to be asked included."""
+    """Return how many candidates the time left must do for, the one about to be asked included.
+
+    Those who are refused count only when nobody else is left: then they are asked in panic.
+    """
     if not failures and not gated:
-        return len(kept)
+        return min(len(kept), attempts_max)
     tried = {index for index, _ in failures}
-    return max(1, sum(1 for index in range(len(kept)) if index not in tried and index not in gated))
+    untried = [index for index in range(len(kept)) if index not in tried]
+    free = [index for index in untried if index not in gated]
+    return max(1, min(len(free) or len(untried), attempts_max - len(failures)))
 
 
-def attempt_limit_s(*, remaining_s: float, candidates_left: int, timeouts: Timeouts) -> float:
-    """Return how long one non-stream attempt may take.
+def attempt_limit_s(
+    *, remaining_s: float, candidates_left: int, own_limit_s: float | None
+) -> float:
+    """Return how long one attempt may take to answer, or a stream to bring its first token.
 
     Args:
         remaining_s: Until the request's deadline.
         candidates_left: See the function of that name; from 1.
-        timeouts: Of the backend and the task; `attempt_s`, if set, stands in for the equal share.
+        own_limit_s: What the policy allows the attempt; None: an equal share of the time left.
     """
-    if timeouts.attempt_s is not None:
-        return min(timeouts.attempt_s, remaining_s)
+    if own_limit_s is not None:
+        return min(own_limit_s, remaining_s)
     return remaining_s / max(1, candidates_left)
 
 

@@ -16,12 +16,23 @@ class StreamState:
     Attributes:
         text: Pieces of the first choice's content.
         tokens_seen: Chunks that carried output; about as many tokens.
+        answers: How many choices were asked for.
         problem: Why it can no longer be a whole answer; None while all is well.
     """
 
-    __slots__ = ("finish_reasons", "model", "problem", "response_id", "text", "tokens_seen", "usage")
+    __slots__ = (
+        "answers",
+        "finish_reasons",
+        "model",
+        "problem",
+        "response_id",
+        "text",
+        "tokens_seen",
+        "usage",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = 1) -> None:
+        self.answers = answers
         self.text: list[str] = []
         self.tokens_seen = 0
         self.finish_reasons: dict[int, str | None] = {}
@@ -74,7 +85,7 @@ class StreamState:
     @property
     def complete(self) -> bool:
         """True if every choice that was seen has ended with a reason that means an answer."""
-        if self.problem is not None or not self.finish_reasons:
+        if self.problem is not None or len(self.finish_reasons) < self.answers:
             return False
         return all(reason is not None for reason in self.finish_reasons.values())
 

@@ -36,7 +36,9 @@ def demo(
     """
     from hybridllm.cli.borders import errors_told
     from hybridllm.cli.demo.play import play
+    from hybridllm.cli.output import keep_logs_quiet
 
+    keep_logs_quiet()
     with errors_told(as_json=as_json):
         passed = asyncio.run(
             play(requests=requests, seconds=seconds, seed=seed, plain=plain, as_json=as_json)

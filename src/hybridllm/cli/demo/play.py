@@ -11,7 +11,7 @@ from hybridllm.cli.demo.screen import LiveScreen, PlainScreen, SilentScreen, sho
 from hybridllm.cli.demo.tally import Ending
 from hybridllm.cli.demo.traffic import traffic
 from hybridllm.cli.demo.world import POLICY, World, open_world
-from hybridllm.cli.output import note, print_json, terminal_width
+from hybridllm.cli.output import note, paragraph, print_json, terminal_width
 from hybridllm.cli.policy_files import policy_path
 
 
@@ -45,7 +45,7 @@ async def play(*, requests: int, seconds: float, seed: int, plain: bool, as_json
 
 def _introduce(world: World) -> None:
     title = typer.style("hybridllm demo", bold=True)
-    typer.echo(f"{title}: the real router, the shipped policy {POLICY}, three SIMULATED backends")
+    paragraph(f"{title}: the real router, the shipped policy {POLICY}, three SIMULATED backends")
     note("No key is used, no model thinks, and nothing leaves this machine.")
     for name, url in world.urls.items():
         note(f"  {name:<12} {url}")

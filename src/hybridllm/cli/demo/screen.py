@@ -25,7 +25,19 @@ WIDE = 118  # columns that the whole picture needs
 _PIPE_WIDTH = 400
 _FIGURE_WIDTH = 8
 _FIGURES = frozenset(
-    {"answered", "share", "failed", "p50", "p99", "cost", "failovers", "fallbacks", "cut", "denied"}
+    {
+        "answered",
+        "share",
+        "failed",
+        "failures",
+        "p50",
+        "p99",
+        "cost",
+        "failovers",
+        "fallbacks",
+        "cut",
+        "denied",
+    }
     | {"1st token", "requests", "attempts"}
 )
 Row = dict[str, "str | Text"]
@@ -139,7 +151,7 @@ def _backends(course: Course, world: World, *, wide: bool) -> Table:
                 "state": Text("up", style="green") if up else Text("DOWN", style="bold red"),
                 "answered": str(line.count),
                 "share": percent(line.count, total),
-                "failed": str(line.failed),
+                "failures": str(line.failed),
                 "p50": seconds(quantile(line.durations_s, 0.5)),
                 "p99": seconds(quantile(line.durations_s, 0.99)),
                 "cost": usd(line.cost_usd),

@@ -107,7 +107,7 @@ def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]
             }
             for name, line in tally.by_backend(now_s=course.now_s).items()
         },
-        "phases": {phase.value: _phase_facts(tally, phase) for phase in Phase},
+        "phases": {phase.name.lower(): _phase_facts(tally, phase) for phase in Phase},
         "unexpected": [record.error for record in _unexpected(tally)],
         "explained": explained.to_dict(),
     }
