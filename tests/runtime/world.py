@@ -130,7 +130,8 @@ async def world(
             )
             for name in names
         }
-        await asyncio.sleep(0.001)  # a backend that is closed before it has begun to serve complains
+        # A backend that is closed before it has begun to serve complains.
+        await asyncio.sleep(0.001)
         urls = {name: backend.base_url for name, backend in there.items()}
         wire = AiohttpWire()
         text = policy(*names, urls=urls, **policy_options)

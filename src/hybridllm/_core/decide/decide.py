@@ -48,7 +48,8 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
         return Denied(policy, facts, rule, message, choice.route, choice.dropped, choice.residency)
     groups, dropped, names = choice.groups, choice.dropped, choice.dropped_names
     if facts.operation == "embeddings":
-        groups = groups[:1]  # another model's vectors do not compare with the first's: never fall back
+        # Another model's vectors do not compare with the first's: never fall back to them.
+        groups = groups[:1]
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
     if wanted > choice.context_tokens_min or facts.max_cost_usd is not None:
         groups, dropped = _fitting(groups, dropped, facts)

@@ -43,7 +43,9 @@ def cost_usd(usage: Usage, price: Price) -> Decimal:
     one. No count reported is no cost, not zero: do not call.
     """
     cached = usage.cached_input_tokens or 0
-    total = usage.input_tokens * price.usd_per_mtok_in + usage.output_tokens * price.usd_per_mtok_out
+    total = (
+        usage.input_tokens * price.usd_per_mtok_in + usage.output_tokens * price.usd_per_mtok_out
+    )
     if cached and price.usd_per_mtok_cached_in is not None:
         total += cached * (price.usd_per_mtok_cached_in - price.usd_per_mtok_in)
     return total / _TOKENS_PER_MTOK
