@@ -53,14 +53,15 @@ def docs(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """The wheel, in a clean environment: it imports, holds what it needs, and its demo runs."""
     session.install("build>=1.2")
-    out = Path(session.create_tmp()) / "dist"
+    here = Path(session.create_tmp()).resolve()
+    out = here / "dist"
     session.run("python", "-m", "build", "--wheel", "--outdir", str(out), silent=True)
     wheel = max(out.glob("*.whl"), key=os.path.getmtime)
-    clean = Path(session.create_tmp()) / "clean"
+    clean = here / "clean"
     session.run("python", "-m", "venv", "--clear", str(clean))
     python = str(clean / "bin" / "python")
     session.run(python, "-m", "pip", "install", "-q", f"{wheel}[cli]", external=True)
-    with session.chdir(session.create_tmp()):
+    with session.chdir(here):
         session.run(python, "-m", "hybridllm", "--version", external=True)
         session.run(
             python,

@@ -24,6 +24,7 @@ from hybridllm import Router, errors, model_book
 from hybridllm._adapters import aiohttp_wire, openai_errors, semconv, span_attributes, yaml_document
 from hybridllm._core.decide import filters
 from hybridllm._core.request import read
+from hybridllm._core.request.facts import Hints
 from hybridllm._core.resilience import next_step
 from hybridllm._core.wire import sse
 from hybridllm._runtime import exchange
@@ -275,6 +276,14 @@ def test_the_tracing_page_names_every_attribute() -> None:
     assert names <= told
     ours = {name for name in told if name.startswith(("hybridllm.", "gen_ai."))}
     assert ours - names == {"hybridllm.tracing"}  # the logger
+
+
+def test_the_page_of_calls_tells_every_hint() -> None:
+    """Also those that do nothing yet: whoever passes one should know."""
+    told = set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| .*?\|", text_of("calls.md"), re.MULTILINE)))
+    )
+    assert told >= set(Hints.__dataclass_fields__)
 
 
 MIB = 1 << 20

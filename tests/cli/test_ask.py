@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from cli.conftest import KEY
+from cli.conftest import KEY, run_in_terminal
 from hybridllm.testing import Fault, SimulatedBackend
 
 ANSWER = "Queue: billing. It was charged twice."
@@ -187,3 +187,14 @@ async def test_ctrl_c_ends_the_request_and_shows_no_traceback(
     assert errors.decode().split() == ["interrupted"]
     while backend.active:
         await asyncio.sleep(0)
+
+
+async def test_an_answer_cannot_steer_the_terminal(policy, backend, monkeypatch) -> None:
+    """What a model says is text: control characters but tab and newline are left out."""
+    monkeypatch.setenv("EXAMPLE_KEY", KEY)
+    backend.answer = "one\x1b]0;title\x07 two\x9b31m\tthree\nfour"
+
+    code, told = await asyncio.to_thread(run_in_terminal, "ask", policy, "Hello")
+
+    assert code == 0, told
+    assert told.startswith("one]0;title two31m\tthree\r\nfour\r\n")

@@ -93,6 +93,7 @@ async def demo_backends(*, seed: int = 1) -> AsyncIterator[DemoBackends]:
                 latency_s=place.latency_s,
                 tokens_per_s=place.tokens_per_s,
                 answer=_ANSWER * 3,
+                dimensions=1_024,  # of bge-m3, as the shipped policies have it
                 seed=seed,
             )
             running[name] = await stack.enter_async_context(backend)

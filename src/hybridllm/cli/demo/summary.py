@@ -61,7 +61,7 @@ def _verdict(tally: Tally) -> None:
         )
     cost = f"Cost {usd(tally.cost_usd())}; {usd(tally.cost_wasted_usd())} of it bought no answer."
     if incomplete := tally.incomplete():
-        cost += f" {plural(incomplete, 'attempt')} broke before telling what was used."
+        cost += f" {plural(incomplete, 'request')} may have cost more: broken before the usage was told."
     paragraph(cost)
     for record in _unexpected(tally)[:UNEXPECTED_SHOWN]:
         typer.echo(

@@ -1,0 +1,243 @@
+"""The public API as type checkers see it; read by mypy and pyright in strict mode, never run.
+
+    mypy tests/typing/api.py
+    pyright
+
+A line that stops checking is a break for users, and a `type: ignore` that is no longer needed is one too.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, assert_type
+
+import httpx
+import httpx2
+import openai
+from openai.pagination import AsyncPage
+from openai.types import CreateEmbeddingResponse, Model
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+    ParsedChatCompletion,
+)
+from pydantic import BaseModel
+
+import hybridllm
+from hybridllm import (
+    Attempt,
+    Book,
+    BookEntry,
+    Candidate,
+    Denied,
+    Dropped,
+    Explanation,
+    HttpxWire,
+    HybridLLMError,
+    Kept,
+    Plan,
+    Policy,
+    PolicyDenied,
+    PolicyError,
+    PolicyReport,
+    Problem,
+    Receipt,
+    RequestFailed,
+    RouteExhausted,
+    Router,
+    Stream,
+    StreamInterrupted,
+    TruncatedOutput,
+    check,
+    context,
+    model_book,
+    receipt,
+)
+from hybridllm.testing import (
+    Fault,
+    Reply,
+    ScriptedWire,
+    SimulatedBackend,
+    no_leaks,
+    run_in_virtual_time,
+)
+
+
+class Triage(BaseModel):
+    label: str
+
+
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
+TOOLS: list[ChatCompletionToolParam] = [{"type": "function", "function": {"name": "f"}}]
+
+
+async def chat(router: Router) -> None:
+    """An answer is openai's; so are its parts."""
+    reply = await router.chat.completions.create(messages=MESSAGES)
+    assert_type(reply, ChatCompletion)
+    assert_type(reply.choices[0].message.content, str | None)
+    await router.chat.completions.create(
+        messages=[{"role": "user", "content": "hello"}],
+        task="classify",
+        residency="eu",
+        tenant="acme",
+        feature="triage",
+        session="s",
+        priority="batch",
+        deadline_s=2.0,
+        max_cost_usd=Decimal("0.1"),
+        metadata={"ticket": "7"},
+        model="qwen3-8b",
+        max_tokens=4,
+        temperature=0.0,
+        tools=TOOLS,
+        tool_choice="auto",
+        response_format={"type": "json_object"},
+        extra_body={"top_k": 5},
+        extra_headers={"x-request-id": "r"},
+        stop=openai.omit,
+    )
+    assert_type(
+        await router.chat.completions.create(messages=MESSAGES, stream=False), ChatCompletion
+    )
+
+
+async def stream(router: Router, either: bool) -> None:
+    """`stream=True` is a Stream; a bool that nobody knows is either."""
+    chunks = await router.chat.completions.create(messages=MESSAGES, stream=True)
+    assert_type(chunks, Stream)
+    async with chunks as entered:
+        assert_type(entered, Stream)
+        async for _ in entered:
+            pass
+    assert_type(chunks.receipt, Receipt)
+    assert_type(chunks.model, str)
+    assert_type(chunks.backend, str)
+    await chunks.close()
+    answer = await router.chat.completions.create(messages=MESSAGES, stream=either)
+    assert_type(answer, ChatCompletion | Stream)
+
+
+async def parse(router: Router) -> None:
+    """The object is of the class that was given."""
+    parsed = await router.chat.completions.parse(
+        messages=MESSAGES, response_format=Triage, task="t"
+    )
+    assert_type(parsed, ParsedChatCompletion[Triage])
+    found = parsed.choices[0].message.parsed
+    assert_type(found, Triage | None)
+
+
+async def others(router: Router) -> None:
+    """Embeddings and models."""
+    answer = await router.embeddings.create(
+        input=["a"], model="bge-m3", tenant="acme", dimensions=4
+    )
+    assert_type(answer, CreateEmbeddingResponse)
+    assert_type(await router.models.list(), AsyncPage[Model])
+
+
+async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.AsyncClient) -> None:
+    """Every way to make a router."""
+    async with Router.from_file("policy.yaml") as router:
+        assert_type(router, Router)
+        assert_type(router.policy, Policy)
+    Router.from_file(path, environ={"KEY": "k"}, environment="staging")
+    Router.from_text("version: 1", name="inline", wire=HttpxWire(httpx_client))
+    Router(check(path).policy, wire=HttpxWire(client))
+    await Router.from_text(b"version: 1").close()
+
+
+def deciding(router: Router) -> None:
+    """Explaining is synchronous, and takes what a call takes."""
+    told = router.explain(task="classify", residency="phi", input_tokens=5, needs=["tools"])
+    assert_type(told, Explanation)
+    assert_type(told.allowed, bool)
+    assert_type(told.route, str | None)
+    assert_type(told.candidates, tuple[str, ...])
+    assert_type(told.dropped, tuple[tuple[str, str], ...])
+    assert_type(told.plan, Plan | Denied)
+    assert_type(told.to_dict(), dict[str, Any])
+    if isinstance(told.plan, Plan):
+        assert_type(told.plan.kept, tuple[Kept, ...])
+        assert_type(told.plan.kept[0].candidate, Candidate)
+        assert_type(told.plan.dropped, tuple[Dropped, ...])
+    with context(tenant="acme", residency="eu"):
+        pass
+
+
+def receipts(reply: ChatCompletion) -> None:
+    """Money is Decimal or unknown."""
+    told = receipt(reply)
+    assert_type(told, Receipt)
+    assert_type(told.cost_usd, Decimal | None)
+    assert_type(told.attempts, tuple[Attempt, ...])
+    assert_type(told.to_dict(), dict[str, Any])
+
+
+def checking() -> None:
+    """A policy file, and the book."""
+    report = hybridllm.check("policy.yaml")
+    assert_type(report, PolicyReport)
+    assert_type(report.problems, tuple[Problem, ...])
+    book = model_book()
+    assert_type(book, Book)
+    entry = book.get("qwen3-8b")
+    assert_type(entry, BookEntry | None)
+    try:
+        check("nowhere.yaml")
+    except PolicyError as error:
+        assert_type(error.problems, tuple[Problem, ...])
+
+
+async def failing(router: Router) -> None:
+    """Facts are attributes, with types."""
+    try:
+        await router.chat.completions.create(messages=MESSAGES)
+    except PolicyDenied as error:
+        assert_type(error.rule, str)
+        assert_type(error.dropped, tuple[Dropped, ...])
+    except StreamInterrupted as error:
+        assert_type(error.partial_text, str)
+        assert_type(error.tokens_seen, int)
+    except RouteExhausted as error:
+        assert_type(error.failures, tuple[tuple[str, str], ...])
+    except TruncatedOutput as error:
+        assert_type(error.receipt, Receipt | None)
+    except RequestFailed as error:
+        assert_type(error.status_code, int | None)
+    except HybridLLMError:
+        pass
+
+
+async def testing() -> None:
+    """What users test their own applications with."""
+    wire = ScriptedWire({"b.test": [Reply.status(503), Reply.chat("hello")]})
+    async with no_leaks(), SimulatedBackend(fault=Fault.hang(times=1)) as backend:
+        assert_type(backend.base_url, str)
+        Router.from_text("version: 1", wire=wire)
+
+
+def in_virtual_time() -> None:
+    """The result is that of the function."""
+
+    async def main() -> int:
+        return 1
+
+    assert_type(run_in_virtual_time(main), int)
+
+
+async def mistakes(router: Router) -> None:
+    """What must not check: each of these is an error of the caller, found before it runs."""
+    await router.chat.completions.create(task="t")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await router.chat.completions.create(  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+        messages=MESSAGES,
+        residenci="eu",
+    )
+    await router.chat.completions.create(  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+        messages=MESSAGES,
+        priority="urgent",
+    )
+    await router.embeddings.create(model="m")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
