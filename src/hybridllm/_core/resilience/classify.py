@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from hybridllm._core.resilience import error_codes
@@ -65,7 +66,17 @@ def classify_wire(kind: FailureKind, detail: str = "", *, secrets: Collection[st
         detail: In words of ours, without header or body; it is redacted all the same.
         secrets: Key values that may have been sent.
     """
-    return replace(_WIRE[kind], message=redact(detail, secrets)) if detail else _WIRE[kind]
+    if not detail:
+        return _WIRE[kind]
+    if secrets:
+        return replace(_WIRE[kind], message=redact(detail, secrets))
+    return _worded(kind, detail)
+
+
+@lru_cache(maxsize=1_024)
+def _worded(kind: FailureKind, detail: str) -> Failure:
+    """The few things that go wrong, said once: redacting costs more than the rest of a failover."""
+    return replace(_WIRE[kind], message=redact(detail))
 
 
 def invalid_response(detail: str) -> Failure:
