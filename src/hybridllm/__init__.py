@@ -22,7 +22,6 @@ from hybridllm._core.policy.problems import Problem
 from hybridllm._core.receipt import Attempt, Receipt
 from hybridllm._runtime.context import context
 from hybridllm._runtime.receipts import receipt
-from hybridllm._runtime.stream import Stream
 from hybridllm._version import __version__
 from hybridllm.errors import (
     ContentFiltered,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._core.money.book import Book, BookEntry
+    from hybridllm._runtime.stream import Stream
 
 __all__ = [
     "Attempt",
@@ -82,10 +82,11 @@ __all__ = [
     "receipt",
 ]
 
-# Loaded when first named: a router that serves requests needs none of them.
+# Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
 }

@@ -122,17 +122,9 @@ def test_a_stream_that_probes_closes_the_breaker_at_its_end_and_not_before() -> 
             whole = await here.stream()
             assert whole.backend == "eu"
             assert [chunk async for chunk in whole]
-            assert not here.router._engine.fleet.refusals(
-                here.router._engine.decision(_call(here)).kept  # type: ignore[union-attr]
-            ).reasons
+            assert not here.router.explain(task="t").refusals
 
     run_in_virtual_time(main)
-
-
-def _call(here: Script) -> Any:
-    from hybridllm._compose.namespaces import read_call
-
-    return read_call({"messages": [], "task": "t"}, operation="chat")
 
 
 def test_a_late_result_of_before_the_trip_changes_nothing() -> None:

@@ -69,7 +69,6 @@ async def error_over_sockets(name: str, *, stream: bool) -> BaseException:
         wire = AiohttpWire()
         text = policy("b", urls={"b": backend.base_url}, timeouts=TIMEOUTS, repeats=1)
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
-            await asyncio.sleep(0.001)
             try:
                 await ask(router, stream=stream)
             except openai.OpenAIError as error:

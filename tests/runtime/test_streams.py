@@ -7,10 +7,13 @@ on nobody else is asked: two answers are never sewn together.
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import openai
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
 from hybridllm import RouteExhausted, Stream, StreamInterrupted, receipt
@@ -356,5 +359,44 @@ def test_a_last_chunk_needs_no_delta(last: dict[str, Any]) -> None:
             chunks = [chunk async for chunk in stream]
             assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, "stop"]
             assert stream.receipt.outcome is RequestOutcome.OK
+
+    run_in_virtual_time(main)
+
+
+WHOLE = b"".join(Reply.chat_stream(["na", "ïve", " 世", "界 ", "🙂", "."]).chunks)
+FINISHED_AT = WHOLE.index(b'"finish_reason":"stop"') + len(b'"finish_reason":"stop"}]}\n\n')
+
+
+@given(
+    end=st.integers(0, len(WHOLE)),
+    cuts=st.lists(st.integers(1, len(WHOLE)), max_size=12),
+    clean=st.booleans(),
+)
+@settings(max_examples=400)
+def test_a_stream_that_is_cut_anywhere_never_looks_whole(
+    end: int, cuts: list[int], clean: bool
+) -> None:
+    """At any byte, in any pieces, with or without a clean end: what was handed out is how it began."""
+    edges = sorted({0, end, *(cut for cut in cuts if cut < end)})
+    pieces = [WHOLE[a:b] for a, b in pairwise(edges)]
+    cut = Reply.stream(*pieces) if clean else Reply.stream(*pieces).then_fail("reset")
+
+    async def main() -> None:
+        async with scripted(policy("eu", "us", repeats=0), eu=cut, us=Reply.status(500)) as here:
+            try:
+                stream = await here.stream()
+            except RouteExhausted:
+                assert b"na" not in WHOLE[:end] or end < WHOLE.index(b"na") + 60
+                return
+            text, error = await read(stream)
+            assert "naïve 世界 🙂.".startswith(text)
+            if error is None:
+                assert text == "naïve 世界 🙂."
+                assert end >= FINISHED_AT
+                assert clean or end > WHOLE.index(b"[DONE]")
+            else:
+                assert isinstance(error, StreamInterrupted)
+                assert error.partial_text == text
+                assert here.sent("us") == 0
 
     run_in_virtual_time(main)

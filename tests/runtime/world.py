@@ -7,13 +7,14 @@ counted, whatever the block did.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from hybridllm import Router
 from hybridllm._adapters.aiohttp_wire import AiohttpWire
+from hybridllm._runtime.ports import Wire
 from hybridllm.testing import LoopClock, Reply, ScriptedWire, SimulatedBackend, no_leaks
 from raw_server import until
 
@@ -70,7 +71,7 @@ class World:
     """A router, its wire, and the backends behind real sockets."""
 
     router: Router
-    wire: AiohttpWire
+    wire: Wire
     backends: dict[str, SimulatedBackend]
 
     def __getitem__(self, name: str) -> SimulatedBackend:
@@ -83,8 +84,8 @@ class World:
 
     @property
     def connections_in_use(self) -> int:
-        """Connections that the wire holds for somebody, idle ones not counted."""
-        return len(self.wire._connector._acquired)
+        """Connections that the wire holds for somebody, idle ones not counted; aiohttp's can be asked."""
+        return len(self.wire._connector._acquired) if isinstance(self.wire, AiohttpWire) else 0
 
     @property
     def active(self) -> int:
@@ -114,13 +115,17 @@ class World:
 
 @asynccontextmanager
 async def world(
-    *names: str, backends: Mapping[str, Any] | None = None, **policy_options: Any
+    *names: str,
+    backends: Mapping[str, Any] | None = None,
+    make_wire: Callable[[], Wire] = AiohttpWire,
+    **policy_options: Any,
 ) -> AsyncIterator[World]:
     """A router over simulated backends; at the end no task, permit or connection is left.
 
     Args:
         names: Of the backends.
         backends: Arguments of every `SimulatedBackend`.
+        make_wire: How requests travel.
         policy_options: See `policy`.
     """
     async with no_leaks(), AsyncExitStack() as stack:
@@ -133,7 +138,7 @@ async def world(
         # A backend that is closed before it has begun to serve complains.
         await asyncio.sleep(0.001)
         urls = {name: backend.base_url for name, backend in there.items()}
-        wire = AiohttpWire()
+        wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
             here = World(router, wire, there)

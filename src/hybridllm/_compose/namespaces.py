@@ -13,7 +13,7 @@ from hybridllm._runtime.context import current_hints
 from hybridllm.errors import HybridLLMError, InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator, Callable, Generator
     from typing import Unpack
 
     from openai.pagination import AsyncPage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion, ParsedChatCompletion
 
     from hybridllm._compose.params import ChatFields, ChatParams, EmbeddingParams
+    from hybridllm._core.policy.compiled import Policy
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.stream import Stream
 
@@ -41,7 +42,7 @@ def read_call(params: dict[str, Any], *, operation: str) -> Call | HybridLLMErro
 class Completions:
     """`router.chat.completions`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Callable[[], Engine]) -> None:
         self._engine = engine
 
     @overload
@@ -78,8 +79,8 @@ class Completions:
         call = read_call(params, operation="chat")
         del params
         if not isinstance(call, Call):
-            raise self._engine.raised(call)
-        return await self._engine.run(call)
+            raise self._engine().raised(call)
+        return await self._engine().run(call)
 
     async def parse(
         self, *, response_format: type[_Format], **params: Unpack[ChatFields]
@@ -108,27 +109,27 @@ class Completions:
         call = fields["response_format"] if wrong else read_call(fields, operation="chat")
         del params, fields
         if not isinstance(call, Call):
-            raise self._engine.raised(call)
+            raise self._engine().raised(call)
         if call.stream:
-            raise self._engine.raised(InvalidRequest("stream: parse does not stream; use create"))
-        answer = await self._engine.run(call)
+            raise self._engine().raised(InvalidRequest("stream: parse does not stream; use create"))
+        answer = await self._engine().run(call)
         found = openai_parse.parsed(answer, response_format, tools)
         if isinstance(found, HybridLLMError):
-            raise self._engine.raised(found)
+            raise self._engine().raised(found)
         return found  # type: ignore[no-any-return]  # openai's own generic, made at run time
 
 
 class Chat:
     """`router.chat`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Callable[[], Engine]) -> None:
         self.completions = Completions(engine)
 
 
 class Embeddings:
     """`router.embeddings`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Callable[[], Engine]) -> None:
         self._engine = engine
 
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
@@ -144,30 +145,30 @@ class Embeddings:
         call = read_call(dict(params), operation="embeddings")
         del params
         if not isinstance(call, Call):
-            raise self._engine.raised(call)
-        answer: CreateEmbeddingResponse = await self._engine.run(call)
+            raise self._engine().raised(call)
+        answer: CreateEmbeddingResponse = await self._engine().run(call)
         return answer
 
 
 class Models:
     """`router.models`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
 
     def list(self) -> ModelList:
         """Return the policy's logical models, as `openai` lists models. Asks nobody.
 
         `await` it for a page, or iterate it with `async for`.
         """
-        return ModelList(self._engine)
+        return ModelList(self._policy)
 
 
 class ModelList:
     """The policy's logical models: awaited, a page of `openai` `Model`s; iterated, each of them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
 
     def __await__(self) -> Generator[Any, None, AsyncPage[Model]]:
         return self._page().__await__()
@@ -179,4 +180,4 @@ class ModelList:
     async def _page(self) -> AsyncPage[Model]:
         from hybridllm._adapters.openai_parse import model_page
 
-        return model_page(self._engine.policy)
+        return model_page(self._policy)

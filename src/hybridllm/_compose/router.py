@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hybridllm._adapters.environment import api_key, environment_of
+from hybridllm._adapters.environment import environment_of
 from hybridllm._compose.namespaces import Chat, Embeddings, Models, read_call
+from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.decide.plan import Plan
+from hybridllm._core.decide.snapshot import IDLE
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.problems import nearest
-from hybridllm._core.request.read import Call
-from hybridllm._runtime.clock import SystemClock
-from hybridllm._runtime.engine import Engine
-from hybridllm._runtime.target import Targets
-from hybridllm.errors import InvalidRequest
+from hybridllm._core.request.read import Call, facts_of
+from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-    from hybridllm._runtime.ports import Clock, Codec, Wire
+    from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.ports import Clock, Wire
 
 
 class Router:
@@ -51,21 +50,16 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
         """
-        from hybridllm._adapters.otel import OtelTracer
-
-        variables = environment_of(environ)
-        self._engine = Engine(
-            policy,
-            wire=(lambda: wire) if wire is not None else _aiohttp_wire,
-            codec=_openai_codec,
-            targets=Targets(lambda name: api_key(variables, name)),
-            tracer=OtelTracer(tracer_provider),
-            clock=clock or SystemClock(),
-            draw=random.Random().random,  # noqa: S311 - jitter is no secret
-        )
-        self.chat = Chat(self._engine)
-        self.embeddings = Embeddings(self._engine)
-        self.models = Models(self._engine)
+        self._policy = policy
+        self._environ = environment_of(environ)
+        self._wire = wire
+        self._tracer_provider = tracer_provider
+        self._clock = clock
+        self._built: Engine | None = None
+        self._closed = False
+        self.chat = Chat(lambda: self._engine)
+        self.embeddings = Embeddings(lambda: self._engine)
+        self.models = Models(policy)
 
     @classmethod
     def from_file(
@@ -117,7 +111,7 @@ class Router:
     @property
     def policy(self) -> Policy:
         """The rules in force."""
-        return self._engine.policy
+        return self._policy
 
     def explain(
         self,
@@ -152,16 +146,19 @@ class Router:
         if input_tokens is not None:
             call.input_tokens_estimate = call.input_tokens_total = input_tokens
         call.needs |= _capabilities(needs)
-        snapshot = self._engine.fleet.snapshot()
-        plan = self._engine.decision(call)
+        engine = self._built
+        snapshot = IDLE if engine is None else engine.fleet.snapshot()
+        plan = decide(self._policy, facts_of(call, self._policy), snapshot)
         refusals: Mapping[int, str] = {}
-        if isinstance(plan, Plan) and self._engine.running:
-            refusals = self._engine.fleet.refusals(plan.kept).reasons
+        if engine is not None and isinstance(plan, Plan):
+            refusals = engine.fleet.refusals(plan.kept).reasons
         return Explanation(plan, refusals, snapshot.in_flight)
 
     async def close(self) -> None:
         """Close every connection. Requests after that raise `RouterClosed`."""
-        await self._engine.close()
+        self._closed = True
+        if self._built is not None:
+            await self._built.close()
 
     async def __aenter__(self) -> Router:
         return self
@@ -173,6 +170,23 @@ class Router:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine, built at the first request: `explain` needs none, and starts the sooner."""
+        if self._built is None:
+            if self._closed:
+                raise RouterClosed("this router is closed; open a new one")
+            from hybridllm._compose.build import built_engine
+
+            self._built = built_engine(
+                self._policy,
+                environ=self._environ,
+                wire=self._wire,
+                tracer_provider=self._tracer_provider,
+                clock=self._clock,
+            )
+        return self._built
 
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
@@ -187,15 +201,3 @@ def _capabilities(names: Iterable[str]) -> frozenset[Capability]:
                 f"needs: {name!r} is not one of {', '.join(allowed)}{nearest(name, allowed)}"
             )
     return frozenset(Capability(name) for name in names)
-
-
-def _aiohttp_wire() -> Wire:
-    from hybridllm._adapters.aiohttp_wire import AiohttpWire
-
-    return AiohttpWire()
-
-
-def _openai_codec() -> Codec:
-    from hybridllm._adapters.openai_types import OpenAICodec
-
-    return OpenAICodec()

@@ -16,8 +16,7 @@ from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.timeouts import timeouts_for, total_s
 from hybridllm._core.receipt import RequestOutcome
-from hybridllm._core.request.facts import Facts
-from hybridllm._core.request.read import Call
+from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.next_step import Call as Step
 from hybridllm._core.resilience.next_step import (
     GiveUp,
@@ -70,36 +69,6 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def facts(self, call: Call) -> Facts:
-        """Return what the policy may look at."""
-        hints = call.hints
-        task, model = hints.task, call.model
-        named = model is not None and model in self.policy.candidates
-        if task is None and not named and model in self.policy.known_tasks:
-            task, model = model, None  # `model="classify"`: the task's name in openai's place
-        return Facts(
-            call.operation,
-            task,
-            hints.residency,
-            hints.tenant,
-            hints.feature,
-            hints.session,
-            hints.priority,
-            self.policy.environment,
-            model,
-            call.stream,
-            call.input_tokens_estimate,
-            call.input_tokens_total,
-            call.output_tokens_max,
-            call.answers,
-            call.max_cost_usd,
-            call.needs,
-        )
-
-    def decision(self, call: Call) -> Plan | Denied:
-        """Return what the policy says of a call, now."""
-        return decide(self.policy, self.facts(call), self.fleet.snapshot())
-
     async def run(self, call: Call) -> Any:
         """Return the answer to a call: an `openai` object, or a `Stream`.
 
@@ -143,11 +112,6 @@ class Engine:
         if attempts is not None:
             await attempts.wire.close()
 
-    @property
-    def running(self) -> bool:
-        """True once a request has been made, so that there is something to know of the backends."""
-        return self._attempts is not None
-
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return an error as the caller should see it: an `openai` error too, where one matches."""
         return self._make_codec().raised(error)
@@ -179,7 +143,7 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
-        decision = self.decision(call)
+        decision = decide(self.policy, facts_of(call, self.policy), self.fleet.snapshot())
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):
             receipt = denied_receipt(

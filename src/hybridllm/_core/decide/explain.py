@@ -89,6 +89,9 @@ class Explanation:
     def __str__(self) -> str:
         plan = self.plan
         asked = ", ".join(f"{name} {value}" for name, value in self._request().items())
+        if plan.residency and plan.residency != (plan.facts.residency,):
+            # Of the task, or the policy's default: the request itself did not bring it.
+            asked += f", under residency {' and '.join(plan.residency)}"
         lines = [f"policy {plan.policy.name} {plan.policy.version}: {asked or 'a plain request'}"]
         if isinstance(plan, Denied):
             lines.append(f"DENIED by {plan.rule}; nothing would be sent")

@@ -260,7 +260,7 @@ class TaskSpec(Spec):
         description="bandwidth: much and cheap. judgment: good judgment. flagship: the best there is.",
     )
     residency: Name | None = Field(
-        default=None, description="Tag of a request of this task that brings none itself."
+        default=None, description="Holds for every request of this task, besides its own tag."
     )
     timeouts: TaskTimeoutsSpec = Field(
         default_factory=TaskTimeoutsSpec.model_construct,

@@ -57,7 +57,9 @@ def read_messages(messages: Any, needs: set[Capability]) -> tuple[list[Any], int
             if parts is not content:
                 message = {**message, "content": parts}  # noqa: PLW2901 - a generator is read once
             tokens += _parts_tokens(parts, needs) + MESSAGE_TOKENS
-        if len(message) > 2 or content is None:  # more than role and content, or something in its place
+        if (
+            len(message) > 2 or content is None
+        ):  # more than role and content, or something in its place
             tool_calls = message.get("tool_calls")
             if tool_calls:
                 tokens += value_tokens(tool_calls)

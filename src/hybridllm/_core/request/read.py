@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from hybridllm._core.policy.compiled import Capability
-from hybridllm._core.request.facts import Hints
+from hybridllm._core.decide.match import fits
+from hybridllm._core.policy.compiled import Capability, Policy
+from hybridllm._core.request.facts import Facts, Hints
 from hybridllm._core.request.fields import NOT_EXTRA
 from hybridllm._core.request.hints import shown
 from hybridllm._core.request.prompt import read_input, read_messages, read_tools
@@ -121,6 +122,33 @@ def read_embeddings(params: dict[str, Any], hints: Hints) -> Call:
         0,
         _money("max_cost_usd", hints.max_cost_usd),
         _EMBEDDING_NEEDS,
+    )
+
+
+def facts_of(call: Call, policy: Policy) -> Facts:
+    """Return what a policy may look at of a call."""
+    hints = call.hints
+    task, model = hints.task, call.model
+    named = model is not None and model in policy.candidates
+    if task is None and not named and fits(policy.known_tasks, (model,)):
+        task, model = model, None  # `model="classify"`: the task's name in openai's place
+    return Facts(
+        call.operation,
+        task,
+        hints.residency,
+        hints.tenant,
+        hints.feature,
+        hints.session,
+        hints.priority,
+        policy.environment,
+        model,
+        call.stream,
+        call.input_tokens_estimate,
+        call.input_tokens_total,
+        call.output_tokens_max,
+        call.answers,
+        call.max_cost_usd,
+        call.needs,
     )
 
 
