@@ -23,7 +23,7 @@ def chat(**params: Any) -> Call:
     return read_chat({"messages": MESSAGES} | params, Hints())
 
 
-def split(context: Hints | None = None, **params: Any) -> tuple[dict[str, Any], Hints]:
+def split(context: Any = None, **params: Any) -> tuple[dict[str, Any], Hints]:
     return split_hints(params, context, operation="chat")
 
 

@@ -46,7 +46,9 @@ def test_a_text_is_a_text_whatever_its_class(text: str) -> None:
     plain = said(text.__str__())
     assert said(text) == plain
     assert isinstance(said(text)[0][0]["content"], str)
-    assert said([{"type": "text", "text": text}])[1] == said([{"type": "text", "text": str(text)}])[1]
+    assert (
+        said([{"type": "text", "text": text}])[1] == said([{"type": "text", "text": str(text)}])[1]
+    )
 
 
 @pytest.mark.parametrize(

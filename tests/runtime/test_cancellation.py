@@ -316,7 +316,7 @@ async def test_a_thousand_random_cancellations_leave_nothing(seed: int) -> None:
             cancelled += await round_of(400)
         assert await here.idle() <= 2.0
         gc.collect()
-        assert rss_mib() - before_mib < 8.0
+        assert rss_mib() - before_mib < 4.0  # measured: 0.3 over 4,500 cancellations
         assert here.in_flight == here.connections_in_use == here.active == 0
         for backend in here.backends.values():
             backend.heal()

@@ -45,6 +45,9 @@ async def test_three_hanging_backends_cost_two_seconds_and_no_more(
         assert isinstance(caught.value, openai.APITimeoutError | TimeoutError)
         if not stream:
             assert [len(b.requests) for b in here.backends.values()] == [1, 1, 1]
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0  # the limits leave no cancellation behind
         assert await here.idle() <= 0.1
 
 

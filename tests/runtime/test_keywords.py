@@ -189,9 +189,7 @@ def test_a_ceiling_counts_every_choice_that_is_asked_for(
 
     async def main() -> None:
         async with scripted(PRICED, eu=GOOD) as here:
-            plan = here.router.explain(
-                messages=MESSAGES, max_cost_usd=Decimal(ceiling), **params
-            )
+            plan = here.router.explain(messages=MESSAGES, max_cost_usd=Decimal(ceiling), **params)
             assert plan.allowed is allowed
             if not allowed:
                 with pytest.raises(PolicyDenied, match="max_cost_usd"):

@@ -128,7 +128,7 @@ def test_what_comes_after_done_is_never_handed_out() -> None:
             reply = Reply.stream(*whole.chunks[:-1], *tail)
             async with script("eu", eu=reply) as here, await here.stream() as stream:
                 assert await rest(stream) == "a"
-                assert stream.receipt.attempts[0].usage.output_tokens == 5  # type: ignore[union-attr]
+                assert stream.receipt.attempts[0].usage.output_tokens == 5
 
     run_in_virtual_time(main)
 
@@ -277,15 +277,26 @@ def test_a_deadline_in_the_middle_of_a_stream_is_told_once() -> None:
 # --- dropped
 
 
+def drop(held: list[Stream]) -> None:
+    """Let go of the last reference to a stream."""
+    held.clear()
+    gc.collect()
+
+
+async def run(thread: threading.Thread) -> None:
+    """Start a thread, and see to its end while the loop goes on."""
+    thread.start()
+    await until(lambda: not thread.is_alive())
+
+
 async def test_a_dropped_stream_warns_and_gives_everything_back() -> None:
     """At the backend its connection is closed within 100 ms: it stops working for nobody."""
     async with world("eu", backends={"tokens_per_s": 50.0}) as here:
         here["eu"].answer = ENDLESS
-        stream = await here.stream()
+        held = [await here.stream()]
         assert (here.in_flight, here.active) == (1, 1)
         with pytest.warns(ResourceWarning, match="a Stream was dropped before its end"):
-            del stream
-            gc.collect()
+            drop(held)
         assert here.in_flight == 0
         await until(lambda: here.active == 0, within_s=0.1)
 
@@ -298,7 +309,6 @@ async def test_a_stream_that_is_dropped_in_another_thread_is_closed_in_its_loop(
 
         def drop() -> None:
             held.clear()
-            gc.collect()
 
         with pytest.warns(ResourceWarning, match="dropped"):
             thread = threading.Thread(target=drop)
@@ -311,19 +321,17 @@ async def test_a_stream_that_is_dropped_in_another_thread_is_closed_in_its_loop(
 def test_a_stream_that_is_dropped_after_its_loop_has_ended_raises_nothing() -> None:
     """There is nobody left to close it; it warns, and its permit is back."""
 
-    async def main() -> tuple[Router, Stream]:
+    async def main() -> tuple[Any, Stream]:
         wire = ScriptedWire({"eu.test": SLOW})
         router: Any = Router.from_text(policy("eu"), environ={"KEY": KEY}, wire=wire)
         stream = await router.chat.completions.create(messages=MESSAGES, stream=True)
         return router, stream
 
-    held = list(run_in_virtual_time(main))
-    router = held[0]
-    assert router._engine.fleet.in_flight == 1  # type: ignore[union-attr]
+    router, *held = run_in_virtual_time(main)
+    assert router._engine.fleet.in_flight == 1
     with pytest.warns(ResourceWarning, match="dropped"):
-        del held[1]
-        gc.collect()
-    assert router._engine.fleet.in_flight == 0  # type: ignore[union-attr]
+        drop(held)
+    assert router._engine.fleet.in_flight == 0
 
 
 async def test_a_stream_that_was_read_or_closed_drops_in_silence() -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, Phase, quantile
-from hybridllm.cli.demo.world import KILLED, PLACES
+from hybridllm.cli.demo.world import KILLED, REGIONS
 from hybridllm.cli.output import percent, seconds, usd
 
 if TYPE_CHECKING:
@@ -141,13 +141,13 @@ def _backends(course: Course, world: World, *, wide: bool) -> Table:
     total = sum(line.count for line in lines.values())
     recent = sum(line.recent for line in lines.values())
     rows: list[Row] = []
-    for name, place in PLACES.items():
+    for name, region in REGIONS.items():
         line = lines.get(name, Line())
         up = world.is_up(name)
         rows.append(
             {
                 "simulated backend": name,
-                "region": place.region,
+                "region": region,
                 "state": Text("up", style="green") if up else Text("DOWN", style="bold red"),
                 "answered": str(line.count),
                 "share": percent(line.count, total),
