@@ -64,7 +64,7 @@ def test_a_tag_allows_a_backend_or_not(
     assert (drop.reason if drop is not None else None) is reason
     if drop is not None:
         assert "(residency 'phi')" in drop.detail
-        assert ("undeclared" in drop.detail) is (reason.value not in backend)  # type: ignore[union-attr]
+        assert ("undeclared" in drop.detail) is (reason.value not in backend)
 
 
 def test_every_tag_must_allow_a_backend() -> None:

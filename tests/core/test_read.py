@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-import openai
 import pytest
 from openai.types.chat import ChatCompletionMessage
 
 from hybridllm._core.policy.compiled import Capability
 from hybridllm._core.request.facts import Hints
-from hybridllm._core.request.fields import CHAT_FIELDS, EMBEDDING_FIELDS
 from hybridllm._core.request.hints import split_hints
 from hybridllm._core.request.read import HEADERS_ALLOWED, Call, read_chat, read_embeddings
 from hybridllm.errors import InvalidRequest
@@ -36,109 +33,6 @@ def read(
 def embed(**params: Any) -> Call:
     body, hints = split_hints(params, None, operation="embeddings")
     return read_embeddings(body, hints)
-
-
-# --- hints
-
-
-def test_hints_are_taken_out_and_the_rest_goes_on_the_wire() -> None:
-    """Nothing of ours is in the body, nothing of OpenAI's is lost."""
-    call = read(
-        task="classify", residency="eu", tenant="acme", feature="triage", session="s1",
-        priority="batch", deadline_s=3, max_cost_usd="0.5", metadata={"ticket": "7"},
-        temperature=0.2, max_tokens=9, seed=1, model="m", stream=True,
-    )  # fmt: skip
-    assert call.body == {"messages": MESSAGES, "temperature": 0.2, "max_tokens": 9, "seed": 1}
-    assert call.hints == Hints(
-        "classify", "eu", "acme", "triage", "s1", "batch", 3.0, "0.5", {"ticket": "7"}
-    )
-    assert (call.model, call.stream, call.output_tokens_max) == ("m", True, 9)
-    assert call.max_cost_usd == Decimal("0.5")
-
-
-def test_a_call_goes_before_its_context() -> None:
-    """And what a call does not say, the context says."""
-    call = read(context=Hints(task="extract", tenant="acme", deadline_s=9.0), task="classify")
-    assert (call.hints.task, call.hints.tenant, call.hints.deadline_s) == ("classify", "acme", 9.0)
-    assert read(context=Hints(task="extract"), task=None).hints.task == "extract"
-
-
-@pytest.mark.parametrize("absent", [openai.NOT_GIVEN, openai.omit], ids=["NOT_GIVEN", "omit"])
-def test_what_was_not_given_is_as_if_it_were_not_there(absent: Any) -> None:
-    """openai's two ways to say nothing; None says something."""
-    call = read(task=absent, temperature=absent, stop=None, timeout=absent, extra_headers=absent)
-    assert call.hints.task is None
-    assert call.body == {"messages": MESSAGES, "stop": None}
-
-
-def test_timeout_is_openais_word_for_the_deadline() -> None:
-    """Our own goes before it."""
-    assert read(timeout=3).hints.deadline_s == 3.0
-    assert read(timeout=3, deadline_s=5).hints.deadline_s == 5.0
-    assert read(deadline_s=5, timeout=3).hints.deadline_s == 5.0
-    assert read(timeout=None).hints.deadline_s is None
-
-
-@pytest.mark.parametrize(
-    ("hint", "value", "said"),
-    [
-        ("task", 7, r"task: must be a text of 1 to 256 characters, got int 7"),
-        ("task", "", r"task: must be a text"),
-        ("tenant", "x" * 257, r"tenant: must be a text"),
-        ("residency", ["eu"], r"residency: must be a text .* got list"),
-        ("residency", b"eu", r"residency: must be a text .* got bytes"),
-        ("priority", "urgent", r"priority: 'urgent' is not one of interactive, batch, background"),
-        ("deadline_s", 0, r"deadline_s: must be seconds above 0 and up to 86400, got 0"),
-        ("deadline_s", -1, r"deadline_s: must be seconds above 0"),
-        ("deadline_s", float("nan"), r"deadline_s: must be seconds above 0 .* got nan"),
-        ("deadline_s", float("inf"), r"deadline_s: .* got inf"),
-        ("deadline_s", 86_401, r"deadline_s: "),
-        ("deadline_s", True, r"deadline_s: .* got True"),
-        ("deadline_s", "3", r"deadline_s: .* got '3'"),
-        ("timeout", "3", r"timeout: .* got '3'"),
-        ("timeout", object(), r"timeout: "),
-        ("max_cost_usd", -1, r"max_cost_usd: must be an amount in USD of 0 or more, got -1"),
-        ("max_cost_usd", "much", r"max_cost_usd: .* got 'much'"),
-        ("max_cost_usd", float("nan"), r"max_cost_usd: "),
-        ("max_cost_usd", True, r"max_cost_usd: "),
-        ("metadata", "x", r"metadata: must be a mapping, got str"),
-    ],
-)
-def test_a_hint_of_the_wrong_kind_is_refused(hint: str, value: Any, said: str) -> None:
-    """Its name, its value, and what is allowed."""
-    with pytest.raises(InvalidRequest, match=said):
-        read({hint: value})
-
-
-@pytest.mark.parametrize("amount", ["0.001", Decimal("0.001"), 0.001])
-def test_money_is_exact_however_it_is_written(amount: Any) -> None:
-    """A float is taken for what it was written as."""
-    assert read(max_cost_usd=amount).max_cost_usd == Decimal("0.001")
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [
-        ("residenci", "residency"),
-        ("tenat", "tenant"),
-        ("max_token", "max_tokens"),
-        ("temprature", "temperature"),
-    ],
-)
-def test_a_misspelt_keyword_is_refused(name: str, nearest: str) -> None:
-    """A residency tag that is misspelt must not become a field of the body, and the request go out."""
-    with pytest.raises(InvalidRequest, match=f"unknown keyword '{name}'.*'{nearest}'"):
-        read({name: CANARY})
-
-
-def test_the_fields_that_openai_has_are_known() -> None:
-    """Those of the installed version; whoever adds one there learns of it here."""
-    from openai.types import embedding_create_params
-    from openai.types.chat import completion_create_params
-
-    chat = completion_create_params.CompletionCreateParamsBase.__annotations__.keys()
-    assert set(chat) - {"metadata"} <= CHAT_FIELDS  # `metadata` is a hint of ours
-    assert embedding_create_params.EmbeddingCreateParams.__annotations__.keys() <= EMBEDDING_FIELDS
 
 
 # --- what is passed on

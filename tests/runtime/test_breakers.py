@@ -228,7 +228,7 @@ def test_each_model_of_a_backend_has_a_breaker_of_its_own() -> None:
         def by_model(sent: Any) -> Reply:
             return GOOD if sent.json["model"] == "other" else BUSY
 
-        async with scripted(text, eu=by_model, us=GOOD) as here:  # type: ignore[arg-type]
+        async with scripted(text, eu=by_model, us=GOOD) as here:
             await opened(here)
             assert receipt(await here.chat()).attempts[0].backend == "us"
             assert receipt(await here.chat(model="other")).attempts[0].backend == "eu"

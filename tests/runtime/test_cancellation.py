@@ -123,7 +123,7 @@ async def cancelled_once(
     provider, spans = TracerProvider(shutdown_on_exit=False), SpanCount()
     provider.add_span_processor(spans)
     async with script(*replies, tracer_provider=provider, **replies) as here:
-        stepped = CancelledAt(act(here), at, late=late)  # type: ignore[arg-type]
+        stepped = CancelledAt(act(here), at, late=late)
         task = asyncio.get_running_loop().create_task(stepped)
         await asyncio.wait([task])
         error = task.exception() if not task.cancelled() else None

@@ -1,17 +1,33 @@
-"""A router that is closed ends what is under way, over real sockets, at once and with a word of its own."""
+"""What ends, and what outlives it.
+
+A router that is closed ends what is under way, over real sockets, at once and with a word of its own. An
+error outlives its router, in another process too; `explain` outlives the loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from hybridllm import RequestFailed, Router, RouterClosed, StreamInterrupted
-from hybridllm.testing import Fault
+from hybridllm import (
+    HybridLLMError,
+    PolicyDenied,
+    RequestFailed,
+    Router,
+    RouterClosed,
+    StreamInterrupted,
+)
+from hybridllm.testing import Fault, Reply, ScriptedWire, run_in_virtual_time
 from raw_server import until
-from runtime.world import KEY, MESSAGES, World, policy, world
+from runtime.world import KEY, MESSAGES, World, policy, scripted, text_of, world
 
+GOOD = Reply.chat("fine")
+BROKEN = Reply.chat_stream(["a"], finish_reason=None, done=False).then_fail("reset")
 QUIET = {
     "stall": Fault.cut_after(2, "stall"),
     "pings": Fault.cut_after(2, "pings"),
@@ -94,3 +110,137 @@ async def test_a_router_that_was_never_used_closes() -> None:
     await router.close()
     with pytest.raises(RouterClosed):
         await router.chat.completions.create(messages=MESSAGES)
+
+
+# --- errors that travel
+
+
+class Label(BaseModel):
+    label: str
+
+
+RAISED: dict[str, tuple[Reply, dict[str, Any]]] = {
+    "InvalidRequest": (GOOD, {"nonsense": 1}),
+    "PolicyDenied": (GOOD, {"max_cost_usd": "0"}),
+    "RequestRejected": (Reply.status(400, error_code="bad"), {}),
+    "RouteExhausted": (Reply.status(503), {}),
+    "DeadlineExceeded": (Reply.hang(), {"deadline_s": 1}),
+    "StreamInterrupted": (BROKEN, {"stream": True}),
+    "TruncatedOutput": (Reply.chat('{"la', finish_reason="length"), {"response_format": Label}),
+    "InvalidOutput": (Reply.chat('{"a": 1}'), {"response_format": Label}),
+    "ContentFiltered": (
+        Reply.chat(None, finish_reason="content_filter"),
+        {"response_format": Label},
+    ),
+    "RouterClosed": (GOOD, {}),
+}
+
+
+def raised_as(name: str) -> HybridLLMError:
+    """An error of this class, as a router raises it."""
+    reply, params = RAISED[name]
+
+    async def main() -> HybridLLMError:
+        async with scripted(policy("eu", repeats=0), eu=reply) as here:
+            completions: Any = here.router.chat.completions
+            make = completions.parse if "response_format" in params else completions.create
+            if name == "RouterClosed":
+                await here.chat()
+                await here.router.close()
+            try:
+                await text_of(await make(messages=MESSAGES, **params))
+            except HybridLLMError as error:
+                return error
+            raise AssertionError(f"{name} was not raised")
+
+    return run_in_virtual_time(main)
+
+
+def told_by(error: HybridLLMError) -> dict[str, Any]:
+    """Its facts, comparable: candidates by their names, the receipt as it is shown."""
+    facts = dict(vars(error))
+    if "dropped" in facts:
+        facts["dropped"] = [(drop.candidate.name, drop.detail) for drop in facts["dropped"]]
+    for name in ("request", "response", "__notes__"):
+        facts.pop(name, None)
+    if facts.get("receipt") is not None:
+        facts["receipt"] = facts["receipt"].to_dict()
+    return facts
+
+
+@pytest.mark.parametrize("name", RAISED)
+@pytest.mark.parametrize(
+    "again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)  # fmt: skip
+def test_an_error_of_a_router_travels_with_all_its_facts(name: str, again: Any) -> None:
+    """To a worker's parent, through a queue, into a log: candidates, receipt and answer included."""
+    error = raised_as(name)
+    assert type(error).__name__ == name
+    other = again(error)
+    assert type(other).__name__ == name
+    assert isinstance(other, HybridLLMError)
+    assert str(other) == str(error)
+    mine, theirs = told_by(error), told_by(other)
+    assert {field: mine[field] for field in theirs} == theirs
+    assert "receipt" not in mine or theirs["receipt"] == mine["receipt"]
+    assert KEY not in str(theirs)
+
+
+def test_what_a_denial_dropped_travels_with_it() -> None:
+    """Every candidate that was considered, with its reason."""
+    other = pickle.loads(pickle.dumps(raised_as("PolicyDenied")))
+    assert isinstance(other, PolicyDenied)
+    (drop,) = other.dropped
+    assert drop.candidate.name == "eu/m"
+    assert "max_cost_usd" in drop.detail
+
+
+# --- explain, elsewhere
+
+
+def alone(wire: ScriptedWire) -> Any:
+    """A router with the clock that it has in production."""
+    return Router.from_text(policy("eu", "us"), environ={"KEY": KEY}, wire=wire)
+
+
+def passed_over(router: Any) -> dict[str, str]:
+    told = router.explain(messages=MESSAGES)
+    return {told.candidates[place]: reason for place, reason in told.refusals.items()}
+
+
+def test_explain_works_in_a_thread_after_failures() -> None:
+    """A web server's handler may live there; breakers and cool-offs are asked for all the same."""
+
+    async def main() -> None:
+        limited = Reply.status(429, retry_after=30)
+        async with alone(ScriptedWire({"eu.test": limited, "us.test": GOOD})) as router:
+            await router.chat.completions.create(messages=MESSAGES)
+            found = await asyncio.to_thread(passed_over, router)
+            assert list(found) == ["eu/m"]
+            assert "429" in found["eu/m"]
+            assert found == passed_over(router)
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("failures", [1, 5])
+def test_explain_works_after_its_loop_has_ended(failures: int) -> None:
+    """And before any: it needs none."""
+    router = alone(ScriptedWire({"eu.test": Reply.status(503), "us.test": GOOD}))
+    assert passed_over(router) == {}
+
+    async def main() -> None:
+        for _ in range(failures):
+            await router.chat.completions.create(messages=MESSAGES)
+
+    run_in_virtual_time(main)
+    assert passed_over(router) == ({"eu/m": "breaker open"} if failures == 5 else {})
+
+
+def test_explain_takes_its_needs_from_a_generator() -> None:
+    """It is read once, though it is looked at twice."""
+    router = alone(ScriptedWire({}))
+    told = router.explain(needs=(name for name in ("tools", "vision")))
+    assert told.plan.facts.needs == {"tools", "vision"}
+    assert told.allowed

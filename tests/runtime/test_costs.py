@@ -43,7 +43,7 @@ def test_a_classification_goes_to_the_cheap_model_and_costs_tokens_times_price()
             reply = await router.chat.completions.create(
                 task="classify",
                 messages=MESSAGES,
-                max_tokens=4,  # type: ignore[arg-type]
+                max_tokens=4,
             )
             told = receipt(reply)
             assert told.route == "classify-cheap"
@@ -69,7 +69,7 @@ def test_swapping_a_model_in_the_policy_moves_the_next_request() -> None:
     async def main() -> None:
         for content, model in ((text, "qwen3-8b"), (swapped, "glm-4-9b")):
             router = Router.from_text(content, environ=KEYS, wire=wire, clock=LoopClock())
-            await router.chat.completions.create(task="classify", messages=MESSAGES)  # type: ignore[arg-type]
+            await router.chat.completions.create(task="classify", messages=MESSAGES)
             assert wire.requests[-1].json["model"] == model
 
     run_in_virtual_time(main)
@@ -283,7 +283,7 @@ routes: [{name: all, use: [big, unknown, small]}]
                 await here.router.chat.completions.create(
                     messages=MESSAGES,
                     max_cost_usd="0.01",
-                    max_tokens=100,  # type: ignore[arg-type]
+                    max_tokens=100,
                 )
             )
             assert told.candidates == ("cheap/small",)

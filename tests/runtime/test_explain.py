@@ -184,7 +184,7 @@ async def test_explain_says_the_order_that_load_gives() -> None:
     async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
         async with asyncio.TaskGroup() as group:
             create = router.chat.completions.create
-            task = group.create_task(create(messages=MESSAGES, task="t"))  # type: ignore[arg-type]
+            task = group.create_task(create(messages=MESSAGES, task="t"))
             await asyncio.sleep(0.01)
             told = router.explain(task="t")
             task.cancel()
@@ -199,5 +199,5 @@ async def test_equal_backends_share_concurrent_calls_equally() -> None:
     wire = ScriptedWire({"eu.test": slow, "us.test": slow})
     async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
         create = router.chat.completions.create
-        await many(20, 20, lambda _: create(messages=MESSAGES, task="t"))  # type: ignore[arg-type]
+        await many(20, 20, lambda _: create(messages=MESSAGES, task="t"))
         assert (len(wire.sent_to("eu.test")), len(wire.sent_to("us.test"))) == (10, 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -195,5 +196,24 @@ def test_a_ceiling_counts_every_choice_that_is_asked_for(
                 with pytest.raises(PolicyDenied, match="max_cost_usd"):
                     await here.chat(max_cost_usd=ceiling, **params)
                 assert here.wire.requests == []
+
+    run_in_virtual_time(main)
+
+
+def test_a_json_body_never_holds_what_json_does_not_know() -> None:
+    """A nested NaN among the messages' own values goes out as null, not as a word no parser takes."""
+
+    async def main() -> None:
+        async with script("eu", eu=GOOD) as here:
+            await here.chat(
+                tools=[{"type": "function", "function": {"name": "f", "x": float("nan")}}]
+            )
+            raw = here.wire.requests[0].body or b""
+
+            def refuse(word: str) -> None:
+                raise AssertionError(f"{word} was sent")
+
+            sent = json.loads(raw, parse_constant=refuse)
+            assert sent["tools"][0]["function"]["x"] is None
 
     run_in_virtual_time(main)

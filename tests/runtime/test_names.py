@@ -58,7 +58,7 @@ routes: [{{name: all, use: [{{model: m, on: [{order}]}}]}}]
 
 
 async def asked(router: Router) -> Any:
-    return receipt(await router.chat.completions.create(messages=MESSAGES, task="t"))  # type: ignore[arg-type]
+    return receipt(await router.chat.completions.create(messages=MESSAGES, task="t"))
 
 
 async def test_a_name_that_does_not_exist_is_passed_over_at_once(resolver: threading.Event) -> None:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import struct
 from typing import Any
 
-import openai
-import pydantic.dataclasses
 import pytest
-from openai.types import CreateEmbeddingResponse, Model
-from openai.types.chat import ChatCompletion, ParsedChatCompletion
-from pydantic import BaseModel
+from openai.types import Model
+from openai.types.chat import ChatCompletion
 
 from hybridllm import (
-    ContentFiltered,
-    InvalidOutput,
-    InvalidRequest,
     PolicyDenied,
     RouteExhausted,
-    TruncatedOutput,
     receipt,
 )
-from hybridllm._core.receipt import RequestOutcome
-from hybridllm.testing import Fault, Reply, run_in_virtual_time
+from hybridllm.testing import Reply, run_in_virtual_time
 from runtime.world import MESSAGES, MODEL, policy, script, scripted, text_of, world
 
 WEATHER = {
@@ -38,11 +28,6 @@ WEATHER = {
         },
     },
 }
-
-
-class Triage(BaseModel):
-    label: str
-    urgent: bool
 
 
 # --- chat
@@ -259,107 +244,13 @@ def test_a_request_that_no_model_can_serve_is_denied() -> None:
         async with scripted(NEEDY, b=Reply.chat("x")) as here:
             with pytest.raises(PolicyDenied, match="tools, vision") as caught:
                 await here.router.chat.completions.create(
-                    messages=[{"role": "user", "content": [PICTURE]}],  # type: ignore[arg-type]
-                    tools=[WEATHER],  # type: ignore[arg-type]
+                    messages=[{"role": "user", "content": [PICTURE]}],
+                    tools=[WEATHER],
                 )
             assert len(caught.value.dropped) == 6
             assert here.wire.requests == []
 
     run_in_virtual_time(main)
-
-
-# --- parse
-
-
-async def test_parse_gives_an_object_of_the_class() -> None:
-    """Over real sockets: the schema goes out, an object comes back."""
-    async with world("eu") as here:
-        parsed = await here.router.chat.completions.parse(
-            messages=MESSAGES,
-            response_format=Triage,
-            task="t",  # type: ignore[arg-type]
-        )
-        assert isinstance(parsed, ParsedChatCompletion)
-        assert isinstance(parsed.choices[0].message.parsed, Triage)
-        assert receipt(parsed).outcome.value == "ok"
-        schema = here["eu"].requests[0].json["response_format"]
-        assert schema["type"] == "json_schema"
-        assert schema["json_schema"]["strict"] is True
-
-
-def parse(reply: Reply, **params: Any) -> Any:
-    """Ask for a Triage where the backend answers so."""
-
-    async def main() -> Any:
-        async with script("eu", "us", eu=reply) as here:
-            return await here.router.chat.completions.parse(
-                **{"messages": MESSAGES, "response_format": Triage} | params
-            )
-
-    return run_in_virtual_time(main)
-
-
-def test_a_truncated_object_is_an_error_that_holds_what_came() -> None:
-    """Nothing paid for is lost, and nobody is asked again: it would be cut off again."""
-    with pytest.raises(TruncatedOutput) as caught:
-        parse(Reply.chat('{"label": "bil', finish_reason="length"))
-    error = caught.value
-    assert isinstance(error, openai.LengthFinishReasonError)
-    assert error.completion.choices[0].message.content == '{"label": "bil'
-    assert len(receipt(error).attempts) == 1
-    assert receipt(error).cost_usd
-
-
-def test_a_filtered_object_is_an_error() -> None:
-    """No other backend is asked: that would be shopping for a filter."""
-    with pytest.raises(ContentFiltered) as caught:
-        parse(Reply.chat(None, finish_reason="content_filter"))
-    assert isinstance(caught.value, openai.ContentFilterFinishReasonError)
-    assert len(receipt(caught.value).attempts) == 1
-
-
-def test_an_object_that_does_not_fit_is_told_with_its_receipt() -> None:
-    """It tells which field is wrong, not what stood there; what was paid for is not lost."""
-    with pytest.raises(InvalidOutput, match="urgent") as caught:
-        parse(Reply.chat('{"label": "billing", "urgent": "perhaps"}'))
-    assert "perhaps" not in str(caught.value)
-    assert caught.value.problems[0][0] == "urgent"
-    assert "perhaps" in caught.value.completion.choices[0].message.content
-    assert receipt(caught.value).outcome is RequestOutcome.OK
-
-
-def test_a_refusal_is_an_answer_without_an_object() -> None:
-    """As with `openai`'s own parse."""
-    answer = json.loads(Reply.chat(None).chunks[0])
-    answer["choices"][0]["message"]["refusal"] = "I would rather not."
-    message = parse(Reply.json(answer)).choices[0].message
-    assert (message.parsed, message.refusal) == (None, "I would rather not.")
-
-
-def test_parse_takes_pydantics_dataclass() -> None:
-    """What `openai` takes, we take."""
-
-    @pydantic.dataclasses.dataclass
-    class Label:
-        label: str
-
-    found = parse(Reply.chat('{"label": "billing"}'), response_format=Label)
-    assert found.choices[0].message.parsed == Label("billing")
-
-
-@pytest.mark.parametrize(
-    "kind", [int, "Triage", None, object()], ids=["int", "text", "none", "object"]
-)
-def test_parse_refuses_what_has_no_schema(kind: Any) -> None:
-    """In our words, from frames that hold no prompt."""
-    with pytest.raises(InvalidRequest, match="response_format"):
-        parse(Reply.chat("x"), response_format=kind)
-
-
-def test_parse_does_not_stream() -> None:
-    """It says so at once."""
-    with pytest.raises(InvalidRequest, match="parse does not stream"):
-        parse(Reply.chat("x"), stream=True)
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
@@ -376,102 +267,6 @@ def test_create_gives_a_cut_off_or_filtered_answer_as_it_is(reason: str) -> None
             assert len(receipt(answer).attempts) == 1
 
     run_in_virtual_time(main)
-
-
-# --- embeddings
-
-EMBED = policy("eu", "us", repeats=0).replace("    on: {eu", "    dimensions: 3\n    on: {eu")
-
-
-@pytest.mark.parametrize(
-    ("given", "vectors"),
-    [
-        pytest.param("one", 1, id="text"),
-        pytest.param(["one", "two"], 2, id="texts"),
-        pytest.param([1, 2, 3], 1, id="tokens"),
-        pytest.param([[1, 2], [3]], 2, id="lists-of-tokens"),
-        pytest.param(("one", "two"), 2, id="tuple"),
-    ],
-)
-def test_embeddings_of_every_kind_of_input(given: Any, vectors: int) -> None:
-    """As many vectors as inputs, and the receipt knows the tokens."""
-
-    async def main() -> None:
-        reply = Reply.embeddings([[0.1, 0.2, 0.3]] * vectors, prompt_tokens=9)
-        async with scripted(EMBED, eu=reply) as here:
-            answer = await here.router.embeddings.create(input=given, model="m")
-            assert type(answer) is CreateEmbeddingResponse
-            assert [item.index for item in answer.data] == list(range(vectors))
-            assert answer.data[0].embedding == [0.1, 0.2, 0.3]
-            told = receipt(answer)
-            assert told.operation == "embeddings"
-            usage = told.attempts[0].usage
-            assert usage is not None
-            assert (usage.input_tokens, usage.output_tokens) == (9, 0)
-            assert json.loads(here.wire.requests[0].body or b"")["input"] == (
-                list(given) if isinstance(given, tuple) else given
-            )
-
-    run_in_virtual_time(main)
-
-
-async def test_embeddings_as_base64_come_as_they_were_sent() -> None:
-    """Asked for as base64 they are a text, as from any OpenAI API; we decode nothing."""
-    async with world("eu", backends={"dimensions": 4}) as here:
-        floats = await here.router.embeddings.create(input=["a", "b"], model="m")
-        packed = await here.router.embeddings.create(
-            input=["a", "b"], model="m", encoding_format="base64"
-        )
-        for a, b in zip(floats.data, packed.data, strict=True):
-            raw: Any = b.embedding
-            assert struct.unpack("<4f", base64.b64decode(raw)) == pytest.approx(a.embedding)
-
-
-@pytest.mark.parametrize(
-    ("vectors", "options"),
-    [
-        pytest.param([[0.1, 0.2, 0.3]], {}, id="one-for-two"),
-        pytest.param([[0.1, 0.2, 0.3]] * 3, {}, id="three-for-two"),
-        pytest.param([[0.1, 0.2], [0.1, 0.2]], {}, id="not-the-declared-length"),
-        pytest.param([[0.1, 0.2, 0.3]] * 2, {"dimensions": 2}, id="not-the-length-asked-for"),
-    ],
-)
-def test_embeddings_of_the_wrong_shape_are_a_failure(
-    vectors: list[list[float]], options: dict[str, int]
-) -> None:
-    """The next backend is asked; a wrong vector would spoil an index for good."""
-    good = Reply.embeddings([[0.5] * options.get("dimensions", 3)] * 2)
-
-    async def main() -> None:
-        async with scripted(EMBED, eu=Reply.embeddings(vectors), us=good) as here:
-            answer = await here.router.embeddings.create(input=["a", "b"], model="m", **options)
-            assert [a.error for a in receipt(answer).attempts] == ["invalid_response", None]
-
-    run_in_virtual_time(main)
-
-
-async def test_an_embedding_request_goes_to_no_model_that_cannot_embed() -> None:
-    """Without a capability `embeddings` there is nobody to ask."""
-    async with scripted(NEEDY, b=Reply.embeddings([[0.5]])) as here:
-        with pytest.raises(PolicyDenied, match="embeddings"):
-            await here.router.embeddings.create(input="x")
-
-
-async def test_embeddings_fail_over() -> None:
-    """As chat does, within the same model."""
-    async with world("eu", "us") as here:
-        here["eu"].fault = Fault.status(503)
-        answer = await here.router.embeddings.create(input="x", model="m")
-        assert [a.backend for a in receipt(answer).attempts] == ["eu", "us"]
-
-
-@pytest.mark.parametrize("given", [[], ""], ids=["no-texts", "empty-text"])
-async def test_an_empty_input_is_refused_before_anything_is_sent(given: Any) -> None:
-    """Backends differ in what they make of it; none of them would be at fault."""
-    async with script("eu", "us") as here:
-        with pytest.raises(InvalidRequest, match="input"):
-            await here.router.embeddings.create(input=given, model="m")
-        assert not here.wire.requests
 
 
 # --- models
@@ -495,6 +290,6 @@ async def test_a_key_that_is_not_there_is_told_by_its_name() -> None:
     wire = ScriptedWire({})
     async with Router.from_text(policy("eu"), environ={}, wire=wire) as router:
         with pytest.raises(RouteExhausted, match="environment variable KEY is not set") as caught:
-            await router.chat.completions.create(messages=MESSAGES)  # type: ignore[arg-type]
+            await router.chat.completions.create(messages=MESSAGES)
         assert receipt(caught.value).cost_usd == 0
         assert not router._engine.fleet._breakers

@@ -216,6 +216,6 @@ def test_the_right_name_is_offered_for_a_misspelt_tag() -> None:
     async def main() -> None:
         async with scripted(policy("eu", "fra", more=PHI), eu=Reply.chat("fine")) as here:
             with pytest.raises(PolicyDenied, match=r"'ph'.*known: both, eu, none, phi.*'phi'"):
-                await here.router.chat.completions.create(messages=MESSAGES, residency="ph")  # type: ignore[arg-type]
+                await here.router.chat.completions.create(messages=MESSAGES, residency="ph")
 
     run_in_virtual_time(main)

@@ -54,7 +54,7 @@ FAULTS = {
 
 
 async def ask(router: Router, *, stream: bool) -> None:
-    answer: Any = await router.chat.completions.create(  # type: ignore[call-overload]
+    answer: Any = await router.chat.completions.create(
         messages=[{"role": "user", "content": PROMPT}], task="t", stream=stream
     )
     if stream:

@@ -1,16 +1,12 @@
-"""What real servers do differently, and what callers do with what comes of it.
+"""What real servers do differently: odd chunks, errors inside a 200, dates; and what no server is asked.
 
-First the servers: odd chunks, errors inside a 200, dates, missing keys. Then what outlives a request:
-its error in another process, `explain` in another thread, its bill.
+Missing keys, embeddings, the list of models, and the bill of what is free.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
 import logging
-import pickle
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -18,18 +14,14 @@ from typing import Any
 
 import pytest
 from openai.types import Model
-from pydantic import BaseModel
 
 from hybridllm import (
-    HybridLLMError,
-    PolicyDenied,
     RouteExhausted,
-    Router,
     StreamInterrupted,
     receipt,
 )
 from hybridllm._core.receipt import RequestOutcome
-from hybridllm.testing import Reply, ScriptedWire, run_in_virtual_time
+from hybridllm.testing import Reply, run_in_virtual_time
 from runtime.world import KEY, MESSAGES, policy, script, scripted, text_of
 
 GOOD = Reply.chat("fine")
@@ -325,158 +317,5 @@ def test_what_is_not_free_is_not_known_when_it_failed() -> None:
             told = receipt(await here.chat())
             assert told.attempts[0].cost_usd is None
             assert not told.cost_complete
-
-    run_in_virtual_time(main)
-
-
-# --- errors that travel
-
-
-class Label(BaseModel):
-    label: str
-
-
-RAISED: dict[str, tuple[Reply, dict[str, Any]]] = {
-    "InvalidRequest": (GOOD, {"nonsense": 1}),
-    "PolicyDenied": (GOOD, {"max_cost_usd": "0"}),
-    "RequestRejected": (Reply.status(400, error_code="bad"), {}),
-    "RouteExhausted": (Reply.status(503), {}),
-    "DeadlineExceeded": (Reply.hang(), {"deadline_s": 1}),
-    "StreamInterrupted": (Reply.stream(piece(content="a")).then_fail("reset"), {"stream": True}),
-    "TruncatedOutput": (Reply.chat('{"la', finish_reason="length"), {"response_format": Label}),
-    "InvalidOutput": (Reply.chat('{"a": 1}'), {"response_format": Label}),
-    "ContentFiltered": (
-        Reply.chat(None, finish_reason="content_filter"),
-        {"response_format": Label},
-    ),
-    "RouterClosed": (GOOD, {}),
-}
-
-
-def raised_as(name: str) -> HybridLLMError:
-    """An error of this class, as a router raises it."""
-    reply, params = RAISED[name]
-
-    async def main() -> HybridLLMError:
-        async with scripted(policy("eu", repeats=0), eu=reply) as here:
-            completions: Any = here.router.chat.completions
-            make = completions.parse if "response_format" in params else completions.create
-            if name == "RouterClosed":
-                await here.chat()
-                await here.router.close()
-            try:
-                await text_of(await make(messages=MESSAGES, **params))
-            except HybridLLMError as error:
-                return error
-            raise AssertionError(f"{name} was not raised")
-
-    return run_in_virtual_time(main)
-
-
-def told_by(error: HybridLLMError) -> dict[str, Any]:
-    """Its facts, comparable: candidates by their names, the receipt as it is shown."""
-    facts = dict(vars(error))
-    if "dropped" in facts:
-        facts["dropped"] = [(drop.candidate.name, drop.detail) for drop in facts["dropped"]]
-    for name in ("request", "response", "__notes__"):
-        facts.pop(name, None)
-    if facts.get("receipt") is not None:
-        facts["receipt"] = facts["receipt"].to_dict()
-    return facts
-
-
-@pytest.mark.parametrize("name", RAISED)
-@pytest.mark.parametrize(
-    "again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
-    ids=["pickle", "copy", "deepcopy"],
-)  # fmt: skip
-def test_an_error_of_a_router_travels_with_all_its_facts(name: str, again: Any) -> None:
-    """To a worker's parent, through a queue, into a log: candidates, receipt and answer included."""
-    error = raised_as(name)
-    assert type(error).__name__ == name
-    other = again(error)
-    assert type(other).__name__ == name
-    assert isinstance(other, HybridLLMError)
-    assert str(other) == str(error)
-    mine, theirs = told_by(error), told_by(other)
-    assert {field: mine[field] for field in theirs} == theirs
-    assert "receipt" not in mine or theirs["receipt"] == mine["receipt"]
-    assert KEY not in str(theirs)
-
-
-def test_what_a_denial_dropped_travels_with_it() -> None:
-    """Every candidate that was considered, with its reason."""
-    other = pickle.loads(pickle.dumps(raised_as("PolicyDenied")))
-    assert isinstance(other, PolicyDenied)
-    (drop,) = other.dropped
-    assert drop.candidate.name == "eu/m"
-    assert "max_cost_usd" in drop.detail
-
-
-# --- explain, elsewhere
-
-
-def alone(wire: ScriptedWire) -> Any:
-    """A router with the clock that it has in production."""
-    return Router.from_text(policy("eu", "us"), environ={"KEY": KEY}, wire=wire)
-
-
-def passed_over(router: Any) -> dict[str, str]:
-    told = router.explain(messages=MESSAGES)
-    return {told.candidates[place]: reason for place, reason in told.refusals.items()}
-
-
-def test_explain_works_in_a_thread_after_failures() -> None:
-    """A web server's handler may live there; breakers and cool-offs are asked for all the same."""
-
-    async def main() -> None:
-        limited = Reply.status(429, retry_after=30)
-        async with alone(ScriptedWire({"eu.test": limited, "us.test": GOOD})) as router:
-            await router.chat.completions.create(messages=MESSAGES)
-            found = await asyncio.to_thread(passed_over, router)
-            assert list(found) == ["eu/m"]
-            assert "429" in found["eu/m"]
-            assert found == passed_over(router)
-
-    run_in_virtual_time(main)
-
-
-@pytest.mark.parametrize("failures", [1, 5])
-def test_explain_works_after_its_loop_has_ended(failures: int) -> None:
-    """And before any: it needs none."""
-    router = alone(ScriptedWire({"eu.test": Reply.status(503), "us.test": GOOD}))
-    assert passed_over(router) == {}
-
-    async def main() -> None:
-        for _ in range(failures):
-            await router.chat.completions.create(messages=MESSAGES)
-
-    run_in_virtual_time(main)
-    assert passed_over(router) == ({"eu/m": "breaker open"} if failures == 5 else {})
-
-
-def test_explain_takes_its_needs_from_a_generator() -> None:
-    """It is read once, though it is looked at twice."""
-    router = alone(ScriptedWire({}))
-    told = router.explain(needs=(name for name in ("tools", "vision")))
-    assert told.plan.facts.needs == {"tools", "vision"}
-    assert told.allowed
-
-
-def test_a_json_body_never_holds_what_json_does_not_know() -> None:
-    """A nested NaN among the messages' own values goes out as null, not as a word no parser takes."""
-
-    async def main() -> None:
-        async with script("eu", eu=GOOD) as here:
-            await here.chat(
-                tools=[{"type": "function", "function": {"name": "f", "x": float("nan")}}]
-            )
-            raw = here.wire.requests[0].body or b""
-
-            def refuse(word: str) -> None:
-                raise AssertionError(f"{word} was sent")
-
-            sent = json.loads(raw, parse_constant=refuse)
-            assert sent["tools"][0]["function"]["x"] is None
 
     run_in_virtual_time(main)

@@ -128,6 +128,7 @@ def test_what_comes_after_done_is_never_handed_out() -> None:
             reply = Reply.stream(*whole.chunks[:-1], *tail)
             async with script("eu", eu=reply) as here, await here.stream() as stream:
                 assert await rest(stream) == "a"
+                assert await rest(stream) == ""
                 assert stream.receipt.attempts[0].usage.output_tokens == 5
 
     run_in_virtual_time(main)
@@ -306,16 +307,10 @@ async def test_a_stream_that_is_dropped_in_another_thread_is_closed_in_its_loop(
     async with world("eu", backends={"tokens_per_s": 50.0}) as here:
         here["eu"].answer = ENDLESS
         held = [await here.stream()]
-
-        def drop() -> None:
-            held.clear()
-
+        thread = threading.Thread(target=drop, args=[held])
         with pytest.warns(ResourceWarning, match="dropped"):
-            thread = threading.Thread(target=drop)
-            thread.start()
-            await until(lambda: not held)
-            await until(lambda: here.in_flight == 0 == here.active, within_s=0.1)
-            thread.join()
+            await run(thread)
+        await until(lambda: here.in_flight == 0 == here.active, within_s=0.1)
 
 
 def test_a_stream_that_is_dropped_after_its_loop_has_ended_raises_nothing() -> None:

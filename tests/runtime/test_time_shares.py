@@ -88,7 +88,7 @@ def test_a_hurried_caller_blames_no_backend(reply: Reply, stream: bool) -> None:
     """Ten times in a row, twice as often as opens a breaker; the eleventh request finds it closed."""
 
     async def main() -> None:
-        text = policy("eu", "us", timeouts="first_token: 30s, attempt: 30s")
+        text = policy("eu", "us", timeouts="first_token: 30s")
         async with scripted(text, eu=[*[reply] * 10, TALK], us=reply) as here:
             for _ in range(10):
                 with pytest.raises((DeadlineExceeded, RouteExhausted)):

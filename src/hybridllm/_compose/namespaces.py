@@ -64,7 +64,7 @@ class Completions:
         Takes OpenAI's keywords and our hints (task, residency, tenant, feature, session, priority,
         deadline_s, max_cost_usd, metadata). `model` is optional: absent or a task's name, the policy
         chooses; a logical model of the policy pins it, under the policy's hard filters all the same.
-        Keywords that we do not know pass to the backend as they are.
+        Any other keyword is refused; fields of the backend's own go into `extra_body`.
 
         Returns:
             An `openai` `ChatCompletion`; with `stream=True` a `Stream`, once its first token is here.

@@ -1,7 +1,7 @@
 """The keywords of a call, for type checkers: OpenAI's, and our hints beside them.
 
-Only read by type checkers. At run time any other keyword passes to the backend as it is; a type checker
-wants those in `extra_body`.
+Only read by type checkers. Any other keyword is refused at run time too; fields that OpenAI does not have
+go into `extra_body`.
 """
 
 from __future__ import annotations

@@ -159,6 +159,8 @@ class Router:
         self._closed = True
         if self._built is not None:
             await self._built.close()
+        elif self._wire is not None:
+            await self._wire.close()
 
     async def __aenter__(self) -> Router:
         return self

@@ -34,7 +34,8 @@ def context(**hints: Any) -> Iterator[None]:
     """
     outer = _current.get()
     kept = {} if outer is None else {n: v for n in HINTS if (v := getattr(outer, n)) is not None}
-    token = _current.set(checked_hints(kept | hints))
+    kept |= {name: value for name, value in hints.items() if value is not None or name not in HINTS}
+    token = _current.set(checked_hints(kept))
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from hybridllm._core.decide import filters
 from hybridllm._core.decide.match import fits, route_for
 from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Capability, Policy, Route, Task, Use
+from hybridllm._core.policy.compiled import Capability, Model, Policy, Route, Task, Use
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.facts import Facts
 
@@ -47,9 +47,6 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
         rule, message = choice.denied
         return Denied(policy, facts, rule, message, choice.route, choice.dropped, choice.residency)
     groups, dropped, names = choice.groups, choice.dropped, choice.dropped_names
-    if facts.operation == "embeddings":
-        # Another model's vectors do not compare with the first's: never fall back to them.
-        groups = groups[:1]
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
     if wanted > choice.context_tokens_min or facts.max_cost_usd is not None:
         groups, dropped = _fitting(groups, dropped, facts)
@@ -157,6 +154,7 @@ def _filtered(
     groups: list[_Group] = []
     dropped: list[Dropped] = []
     first = uses[0].model
+    space = _vector_space(uses) if Capability.EMBEDDINGS in needs else None
     for place, use in enumerate(uses):
         kept: list[Kept] = []
         for candidate in use.candidates:
@@ -164,6 +162,7 @@ def _filtered(
                 filters.residency_drop(candidate, residency)
                 or filters.environment_drop(candidate, environment)
                 or filters.capability_drop(candidate, needs)
+                or filters.vector_space_drop(candidate, space)
             )
             if drop is not None:
                 dropped.append(drop)
@@ -182,6 +181,12 @@ def _filtered(
     ]
     names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
     return _Choice(route_name, tuple(groups), tuple(dropped), names, min(contexts), task, tags)
+
+
+def _vector_space(uses: tuple[Use, ...]) -> Model | None:
+    """The first model that embeds: the vectors of another would not compare with its."""
+    embedding = (use.model for use in uses if Capability.EMBEDDINGS in use.model.capabilities)
+    return next(embedding, None)
 
 
 def _pinned(policy: Policy, model: str | None) -> tuple[Use, ...]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from hybridllm._core.decide.plan import Dropped, DropReason
 from hybridllm._core.money.price import cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
-from hybridllm._core.policy.compiled import Candidate, Capability, Residency
+from hybridllm._core.policy.compiled import Candidate, Capability, Model, Residency
 from hybridllm._core.request.facts import Facts
 
 OUTPUT_TOKENS_ASSUMED = 1_024  # for a cost ceiling, where the caller set no max_tokens
@@ -62,6 +62,14 @@ def capability_drop(candidate: Candidate, needs: frozenset[Capability]) -> Dropp
     names = ", ".join(sorted(missing))
     detail = f"model {candidate.model.name!r} does not list {names} in its capabilities"
     return Dropped(candidate, DropReason.CAPABILITY, detail)
+
+
+def vector_space_drop(candidate: Candidate, space: Model | None) -> Dropped | None:
+    """Embeddings stay with one model, whatever happens to it; None: no embeddings are wanted."""
+    if space is None or candidate.model is space:
+        return None
+    detail = f"vectors of {candidate.model.name!r} do not compare with those of {space.name!r}"
+    return Dropped(candidate, DropReason.VECTOR_SPACE, detail)
 
 
 def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:

@@ -17,6 +17,7 @@ class DropReason(StrEnum):
     RETENTION = "retention"
     ENVIRONMENT = "environment"
     CAPABILITY = "capability"
+    VECTOR_SPACE = "vector_space"
     CONTEXT = "context"
     COST = "cost"
 

@@ -64,6 +64,7 @@ NOT_EXTRA = frozenset(
         "model",
         "organization",
         "residency",
+        "session",
         "stream",
         "task",
         "tenant",
