@@ -115,6 +115,22 @@ def test_two_choices_that_both_end_are_whole() -> None:
     run_in_virtual_time(main)
 
 
+def test_a_json_body_that_stalls_in_place_of_a_stream_is_waited_for_no_longer_than_a_token() -> (
+    None
+):
+    """The head says JSON, the body does not come: the limit of a first token holds for it too."""
+    stalled = Reply.json({"error": {"message": "busy"}}).paced(1_000)
+
+    async def main() -> None:
+        async with script("eu", "us", eu=stalled, us=TALK) as here:
+            stream = await here.stream()
+            assert stream.backend == "us"
+            assert asyncio.get_running_loop().time() < 60
+            assert await text_of(stream) == "fine"
+
+    run_in_virtual_time(main)
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize(
     ("error", "away_s"),

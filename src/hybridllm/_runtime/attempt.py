@@ -80,7 +80,7 @@ class Attempts:
                 return self._failed(trial, permit, step, found)
             self._served(run, trial, permit, found)
         except BaseException:
-            self._abandoned(run, trial, permit)
+            self._abandoned(trial, permit)
             raise
         return found
 
@@ -100,11 +100,9 @@ class Attempts:
             until_s = min(trial.started_s + limit_s, run.deadline_at_s)
             try:
                 async with asyncio.timeout_at(until_s):
-                    opened = await self._opened(run, request, secrets)
+                    opened = await self._opened_stream(run, request, secrets)
             except TimeoutError:
                 opened = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
-            if not isinstance(opened, Failure) and _is_json(opened):
-                opened = await self._not_a_stream(opened, secrets)
             if isinstance(opened, Failure):
                 return self._failed(trial, permit, step, opened)
             upstream = Upstream(
@@ -135,7 +133,7 @@ class Attempts:
             idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
             return Stream(upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s)
         except BaseException:
-            self._abandoned(run, trial, permit)
+            self._abandoned(trial, permit)
             if upstream is not None:
                 await upstream.close()
             raise
@@ -194,14 +192,34 @@ class Attempts:
         opened = await self._opened(run, request, secrets)
         if isinstance(opened, Failure):
             return opened
+        found = await self._read(opened, secrets, lambda body: self._parsed(run, candidate, body))
+        if isinstance(found, Parsed):
+            found.request_id = opened.headers.get("x-request-id")
+        return found
+
+    async def _opened_stream(
+        self, run: Run, request: WireRequest, secrets: tuple[str, ...]
+    ) -> WireResponse | Failure:
+        """Open a stream. A 200 with a JSON body is none, but an error, most of the time."""
+        opened = await self._opened(run, request, secrets)
+        if isinstance(opened, Failure) or not _is_json(opened):
+            return opened
+        found = await self._read(opened, secrets, self.codec.completion)
+        return found if isinstance(found, Failure) else invalid_response("it was not streamed")
+
+    async def _read(
+        self,
+        opened: WireResponse,
+        secrets: tuple[str, ...],
+        parse: Callable[[bytes], Parsed | Failure | ErrorBody],
+    ) -> Parsed | Failure:
+        """Read a whole body; an error in an answer's place is classified by its own code."""
         body = await read_answer(opened)
         if isinstance(body, Failure):
             return body
-        found = self._parsed(run, candidate, body)
+        found = parse(body)
         if isinstance(found, ErrorBody):
             return classify_error_body(found, jitter=self.draw(), secrets=secrets)
-        if isinstance(found, Parsed):
-            found.request_id = opened.headers.get("x-request-id")
         return found
 
     async def _opened(
@@ -227,16 +245,6 @@ class Attempts:
             inputs=1 if single else len(given),
             dimensions=run.call.body.get("dimensions") or declared,
         )
-
-    async def _not_a_stream(self, opened: WireResponse, secrets: tuple[str, ...]) -> Failure:
-        """A 200 with a JSON body where a stream was asked for: an error, most of the time."""
-        body = await read_answer(opened)
-        if isinstance(body, Failure):
-            return body
-        found = self.codec.completion(body)
-        if isinstance(found, ErrorBody):
-            return classify_error_body(found, jitter=self.draw(), secrets=secrets)
-        return found if isinstance(found, Failure) else invalid_response("it was not streamed")
 
     async def _committed(self, run: Run, upstream: Upstream, until_s: float) -> deque[Any]:
         """Read up to the first semantic token, or the whole answer if it has none; return it so far."""
@@ -298,7 +306,7 @@ class Attempts:
         )
         self.fleet.cool_off(trial.kept.candidate, failure)
 
-    def _abandoned(self, run: Run, trial: Trial, permit: Permit) -> None:
+    def _abandoned(self, trial: Trial, permit: Permit) -> None:
         permit.settle(BreakerEffect.ABANDONED)
         trial.ended(AttemptOutcome.CANCELLED, now_s=self.clock.monotonic_s())
 

@@ -7,6 +7,7 @@ that was dropped can still be ended, by its loop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
@@ -45,30 +46,12 @@ class StreamEnd:
 
     def served(self) -> None:
         """The answer is whole."""
-        upstream, now_s = self._upstream, self._clock.monotonic_s()
-        upstream.permit.settle(BreakerEffect.SUCCESS)
-        upstream.trial.ended(
-            AttemptOutcome.SERVED,
-            now_s=now_s,
-            usage=self._usage(),
-            model_served=upstream.state.model,
-            first_token_s=upstream.first_token_s,
-            facts=upstream.facts(),
-        )
+        self._end_attempt(AttemptOutcome.SERVED, BreakerEffect.SUCCESS)
         self._settle(RequestOutcome.OK)
 
     def left(self, cause: str) -> None:
         """The caller does not want the rest: `closed`, `cancelled` or `dropped`."""
-        upstream, now_s = self._upstream, self._clock.monotonic_s()
-        upstream.permit.settle(BreakerEffect.ABANDONED)
-        upstream.trial.ended(
-            AttemptOutcome.CANCELLED,
-            now_s=now_s,
-            usage=self._usage(),
-            model_served=upstream.state.model,
-            first_token_s=upstream.first_token_s,
-            facts=upstream.facts(),
-        )
+        self._end_attempt(AttemptOutcome.CANCELLED, BreakerEffect.ABANDONED)
         self._settle(RequestOutcome.CANCELLED)
         self.error = self._interrupted(cause, cause)
 
@@ -114,6 +97,19 @@ class StreamEnd:
         reported = self._codec.usage(state.usage) if state.usage is not None else None
         return reported or estimated_usage(self._run, state.tokens_seen)
 
+    def _end_attempt(self, outcome: AttemptOutcome, effect: BreakerEffect) -> None:
+        """Hand the permit back and record an attempt that did not fail."""
+        upstream = self._upstream
+        upstream.permit.settle(effect)
+        upstream.trial.ended(
+            outcome,
+            now_s=self._clock.monotonic_s(),
+            usage=self._usage(),
+            model_served=upstream.state.model,
+            first_token_s=upstream.first_token_s,
+            facts=upstream.facts(),
+        )
+
     def _settle(self, outcome: RequestOutcome, error: str | None = None) -> None:
         own_s = self._upstream.first_token_s
         trial, run = self._upstream.trial, self._run
@@ -126,11 +122,4 @@ class StreamEnd:
 def _late() -> Failure:
     """Tokens came until the deadline: nothing is wrong with the backend."""
     failure = classify_wire(FailureKind.ATTEMPT_TIMEOUT, "the request's deadline passed")
-    return Failure(
-        failure.kind,
-        failure.next,
-        BreakerEffect.ABANDONED,
-        failure.label,
-        failure.message,
-        maybe_billed=True,
-    )
+    return replace(failure, breaker=BreakerEffect.ABANDONED)
