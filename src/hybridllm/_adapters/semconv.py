@@ -42,6 +42,9 @@ REQUEST_COST_WASTED: Final = "hybridllm.request.cost.wasted"
 REQUEST_COST_CURRENCY: Final = "hybridllm.request.cost.currency"
 REQUEST_COST_COMPLETE: Final = "hybridllm.request.cost.complete"
 
+# A metric: how reloads of the policy file ended; with `OUTCOME` and `POLICY_NAME`.
+POLICY_RELOADS: Final = "hybridllm.policy.reloads"
+
 # On an attempt, ours.
 BACKEND_NAME: Final = "hybridllm.backend.name"
 BACKEND_KIND: Final = "hybridllm.backend.kind"

@@ -1,10 +1,12 @@
-"""Real time; the only place that reads it."""
+"""Real time; the only place that reads it, with `wall_clock.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import datetime
+
+from hybridllm._runtime import wall_clock
 
 
 class SystemClock:
@@ -27,7 +29,7 @@ class SystemClock:
 
     def utc_now(self) -> datetime:
         """See `Clock.utc_now`."""
-        return datetime.now(UTC)  # noqa: TID251 - the one reader of the wall clock
+        return wall_clock.utc_now()
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""

@@ -81,7 +81,7 @@ def facts(report: PolicyReport, reach: Reach) -> dict[str, Any]:
             for tag, backends in reach.items()
         },
         "routes": [
-            {"name": route.name, "when": _conditions(route.when), "use": _uses(route.use)}
+            {"name": route.name, "when": route.when.to_dict(), "use": _uses(route.use)}
             for route in policy.routes
         ],
     }
@@ -165,12 +165,10 @@ def _routes(report: PolicyReport) -> Table:
     policy = report.policy
     made = Table("", "route", "when", "use, in order", right=("",), prose=("when", "use, in order"))
     for number, route in enumerate(policy.routes, start=1):
-        conditions = _conditions(route.when).items()
-        when = "; ".join(f"{key} {', '.join(names)}" for key, names in conditions)
-        head = (str(number), route.name, when or "always")
+        head = (str(number), route.name, str(route.when))
         for one in _uses(route.use):
             kind = "fallback " if one["fallback"] else ""
-            made.add_row(*head, f"{kind}{one['model']} on {', '.join(one['on'])}")
+            made.add_row(*head, f"{kind}{', '.join(one['candidates'])}")
             head = ("", "", "")
     return made
 
@@ -189,17 +187,12 @@ def _backend_facts(backend: Any) -> dict[str, Any]:
     }
 
 
-def _conditions(when: Any) -> dict[str, list[str]]:
-    named = {name: getattr(when, name) for name in ("task", "residency", "tenant", "environment")}
-    return {name: sorted(values) for name, values in named.items() if values}
-
-
 def _uses(uses: Any) -> list[dict[str, Any]]:
     return [
         {
-            "model": use.model.name,
-            "on": [candidate.backend.name for candidate in use.candidates],
-            "ordered": use.ordered,
+            "what": use.what,
+            "candidates": [candidate.name for candidate in use.candidates],
+            "order_by": use.order_by.value,
             "fallback": use.fallback,
         }
         for use in uses

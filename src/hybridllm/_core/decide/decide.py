@@ -3,21 +3,30 @@
 A function of values. `explain`, tests of policies and production run this very code. The hard
 filters come before everything; what they leave is frozen in the plan.
 
-What depends on the request's class alone (route, residency, capabilities) is worked out once per
-class and remembered; lengths, ceilings and load are looked at for every request.
+What depends on the request's class alone (task, tags, tenant, capabilities) is worked out once per class
+and remembered with the policy; lengths, ceilings, hours and load are looked at for every request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
-from hybridllm._core.decide import filters
-from hybridllm._core.decide.match import fits, route_for
-from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
-from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Capability, Model, Policy, Route, Task, Use
+from hybridllm._core.decide.eligible import Eligible, Limits, eligible, fitting, too_dear
+from hybridllm._core.decide.match import Subject, fits, holds
+from hybridllm._core.decide.order import ordered
+from hybridllm._core.decide.plan import ABOUT_DATA, Denied, Dropped, DropReason, Plan
+from hybridllm._core.decide.snapshot import EPOCH, Snapshot
+from hybridllm._core.policy.compiled import (
+    Capability,
+    Constraint,
+    Policy,
+    Route,
+    Slo,
+    Task,
+    Use,
+)
+from hybridllm._core.policy.conditions import When
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.facts import Facts
 
@@ -31,246 +40,290 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     Args:
         policy: The rules.
         facts: What is known of the request.
-        snapshot: Load of the backends; orders equals, never adds or removes anybody.
+        snapshot: Load and latency of the backends, which order candidates and never add or remove one; the
+            time, for conditions on hours; and chance, for splits.
     """
-    choice = _choice(
-        policy,
-        facts.operation,
-        facts.task,
-        facts.residency,
-        facts.tenant,
-        facts.environment,
-        facts.model,
-        facts.needs,
-    )
-    if choice.denied is not None:
-        rule, message = choice.denied
-        return Denied(policy, facts, rule, message, choice.route, choice.dropped, choice.residency)
-    groups, dropped, names = choice.groups, choice.dropped, choice.dropped_names
+    known = _class_of(policy, facts)
+    observed: tuple[str, ...] = ()
+    choice = known.choice
+    if choice is None:
+        choice, observed = _choice_now(policy, known, facts, snapshot)
+    found = choice.found
+    if choice.denied is not None or found is None:
+        rule, message = choice.denied or ("", "")
+        return Denied(
+            policy, facts, rule, message, choice.route, choice.dropped, known.tags, observed
+        )
+    groups, dropped, names = found.groups, found.dropped, choice.dropped_names
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
-    if wanted > choice.context_tokens_min or facts.max_cost_usd is not None:
-        groups, dropped = _fitting(groups, dropped, facts)
+    if wanted > found.context_tokens_min or facts.max_cost_usd is not None or found.costed:
+        groups, dropped = fitting(found, facts)
         if not groups:
-            return _denied_for_size(policy, facts, choice, dropped)
+            return _denied_for_size(policy, facts, choice, known.tags, dropped, observed)
         names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
-    kept: tuple[Kept, ...] = ()
-    for group in groups:
-        kept += group.kept if group.ordered else _by_load(group.kept, snapshot)
+    if found.observed or found.watched:
+        observed += found.observed
+        observed += too_dear(found, groups, facts) if found.watched else ()
     route = choice.route or PINNED
-    return Plan(policy, facts, route, kept, dropped, names, choice.task, choice.residency)
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Candidates of one model, equal but for load unless `ordered`."""
-
-    kept: tuple[Kept, ...]
-    ordered: bool
+    kept = ordered(groups, facts, snapshot, slos=choice.slos, salt=route)
+    return Plan(policy, facts, route, kept, dropped, names, known.task, known.tags, observed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What the policy says to a class of requests."""
+    """What the policy says to a class of requests on one route."""
 
     route: str | None
-    groups: tuple[_Group, ...] = ()
+    found: Eligible | None = None
     dropped: tuple[Dropped, ...] = ()
     dropped_names: tuple[tuple[str, str], ...] = ()
-    context_tokens_min: float = float("inf")
-    task: Task | None = None
-    residency: tuple[str, ...] = ()
+    slos: tuple[Slo, ...] = ()
     denied: tuple[str, str] | None = None
 
 
-@lru_cache(maxsize=CLASSES_REMEMBERED)
-def _choice(
-    policy: Policy,
-    operation: str,
-    task_name: str | None,
-    tag: str | None,
-    tenant: str | None,
-    environment: str,
-    model: str | None,
-    needs: frozenset[Capability],
-) -> _Choice:
-    if task_name is not None and policy.known_tasks and not fits(policy.known_tasks, (task_name,)):
-        return _refused(
-            f"unknown task {task_name!r}", "task", task_name, policy.known_tasks, policy
-        )
-    task = policy.tasks.get(task_name) if task_name is not None else None
-    tags = _tags(policy, tag, task)
-    for name in tags:
-        if name not in policy.residency:
-            return _refused(
-                f"unknown residency tag {name!r}", "residency", name, policy.residency, policy
-            )
-    if not tags and policy.deny_untagged:
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Requests that only their size, session, metadata and time can tell apart.
+
+    Attributes:
+        choice: What holds for all of them; None: some route or constraint looks at one of those.
+        routes: That may hold, in order, up to the first that surely does.
+        constraints: That surely hold; `perhaps` are those to look at per request.
+    """
+
+    tags: tuple[str, ...] = ()
+    task: Task | None = None
+    choice: _Choice | None = None
+    routes: tuple[Route, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    perhaps: tuple[Constraint, ...] = ()
+
+
+def _class_of(policy: Policy, facts: Facts) -> _Class:
+    """Return what is known of the request's class, remembered if it was met before."""
+    looks_at = policy.looks_at
+    key = (
+        facts.task,
+        facts.residency,
+        facts.model,
+        facts.environment,
+        facts.needs,
+        facts.taints,
+        facts.vector_space,
+        facts.tenant if "tenant" in looks_at else None,
+        facts.feature if "feature" in looks_at else None,
+        facts.tags if "tags" in looks_at else None,
+        facts.stream if "stream" in looks_at else None,
+    )
+    known: _Class | None = policy.memo.get(key)
+    if known is None:
+        known = _class(policy, facts)
+        _remember(policy, key, known)
+    return known
+
+
+def _remember(policy: Policy, key: object, value: object) -> None:
+    if len(policy.memo) >= CLASSES_REMEMBERED:
+        policy.memo.clear()
+    policy.memo[key] = value
+
+
+def _class(policy: Policy, facts: Facts) -> _Class:
+    denied = _unknown_names(policy, facts)
+    task = policy.tasks.get(facts.task) if facts.task is not None else None
+    tags = () if denied else residency_tags(policy, facts)
+    if denied is None and not tags and policy.deny_untagged:
         allowed = ", ".join(sorted(policy.residency))
         message = (
             f"policy {policy.name!r} denies requests without a residency tag (default_residency: deny); "
             f"pass residency=, one of: {allowed}"
         )
-        return _Choice(None, denied=("default_residency: deny", message))
-    if model is not None:
-        if model not in policy.candidates:
-            return _refused(f"unknown model {model!r}", "model", model, policy.candidates, policy)
-        return _filtered(policy, None, model, tags, task, environment, needs)
-    route = route_for(
-        policy.routes, task=task_name, residency=tags, tenant=tenant, environment=environment
-    )
-    if route is None:
-        names = ", ".join(route.name for route in policy.routes)
-        message = (
-            f"no route of policy {policy.name!r} matches task {task_name!r}, residency {tags}, "
-            f"tenant {tenant!r}, environment {environment!r}; routes: {names}; "
-            "add a last route without `when`"
-        )
-        return _Choice(None, denied=("no route matches", message), residency=tags)
-    return _filtered(policy, route, None, tags, task, environment, needs)
+        denied = ("default_residency: deny", message)
+    if denied is not None:
+        return _Class(tags, task, _Choice(None, denied=denied))
+    subject = Subject(facts, tags, task, EPOCH)
+    sure, perhaps = [], []
+    for constraint in policy.constraints:
+        if not constraint.when.per_request:
+            if holds(constraint.when, subject):
+                sure.append(constraint)
+        elif _may_hold(constraint.when, subject):
+            perhaps.append(constraint)
+    routes = () if facts.model is not None else _routes(policy, subject)
+    known = _Class(tags, task, None, routes, tuple(sure), tuple(perhaps))
+    first = routes[0] if routes else None
+    if perhaps or (first is not None and (first.when.per_request or first.observe)):
+        return known
+    choice = _choice(policy, known, first, known.constraints, facts)
+    return _Class(tags, task, choice, routes, known.constraints)
 
 
-def _tags(policy: Policy, tag: str | None, task: Task | None) -> tuple[str, ...]:
-    """The request's own tag and its task's both hold; only without any does the default."""
-    own = [name for name in (tag, task.residency if task else None) if name is not None]
-    if not own and policy.default_residency is not None:
-        own = [policy.default_residency]
-    return tuple(dict.fromkeys(own))
+def _unknown_names(policy: Policy, facts: Facts) -> tuple[str, str] | None:
+    """A name that the policy does not know denies: it may be a restricting one, misspelt."""
+    task = facts.task
+    if task is not None and policy.known_tasks and not fits(policy.known_tasks, (task,)):
+        return _refused("task", task, policy.known_tasks, policy)
+    for tag in residency_tags(policy, facts):
+        if tag not in policy.residency:
+            return _refused("residency tag", tag, policy.residency, policy)
+    if facts.model is not None and facts.model not in policy.candidates:
+        return _refused("model", facts.model, policy.candidates, policy)
+    if facts.vector_space is not None:
+        spaces = {m.vector_space for m in policy.models.values() if m.vector_space is not None}
+        if facts.vector_space not in spaces:
+            return _refused("vector space", facts.vector_space, spaces, policy)
+    return None
 
 
-@lru_cache(maxsize=CLASSES_REMEMBERED)
-def _filtered(
+def residency_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    """Return the tags that hold: the request's own, its task's, and those that its session keeps.
+
+    Only without any of them does the policy's default hold.
+    """
+    task = policy.tasks.get(facts.task) if facts.task is not None else None
+    own = [facts.residency, task.residency if task is not None else None, *facts.taints]
+    tags = tuple(dict.fromkeys(tag for tag in own if tag is not None))
+    if not tags and policy.default_residency is not None:
+        return (policy.default_residency,)
+    return tags
+
+
+def _routes(policy: Policy, subject: Subject) -> tuple[Route, ...]:
+    """Return the routes that may hold for the class, up to the first that surely decides."""
+    found = []
+    for route in policy.routes:
+        if route.when.per_request:
+            if _may_hold(route.when, subject):
+                found.append(route)
+        elif holds(route.when, subject):
+            found.append(route)
+            if not route.observe:
+                break
+    return tuple(found)
+
+
+def _may_hold(when: When, subject: Subject) -> bool:
+    """Return False if a condition fails that has nothing to do with the request at hand."""
+    alone = (When((condition,)) for condition in when.conditions)
+    return all(one.per_request or holds(one, subject) for one in alone)
+
+
+def _choice_now(
+    policy: Policy, known: _Class, facts: Facts, snapshot: Snapshot
+) -> tuple[_Choice, tuple[str, ...]]:
+    """Look at what differs from request to request of a class: size, session, metadata, time."""
+    subject = Subject(facts, known.tags, known.task, snapshot.now_utc)
+    observed: list[str] = []
+    decides = None
+    for route in known.routes:
+        if not route.when.per_request or holds(route.when, subject):
+            if not route.observe:
+                decides = route
+                break
+            observed.append(f"route {route.name!r} would decide")
+    constraints = known.constraints
+    if known.perhaps:
+        constraints += tuple(one for one in known.perhaps if holds(one.when, subject))
+    own = (facts.model, facts.needs, facts.environment, facts.vector_space)
+    key = (decides, known.tags, known.task, constraints, own)
+    choice = policy.memo.get(key)
+    if choice is None:
+        choice = _choice(policy, known, decides, constraints, facts)
+        if decides is not None or facts.model is not None:
+            _remember(policy, key, choice)
+    return choice, tuple(observed)
+
+
+def _choice(
     policy: Policy,
+    known: _Class,
     route: Route | None,
-    model: str | None,
-    tags: tuple[str, ...],
-    task: Task | None,
-    environment: str,
-    needs: frozenset[Capability],
+    constraints: tuple[Constraint, ...],
+    facts: Facts,
 ) -> _Choice:
     """Apply the hard filters to a route's candidates, or to those of the model that was pinned."""
-    uses = route.use if route is not None else _pinned(policy, model)
-    route_name = route.name if route is not None else None
-    residency = [policy.residency[name] for name in tags]
-    groups: list[_Group] = []
-    dropped: list[Dropped] = []
-    first = uses[0].model
-    space = _vector_space(uses) if Capability.EMBEDDINGS in needs else None
-    for place, use in enumerate(uses):
-        kept: list[Kept] = []
-        for candidate in use.candidates:
-            drop = (
-                filters.residency_drop(candidate, residency)
-                or filters.environment_drop(candidate, environment)
-                or filters.capability_drop(candidate, needs)
-                or filters.vector_space_drop(candidate, space)
-            )
-            if drop is not None:
-                dropped.append(drop)
-            elif not _stands(groups, candidate.name):
-                reason = _reason(route_name, place, use)
-                kept.append(Kept(candidate, use.fallback or use.model is not first, reason))
-        if kept:
-            groups.append(_Group(tuple(kept), use.ordered))
-    if not groups:
-        denied = _nobody(policy, route_name, tags, dropped, needs)
-        return _Choice(route_name, dropped=tuple(dropped), residency=tags, denied=denied)
-    contexts = [
-        kept.candidate.model.context_tokens or float("inf")
-        for group in groups
-        for kept in group.kept
-    ]
-    names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
-    return _Choice(route_name, tuple(groups), tuple(dropped), names, min(contexts), task, tags)
+    if route is None and facts.model is None:
+        return _Choice(None, denied=_no_route(policy, facts, known.tags))
+    uses = route.use if route is not None else _pinned(policy, facts.model)
+    space = _vector_space(uses, facts) if Capability.EMBEDDINGS in facts.needs else None
+    tags = tuple(policy.residency[tag] for tag in known.tags)
+    limits = Limits(tags, facts.environment, facts.needs, space, constraints)
+    found = eligible(uses, route, limits)
+    name = route.name if route is not None else None
+    if not found.groups:
+        denied = _nobody(policy, name, found.dropped, facts.needs)
+        return _Choice(name, dropped=found.dropped, denied=denied)
+    own = (route.slo if route is not None else None, known.task.slo if known.task else None)
+    slos = tuple(slo for slo in own if slo)
+    names = tuple([(drop.candidate.name, drop.detail) for drop in found.dropped])
+    return _Choice(name, found, found.dropped, names, slos)
 
 
-def _vector_space(uses: tuple[Use, ...]) -> Model | None:
-    """The first model that embeds: the vectors of another would not compare with its."""
-    embedding = (use.model for use in uses if Capability.EMBEDDINGS in use.model.capabilities)
-    return next(embedding, None)
+def _vector_space(uses: tuple[Use, ...], facts: Facts) -> str | None:
+    """Return the space that the caller names, else that of the first model that embeds."""
+    if facts.vector_space is not None:
+        return facts.vector_space
+    models = (candidate.model for use in uses for candidate in use.candidates)
+    return next((model.vector_space for model in models if model.vector_space), None)
 
 
 def _pinned(policy: Policy, model: str | None) -> tuple[Use, ...]:
     candidates = policy.candidates[model] if model is not None else ()
-    return (Use(candidates[0].model, candidates),)
+    return (Use(candidates, f"model {model!r}"),)
 
 
-def _stands(groups: list[_Group], name: str) -> bool:
-    return any(kept.candidate.name == name for group in groups for kept in group.kept)
-
-
-def _reason(route: str | None, place: int, use: Use) -> str:
-    if route is None:
-        return f"the caller pinned model {use.model.name!r}"
-    part = "fallback" if use.fallback else "use"
-    order = "backends in the order of `on`" if use.ordered else "least loaded backend first"
-    return f"route {route!r}, model {place + 1} ({part}); {order}"
-
-
-def _fitting(
-    groups: tuple[_Group, ...], dropped: tuple[Dropped, ...], facts: Facts
-) -> tuple[tuple[_Group, ...], tuple[Dropped, ...]]:
-    fitting: list[_Group] = []
-    drops = list(dropped)
-    for group in groups:
-        kept = []
-        for one in group.kept:
-            drop = filters.context_drop(one.candidate, facts) or filters.cost_drop(
-                one.candidate, facts
-            )
-            if drop is None:
-                kept.append(one)
-            else:
-                drops.append(drop)
-        if kept:
-            fitting.append(_Group(tuple(kept), group.ordered))
-    return tuple(fitting), tuple(drops)
-
-
-def _by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
-    """Least loaded first; equals stay in the order of the policy file."""
-    if len(kept) == 1 or not snapshot.in_flight:
-        return kept
-    in_flight = snapshot.in_flight
-    return tuple(sorted(kept, key=lambda one: in_flight.get(one.candidate.backend.name, 0)))
-
-
-def _refused(rule: str, kind: str, name: str, known: Iterable[str], policy: Policy) -> _Choice:
+def _refused(kind: str, name: str, known: Iterable[str], policy: Policy) -> tuple[str, str]:
     names = sorted(known)
     hint = nearest(name, names)
     allowed = ", ".join(names) or "none is declared"
     message = f"{kind} {name!r} is not in policy {policy.name!r}; known: {allowed}{hint}"
-    return _Choice(None, denied=(rule, message))
+    return f"unknown {kind} {name!r}", message
+
+
+def _no_route(policy: Policy, facts: Facts, tags: tuple[str, ...]) -> tuple[str, str]:
+    names = ", ".join(route.name for route in policy.routes)
+    message = (
+        f"no route of policy {policy.name!r} matches task {facts.task!r}, residency {tags}, "
+        f"tenant {facts.tenant!r}, environment {facts.environment!r}; routes: {names}; "
+        "add a last route without `when`"
+    )
+    return "no route matches", message
 
 
 def _nobody(
     policy: Policy,
     route: str | None,
-    tags: tuple[str, ...],
-    dropped: list[Dropped],
+    dropped: tuple[Dropped, ...],
     needs: frozenset[Capability],
 ) -> tuple[str, str]:
-    about_data = [
-        drop for drop in dropped if drop.reason.value in ("region", "operator", "retention")
-    ]
-    if about_data and tags:
-        rule = f"residency {tags[0]!r}"
-    elif needs:
+    """Name the rule that left nobody: of several, the one that says most about why."""
+    rule = next((drop.rule for drop in dropped if drop.reason in ABOUT_DATA), None)
+    for reason in (DropReason.CONSTRAINT, DropReason.PRICE, DropReason.VECTOR_SPACE):
+        rule = rule or next((drop.rule for drop in dropped if drop.reason is reason), None)
+    if rule is None and needs:
         rule = f"capabilities {', '.join(sorted(needs))}"
-    else:
-        rule = f"route {route!r}" if route else "pinned model"
+    rule = rule or (f"route {route!r}" if route else "pinned model")
+    return rule, _leaves_nobody(policy, route, rule, dropped)
+
+
+def _leaves_nobody(
+    policy: Policy, route: str | None, rule: str, dropped: tuple[Dropped, ...]
+) -> str:
     why = (
         "; ".join(f"{drop.candidate.name}: {drop.detail}" for drop in dropped) or "it names nobody"
     )
     where = f"route {route!r}" if route else "the pinned model"
-    return rule, f"policy {policy.name!r}: {rule} leaves nobody to ask on {where}: {why}"
+    return f"policy {policy.name!r}: {rule} leaves nobody to ask on {where}: {why}"
 
 
 def _denied_for_size(
-    policy: Policy, facts: Facts, choice: _Choice, dropped: tuple[Dropped, ...]
+    policy: Policy,
+    facts: Facts,
+    choice: _Choice,
+    tags: tuple[str, ...],
+    dropped: tuple[Dropped, ...],
+    observed: tuple[str, ...],
 ) -> Denied:
-    last = dropped[-1]
-    rule = "max_cost_usd" if last.reason.value == "cost" else "context length"
-    where = f"route {choice.route!r}" if choice.route else "the pinned model"
-    why = "; ".join(f"{drop.candidate.name}: {drop.detail}" for drop in dropped)
-    message = f"policy {policy.name!r}: {rule} leaves nobody to ask on {where}: {why}"
-    return Denied(policy, facts, rule, message, choice.route, dropped, choice.residency)
+    rule = dropped[-1].rule
+    message = _leaves_nobody(policy, choice.route, rule, dropped)
+    return Denied(policy, facts, rule, message, choice.route, dropped, tags, observed)

@@ -12,7 +12,13 @@ from decimal import Decimal
 from hybridllm._core.decide.plan import Dropped, DropReason
 from hybridllm._core.money.price import cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
-from hybridllm._core.policy.compiled import Candidate, Capability, Model, Residency
+from hybridllm._core.policy.compiled import (
+    Candidate,
+    Capability,
+    Ceilings,
+    Constraint,
+    Residency,
+)
 from hybridllm._core.request.facts import Facts
 
 OUTPUT_TOKENS_ASSUMED = 1_024  # for a cost ceiling, where the caller set no max_tokens
@@ -22,6 +28,12 @@ def residency_drop(candidate: Candidate, tags: Iterable[Residency]) -> Dropped |
     """Apply every residency tag of the request; the first that forbids the backend drops it."""
     backend = candidate.backend
     for tag in tags:
+        if not backend.terms_declared:
+            detail = (
+                f"backend {backend.name!r} declares neither region nor operator nor retention, so it is "
+                f"eligible for no request with a residency tag ({tag.tag!r})"
+            )
+            return Dropped(candidate, DropReason.TERMS, detail, f"residency {tag.tag!r}")
         if (
             (not tag.regions or backend.region in tag.regions)
             and (not tag.operators or backend.operator in tag.operators)
@@ -36,9 +48,8 @@ def residency_drop(candidate: Candidate, tags: Iterable[Residency]) -> Dropped |
             if allowed and value not in allowed:
                 has = f"{term} {value!r}" if value is not None else f"undeclared {term}"
                 names = ", ".join(sorted(allowed))
-                return Dropped(
-                    candidate, reason, f"{has} is not in [{names}] (residency {tag.tag!r})"
-                )
+                rule = f"residency {tag.tag!r}"
+                return Dropped(candidate, reason, f"{has} is not in [{names}] ({rule})", rule)
     return None
 
 
@@ -64,12 +75,55 @@ def capability_drop(candidate: Candidate, needs: frozenset[Capability]) -> Dropp
     return Dropped(candidate, DropReason.CAPABILITY, detail)
 
 
-def vector_space_drop(candidate: Candidate, space: Model | None) -> Dropped | None:
-    """Embeddings stay with one model, whatever happens to it; None: no embeddings are wanted."""
-    if space is None or candidate.model is space:
+def vector_space_drop(candidate: Candidate, space: str | None) -> Dropped | None:
+    """Embeddings stay in one vector space, whatever happens to it; None: no embeddings are wanted."""
+    if space is None or candidate.model.vector_space == space:
         return None
-    detail = f"vectors of {candidate.model.name!r} do not compare with those of {space.name!r}"
-    return Dropped(candidate, DropReason.VECTOR_SPACE, detail)
+    own = candidate.model.vector_space
+    has = f"is in vector space {own!r}" if own else "is in no vector space"
+    detail = f"model {candidate.model.name!r} {has}, and vectors of {space!r} are wanted"
+    return Dropped(candidate, DropReason.VECTOR_SPACE, detail, f"vector space {space!r}")
+
+
+def constraint_drop(candidate: Candidate, constraint: Constraint) -> Dropped | None:
+    """Apply what a constraint says of backends and models; its ceilings are folded with all others."""
+    backend, model = candidate.backend, candidate.model.name
+    rule = f"constraint {constraint.name!r}"
+    for what, value, allowed in (
+        ("backend", backend.name, constraint.backends),
+        ("model", model, constraint.models),
+        ("region", backend.region, constraint.regions),
+        ("operator", backend.operator, constraint.operators),
+        ("retention", backend.retention, constraint.retention),
+    ):
+        if allowed and value not in allowed:
+            has = f"{what} {value!r}" if value is not None else f"undeclared {what}"
+            names = ", ".join(sorted(allowed))
+            detail = f"{has} is not in [{names}] ({rule})"
+            return Dropped(candidate, DropReason.CONSTRAINT, detail, rule)
+    for what, value, denied in (
+        ("backend", backend.name, constraint.denied_backends),
+        ("model", model, constraint.denied_models),
+    ):
+        if value in denied:
+            detail = f"{what} {value!r} is denied ({rule})"
+            return Dropped(candidate, DropReason.CONSTRAINT, detail, rule)
+    return None
+
+
+def price_drop(candidate: Candidate, ceilings: Ceilings) -> Dropped | None:
+    """What a candidate's completion tokens cost must be known, and under the ceiling."""
+    ceiling = ceilings.output_price
+    if ceiling is None:
+        return None
+    price = candidate.price
+    if price is None:
+        detail = f"no price is known, so max_output_price {ceiling} cannot be kept"
+    elif price.usd_per_mtok_out > ceiling:
+        detail = f"output price {price.usd_per_mtok_out} is above max_output_price {ceiling}"
+    else:
+        return None
+    return Dropped(candidate, DropReason.PRICE, detail, "max_output_price")
 
 
 def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
@@ -82,23 +136,23 @@ def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
         f"about {facts.input_tokens_estimate} prompt tokens and {facts.output_tokens_max or 0} for the "
         f"answer do not fit the context of {context} of model {candidate.model.name!r}"
     )
-    return Dropped(candidate, DropReason.CONTEXT, detail)
+    return Dropped(candidate, DropReason.CONTEXT, detail, "context length")
 
 
-def cost_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
-    """What the request may cost must be known, and under the caller's ceiling."""
-    ceiling = facts.max_cost_usd
+def cost_drop(
+    candidate: Candidate, facts: Facts, ceiling: Decimal | None, *, name: str
+) -> Dropped | None:
+    """What the request may cost must be known, and under the ceiling; `name` is the ceiling's."""
     if ceiling is None:
         return None
     if candidate.price is None:
-        detail = f"no price is known, so max_cost_usd {ceiling} cannot be kept"
-        return Dropped(candidate, DropReason.COST, detail)
+        detail = f"no price is known, so {name} {ceiling} cannot be kept"
+        return Dropped(candidate, DropReason.COST, detail, name)
     expected = expected_cost_usd(candidate, facts)
     if expected is not None and expected <= ceiling:
         return None
-    return Dropped(
-        candidate, DropReason.COST, f"expected to cost {expected} USD, above max_cost_usd {ceiling}"
-    )
+    detail = f"expected to cost {expected} USD, above {name} {ceiling}"
+    return Dropped(candidate, DropReason.COST, detail, name)
 
 
 def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:

@@ -1,40 +1,81 @@
-"""Which route applies: the first whose every condition holds."""
+"""Whether conditions hold for a request: what stands under `when`, judged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from hybridllm._core.policy.compiled import Route, When
+from hybridllm._core.policy.compiled import Task
+from hybridllm._core.policy.conditions import (
+    METADATA,
+    AnyOf,
+    Condition,
+    Flag,
+    Hours,
+    Not,
+    Number,
+    Text,
+    When,
+    when_text,
+)
+from hybridllm._core.request.facts import Facts
 
 _GLOB_SIGNS = frozenset("*?[")
 
 
-def route_for(
-    routes: Iterable[Route],
-    *,
-    task: str | None,
-    residency: tuple[str, ...],
-    tenant: str | None,
-    environment: str,
-) -> Route | None:
-    """Return the first route whose `when` holds, or None."""
-    for route in routes:
-        if _holds(route.when, task, residency, tenant, environment):
-            return route
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What conditions look at.
+
+    Attributes:
+        tags: The residency tags that hold for the request.
+        task: Its task class, if the policy declares it.
+        now_utc: The time.
+    """
+
+    facts: Facts
+    tags: tuple[str, ...]
+    task: Task | None
+    now_utc: datetime
+
+
+def holds(when: When, subject: Subject) -> bool:
+    """Return whether all conditions hold."""
+    for condition in when.conditions:  # noqa: SIM110 - a generator costs as much as a condition
+        if not _met(condition, subject):
+            return False
+    return True
+
+
+def failing(when: When, subject: Subject) -> str | None:
+    """Return the first condition that does not hold, and what the request has instead, in words."""
+    for condition in when.conditions:
+        if not _met(condition, subject):
+            asked = when_text(When((condition,)))
+            if isinstance(condition, Not | AnyOf):
+                return asked
+            return f"{asked}, and the request has {_has(condition.fact, subject)}"
     return None
 
 
-def _holds(
-    when: When, task: str | None, residency: tuple[str, ...], tenant: str | None, environment: str
-) -> bool:
-    return (
-        (not when.task or fits(when.task, (task,)))
-        and (not when.residency or fits(when.residency, residency))
-        and (not when.tenant or fits(when.tenant, (tenant,)))
-        and (not when.environment or fits(when.environment, (environment,)))
-    )
+def texts_of(fact: str, subject: Subject) -> Iterable[str | None]:
+    """Return the values of a fact that is text; one that is not there is None, or no value."""
+    facts = subject.facts
+    if fact == "residency":
+        return subject.tags
+    if fact == "capability":
+        return facts.needs
+    if fact == "tags":
+        return facts.tags
+    if fact == "bucket":
+        return (subject.task.bucket if subject.task is not None else None,)
+    if fact.startswith(METADATA):
+        return (facts.metadata.get(fact[len(METADATA) :]),)
+    return (getattr(facts, fact),)
 
 
 def fits(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
@@ -45,6 +86,58 @@ def fits(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
         ):
             return True
     return False
+
+
+def _met(condition: Condition, subject: Subject) -> bool:
+    kind = condition.__class__
+    if kind is Text:
+        return fits(condition.patterns, texts_of(condition.fact, subject))  # type: ignore[union-attr]  # by its class
+    if isinstance(condition, Flag):
+        return subject.facts.stream is condition.value
+    if isinstance(condition, Number):
+        value = _number_of(condition.fact, subject.facts)
+        return value is not None and condition.holds(value)
+    if isinstance(condition, Hours):
+        return within(condition, subject.now_utc)
+    if isinstance(condition, Not):
+        return not holds(condition.when, subject)
+    if isinstance(condition, AnyOf):
+        return any(holds(one, subject) for one in condition.whens)
+    raise AssertionError(f"unknown condition {condition}")
+
+
+def within(hours: Hours, now_utc: datetime) -> bool:
+    """Return whether a point in time is within a window of hours."""
+    local = now_utc.astimezone(hours.zone)
+    minute, day = local.hour * 60 + local.minute, local.weekday()
+    begin, end = hours.from_minute, hours.to_minute
+    if begin < end:
+        return begin <= minute < end and day in hours.weekdays
+    if minute >= begin:
+        return day in hours.weekdays
+    return minute < end and (day - 1) % 7 in hours.weekdays  # began the day before
+
+
+def _number_of(fact: str, facts: Facts) -> Decimal | int | None:
+    if fact == "input_tokens":
+        return facts.input_tokens_estimate
+    text = facts.metadata.get(fact[len(METADATA) :])
+    try:
+        value = Decimal(text) if text is not None and len(text) <= 40 else None
+    except InvalidOperation:
+        return None
+    return value if value is not None and value.is_finite() else None
+
+
+def _has(fact: str, subject: Subject) -> str:
+    if fact == "time":
+        return subject.now_utc.strftime("%a %H:%M UTC")
+    if fact == "stream":
+        return "a stream" if subject.facts.stream else "no stream"
+    if fact == "input_tokens":
+        return str(subject.facts.input_tokens_estimate)
+    values = sorted(value for value in texts_of(fact, subject) if value is not None)
+    return ", ".join(repr(str(value)) for value in values) or "none"
 
 
 @lru_cache(maxsize=4_096)

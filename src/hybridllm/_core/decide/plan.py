@@ -10,16 +10,25 @@ from hybridllm._core.request.facts import Facts
 
 
 class DropReason(StrEnum):
-    """Why a candidate may not be asked. The first four are about where data may go."""
+    """Why a candidate may not be asked."""
 
+    TERMS = "terms"  # it declares neither region nor operator nor retention
     REGION = "region"
     OPERATOR = "operator"
     RETENTION = "retention"
     ENVIRONMENT = "environment"
     CAPABILITY = "capability"
     VECTOR_SPACE = "vector_space"
+    CONSTRAINT = "constraint"  # one of the policy's constraints, on something else than price
+    PRICE = "price"  # above a ceiling on prices, or not known under one
     CONTEXT = "context"
-    COST = "cost"
+    COST = "cost"  # above a ceiling on what the request costs, or not known under one
+
+
+ABOUT_DATA = frozenset(
+    {DropReason.TERMS, DropReason.REGION, DropReason.OPERATOR, DropReason.RETENTION}
+)
+"""The reasons that residency gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +37,13 @@ class Dropped:
 
     Attributes:
         detail: In words, with the value and what was asked: `region 'us' is not in [eu] (residency 'phi')`.
+        rule: What of the policy or the request dropped it: `residency 'phi'`, `constraint 'acme'`.
     """
 
     candidate: Candidate
     reason: DropReason
     detail: str
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,9 @@ class Plan:
         dropped: Who may not, and why.
         dropped_names: The same as (`backend/model`, reason in words).
         task: The request's task class, if the policy declares it; its timeouts go before the backend's.
-        residency: The tags that hold for the request: its own, its task's, or the policy's default.
+        residency: The tags that hold for the request: its own, its task's, those its session keeps; without
+            any, the policy's default.
+        observed: What routes and constraints in `mode: observe` would have done, in words.
     """
 
     policy: Policy
@@ -70,6 +83,7 @@ class Plan:
     dropped_names: tuple[tuple[str, str], ...] = ()
     task: Task | None = None
     residency: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
 
     @property
     def candidate_names(self) -> tuple[str, ...]:
@@ -98,3 +112,4 @@ class Denied:
     route: str | None = None
     dropped: tuple[Dropped, ...] = ()
     residency: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()

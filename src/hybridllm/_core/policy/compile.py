@@ -8,20 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hybridllm._core.money.book import Book, BookEntry
+from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
+from hybridllm._core.policy.compile_routes import (
+    Candidates,
+    RouteCompiler,
+    compiled_constraint,
+    compiled_slo,
+)
 from hybridllm._core.policy.compiled import (
     Backend,
     BackendKind,
     Candidate,
+    Capability,
     Model,
+    OrderBy,
     Policy,
     Residency,
     Route,
     Task,
     Timeouts,
-    Use,
-    When,
 )
+from hybridllm._core.policy.conditions import facts_looked_at, named
 from hybridllm._core.policy.document import Node, key_place
 from hybridllm._core.policy.pricing import price_in_force
 from hybridllm._core.policy.references import DENY
@@ -31,16 +38,11 @@ from hybridllm._core.policy.schema import (
     ModelSpec,
     PolicySpec,
     ResidencySpec,
-    RouteSpec,
     TaskSpec,
-    UseSpec,
-    WhenSpec,
 )
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
 _FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
-
-Candidates = Mapping[str, tuple[Candidate, ...]]
 
 
 def compiled_policy(
@@ -64,8 +66,19 @@ def compiled_policy(
     """
     backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
     entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
-    models = {key: _model(key, model, entries[key]) for key, model in spec.models.items()}
+    tiers = tuple(Tier(key, *band) for key, band in spec.tiers.items()) or book.tiers
+    models = {key: _model(key, model, entries[key], tiers) for key, model in spec.models.items()}
     candidates = _candidates(spec, backends, models, entries)
+    compiler = RouteCompiler(models, candidates, spec.buckets)
+    routes = tuple(
+        compiler.route(route, line=key_place(root, ("routes", index)).line)
+        for index, route in enumerate(spec.routes)
+    )
+    constraints = tuple(
+        compiled_constraint(one, line=key_place(root, ("constraints", index)).line)
+        for index, one in enumerate(spec.constraints)
+    )
+    whens = [*(one.when for one in routes), *(one.when for one in constraints)]
     default = spec.default_residency
     return Policy(
         name=name,
@@ -76,13 +89,14 @@ def compiled_policy(
         candidates=candidates,
         residency=MappingProxyType({k: _residency(k, tag) for k, tag in spec.residency.items()}),
         tasks=MappingProxyType({key: _task(key, task) for key, task in spec.tasks.items()}),
-        routes=tuple(
-            _route(route, candidates, line=key_place(root, ("routes", index)).line)
-            for index, route in enumerate(spec.routes)
-        ),
+        routes=routes,
+        constraints=constraints,
+        looks_at=frozenset().union(*(facts_looked_at(when) for when in whens)),
+        splits=any(use.weights for route in routes for use in route.use),
+        measures=_measures(routes, spec),
         default_residency=None if default == DENY else default,
         deny_untagged=default == DENY,
-        known_tasks=frozenset(spec.tasks).union(*(route.when.task or () for route in spec.routes)),
+        known_tasks=frozenset(spec.tasks).union(*(named(when, "task") for when in whens)),
         retries_max=spec.retries.same_backend_max,
         attempts_max=spec.retries.attempts_max,
     )
@@ -116,14 +130,38 @@ def _seconds_by_field(spec: BackendTimeoutsSpec) -> dict[str, float]:
     return {f"{key}_s": float(value) for key, value in spec if value is not None}
 
 
-def _model(name: str, spec: ModelSpec, entry: BookEntry | None) -> Model:
+def _model(name: str, spec: ModelSpec, entry: BookEntry | None, tiers: tuple[Tier, ...]) -> Model:
     capabilities = spec.capabilities
     if capabilities is None:
         capabilities = tuple(entry.capabilities) if entry else ()
     context = spec.context
     if "context" not in spec.model_fields_set and entry:
         context = entry.context_tokens
-    return Model(name, frozenset(capabilities), context, spec.dimensions)
+    space = spec.vector_space
+    if space is None and Capability.EMBEDDINGS in capabilities:
+        space = name  # comparable with itself only
+    return Model(
+        name, frozenset(capabilities), context, spec.dimensions, space, _tier(spec, entry, tiers)
+    )
+
+
+def _tier(spec: ModelSpec, entry: BookEntry | None, tiers: tuple[Tier, ...]) -> str | None:
+    """Return a model's price tier: declared, else by its list price, else what the book calls it."""
+    if spec.tier is not None:
+        return spec.tier
+    listed = spec.price.output_per_1m if spec.price is not None else None
+    if listed is None and entry is not None:
+        listed = entry.usd_per_mtok_out
+    if listed is not None:
+        return tier_of(listed, tiers)
+    return entry.stated_tier if entry is not None else None
+
+
+def _measures(routes: tuple[Route, ...], spec: PolicySpec) -> bool:
+    """Return whether measured latency has a say anywhere."""
+    return any(task.slo for task in spec.tasks.values()) or any(
+        route.slo or any(use.order_by is OrderBy.LATENCY for use in route.use) for route in routes
+    )
 
 
 def _candidates(
@@ -154,33 +192,10 @@ def _residency(tag: str, spec: ResidencySpec) -> Residency:
         regions=frozenset(spec.regions or ()),
         operators=frozenset(spec.operators or ()),
         retention=frozenset(spec.retention or ()),
+        taint_s=spec.taint,
     )
 
 
 def _task(name: str, spec: TaskSpec) -> Task:
     timeouts = MappingProxyType(_seconds_by_field(spec.timeouts))
-    return Task(name, spec.bucket, spec.residency, timeouts)
-
-
-def _route(spec: RouteSpec, candidates: Candidates, *, line: int) -> Route:
-    uses = [_use(use, candidates, fallback=False) for use in spec.use]
-    uses += [_use(use, candidates, fallback=True) for use in spec.fallbacks or ()]
-    return Route(spec.name, _when(spec.when), tuple(uses), line)
-
-
-def _when(spec: WhenSpec) -> When:
-    return When(
-        task=frozenset(spec.task or ()),
-        residency=frozenset(spec.residency or ()),
-        tenant=frozenset(spec.tenant or ()),
-        environment=frozenset(spec.environment or ()),
-    )
-
-
-def _use(spec: UseSpec, candidates: Candidates, *, fallback: bool) -> Use:
-    served = candidates[spec.model]
-    if spec.on is None:
-        return Use(served[0].model, served, fallback=fallback)
-    by_backend = {candidate.backend.name: candidate for candidate in served}
-    chosen = tuple(by_backend[backend] for backend in spec.on)
-    return Use(served[0].model, chosen, ordered=True, fallback=fallback)
+    return Task(name, spec.bucket, spec.residency, timeouts, compiled_slo(spec.slo))

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from hybridllm._core.money.price import Price
+from hybridllm._core.policy.conditions import ALWAYS, When
 
 
 class Capability(StrEnum):
@@ -40,6 +43,16 @@ class Bucket(StrEnum):
     BANDWIDTH = "bandwidth"
     JUDGMENT = "judgment"
     FLAGSHIP = "flagship"
+
+
+class OrderBy(StrEnum):
+    """What decides who of several candidates is asked first."""
+
+    FILE = "file"  # as the policy file has them
+    LOAD = "load"  # least requests under way
+    PRICE = "price"  # what this request is expected to cost
+    LATENCY = "latency"  # measured; who was not measured yet goes first
+    SPLIT = "split"  # by weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,11 @@ class Backend:
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
 
+    @property
+    def terms_declared(self) -> bool:
+        """Whether it says anything of where data goes; if not, no request with a tag may use it."""
+        return not (self.region is None and self.operator is None and self.retention is None)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
@@ -95,12 +113,16 @@ class Model:
     Attributes:
         context_tokens: Prompt and answer together; None: not known, so nothing is refused for its length.
         dimensions: Of an embedding model's vectors; None: not declared.
+        vector_space: Vectors of models of one space compare with each other; None: it does not embed.
+        tier: Its price class, `budget`; None: in none.
     """
 
     name: str
     capabilities: frozenset[Capability] = frozenset()
     context_tokens: int | None = None
     dimensions: int | None = None
+    vector_space: str | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,12 +152,68 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Residency:
-    """What a residency tag allows; an empty set of names restricts nothing in that respect."""
+    """What a residency tag allows; an empty set of names restricts nothing in that respect.
+
+    Attributes:
+        taint_s: How long a session that has carried the tag keeps it, from the last time; None: not at
+            all; infinite: for the life of the router.
+    """
 
     tag: str
     regions: frozenset[str] = frozenset()
     operators: frozenset[str] = frozenset()
     retention: frozenset[str] = frozenset()
+    taint_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What a candidate may cost at most; None: no limit. A price that is not known is above any.
+
+    Attributes:
+        output_price: USD per 1,000,000 completion tokens.
+        request_cost: USD that the request at hand is expected to cost.
+    """
+
+    output_price: Decimal | None = None
+    request_cost: Decimal | None = None
+
+    def folded(self, other: Ceilings) -> Ceilings:
+        """Return the lower of each."""
+        if other is NO_CEILINGS or other == self:
+            return self
+        return Ceilings(
+            _lower(self.output_price, other.output_price),
+            _lower(self.request_cost, other.request_cost),
+        )
+
+
+NO_CEILINGS = Ceilings()
+
+
+def _lower(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """A latency objective: percentile -> milliseconds. Empty: no objective.
+
+    Attributes:
+        ttft_ms: Time to a stream's first token.
+        total_ms: Time to a whole answer.
+    """
+
+    ttft_ms: tuple[tuple[int, float], ...] = ()
+    total_ms: tuple[tuple[int, float], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ttft_ms or self.total_ms)
+
+
+NO_SLO = Slo()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,41 +228,68 @@ class Task:
     bucket: Bucket | None = None
     residency: str | None = None
     timeouts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """Conditions of a route: all must hold; an empty set asks nothing. Values may be globs (`acme-*`)."""
-
-    task: frozenset[str] = frozenset()
-    residency: frozenset[str] = frozenset()
-    tenant: frozenset[str] = frozenset()
-    environment: frozenset[str] = frozenset()
+    slo: Slo = NO_SLO
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Use:
-    """One entry of `use` or `fallbacks`: a model and the backends it may be asked on.
+    """One entry of `use` or `fallbacks`, names resolved: some candidates, and what orders them.
 
     Attributes:
-        candidates: In the order of the policy file; load decides among equals later.
-        ordered: True if `on:` gave the order, so that load may not change it.
+        candidates: In the order of the policy file; `order_by` may change it per request.
+        what: In words: `model 'qwen3-8b'`, `tier 'budget'`.
+        weights: Of a split: (model's name, weight above 0) of each model in it.
+        sticky_by: Of a split: the fact whose value decides; a request without it is drawn for.
         fallback: True if it stands under `fallbacks`.
     """
 
-    model: Model
     candidates: tuple[Candidate, ...]
-    ordered: bool = False
+    what: str
+    order_by: OrderBy = OrderBy.LOAD
+    weights: tuple[tuple[str, float], ...] = ()
+    sticky_by: str = "session"
+    ceilings: Ceilings = NO_CEILINGS
     fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A named rule of the policy file: when, use."""
+    """A named rule of the policy file: when, use.
+
+    Attributes:
+        observe: True if it is evaluated and counted, and the next route decides.
+    """
 
     name: str
     when: When
     use: tuple[Use, ...]
+    ceilings: Ceilings = NO_CEILINGS
+    slo: Slo = NO_SLO
+    observe: bool = False
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constraint:
+    """A named restriction: it holds for every request that its `when` fits, whatever route decides.
+
+    Attributes:
+        regions: Allowed; empty: all. So are `operators`, `retention`, `backends` and `models`.
+        denied_backends: Never asked; so are `denied_models`.
+        observe: True if it is evaluated and counted, and drops nobody.
+    """
+
+    name: str
+    when: When = ALWAYS
+    regions: frozenset[str] = frozenset()
+    operators: frozenset[str] = frozenset()
+    retention: frozenset[str] = frozenset()
+    backends: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+    denied_backends: frozenset[str] = frozenset()
+    denied_models: frozenset[str] = frozenset()
+    ceilings: Ceilings = NO_CEILINGS
+    observe: bool = False
     line: int = 0
 
 
@@ -198,6 +303,10 @@ class Policy:
         default_residency: Tag of a request that brings none; None: such a request carries no tag.
         deny_untagged: True if a request without a tag is denied.
         candidates: Per logical model, who serves it, in the order of the file.
+        constraints: All that fit a request hold, together.
+        looks_at: The facts that some condition looks at: `task`, `metadata.plan`.
+        splits: True if a route splits its requests, so that a decision needs its chance.
+        measures: True if measured latency orders candidates somewhere.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
@@ -217,3 +326,9 @@ class Policy:
     known_tasks: frozenset[str] = frozenset()
     retries_max: int = 2
     attempts_max: int = 6
+    constraints: tuple[Constraint, ...] = ()
+    looks_at: frozenset[str] = frozenset()
+    splits: bool = False
+    measures: bool = False
+    # What decisions remember; it goes when the policy goes.
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from hybridllm._core.decide.filters import environment_drop, residency_drop
-from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency, Route
-from hybridllm._core.policy.document import Findings, Node, Path, key_place, value_place
+from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency
+from hybridllm._core.policy.conditions import named
+from hybridllm._core.policy.document import Findings, Node, Path, key_place
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.policy.references import is_glob
 from hybridllm._core.secret import Secret
@@ -127,16 +127,7 @@ class _Doubts:
         policy, routes = self._policy, self._policy.routes
         for index, route in enumerate(routes):
             path: Path = ("routes", index)
-            covering = next(
-                (earlier for earlier in routes[:index] if _covers(earlier, route)), None
-            )
-            if covering is not None:
-                message = (
-                    f"route {route.name!r} is never reached: {covering.name!r} (line {covering.line}) takes "
-                    "every request that it would take"
-                )
-                self._findings.warn(value_place(self._root, (*path, "name")), path, message)
-            for task in sorted(route.when.task.difference(policy.tasks)):
+            for task in sorted(named(route.when, "task").difference(policy.tasks)):
                 hint = "" if is_glob(task) else nearest(task, policy.tasks)
                 if hint:
                     message = f"task {task!r} is not declared under tasks{hint}"
@@ -145,26 +136,3 @@ class _Doubts:
 
 def _restricts(tag: Residency) -> bool:
     return bool(tag.regions or tag.operators or tag.retention)
-
-
-def _covers(earlier: Route, later: Route) -> bool:
-    """Return whether every request that `later` would take is taken by `earlier`."""
-    first, second = earlier.when, later.when
-    return all(
-        _all_within(wide, narrow)
-        for wide, narrow in (
-            (first.task, second.task),
-            (first.residency, second.residency),
-            (first.tenant, second.tenant),
-            (first.environment, second.environment),
-        )
-    )
-
-
-def _all_within(wide: frozenset[str], narrow: frozenset[str]) -> bool:
-    if not wide:
-        return True
-    return bool(narrow) and all(
-        value in wide or (not is_glob(value) and any(fnmatchcase(value, glob) for glob in wide))
-        for value in narrow
-    )

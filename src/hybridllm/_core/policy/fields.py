@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field
 
 from hybridllm._core.policy import units
 from hybridllm._core.policy.headers import checked_header_name, checked_header_value
+from hybridllm._core.policy.problems import nearest
 
 Reference = Annotated[str, Field(pattern=r"^\$\{")]
 """`${NAME}` where the schema, as an editor reads it, would ask for something else than a string."""
@@ -23,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,127}(?<! )\Z")
 _WIRE_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?\Z")
 _GLOB = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,128}(?<! )\Z")  # a tenant may have any name
+_METADATA_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 
 
@@ -81,6 +86,58 @@ def _integer(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("is not a whole number")
+
+
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, str):
+        try:
+            value = Decimal(value)
+        except InvalidOperation:
+            value = None
+    if (
+        isinstance(value, int | Decimal)
+        and not isinstance(value, bool)
+        and Decimal(value).is_finite()
+    ):
+        return Decimal(value)
+    raise ValueError("is not a number")
+
+
+def _weight(value: object) -> Decimal:
+    weight = _decimal(value)
+    if not 0 < weight <= 1_000_000:
+        raise ValueError(
+            "is not a weight: a number above 0, up to 1,000,000; leave out a model that is to get nothing"
+        )
+    return weight
+
+
+def _bound(value: object) -> Decimal:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return Decimal(units.context_tokens(value) or 0)
+    try:
+        return _decimal(value)
+    except ValueError:
+        raise ValueError("is not a number; write 500 or 8K (8,192)") from None
+
+
+def _zone(value: object) -> str:
+    with suppress(ValueError, OSError, KeyError):  # a name that is a folder, too long, or unknown
+        return ZoneInfo(value if isinstance(value, str) else "").key
+    close = nearest(str(value), available_timezones()) if isinstance(value, str) else ""
+    raise ValueError(f"is not a time zone; write UTC or Europe/Berlin{close}")
+
+
+def as_text(value: object) -> object:
+    """Return a value as metadata are compared: as text, in JSON's spelling."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | Decimal) else value
+
+
+def _text_globs(value: object) -> object:
+    return [as_text(item) for item in value] if isinstance(value, list) else [as_text(value)]
 
 
 def _whole_number(least: int, most: int) -> BeforeValidator:
@@ -166,3 +223,66 @@ RetriesMax = Annotated[int, _whole_number(0, 10)]
 AttemptsMax = Annotated[int, _whole_number(1, 50)]
 HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_input_type=str)]
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
+TextGlobs = Annotated[
+    tuple[Glob, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        _text_globs, json_schema_input_type=str | float | bool | list[str | float | bool]
+    ),
+]
+MetadataKey = Annotated[
+    str,
+    BeforeValidator(
+        _matching(_METADATA_KEY, "a metadata key: letters, digits and . _ : - (at most 64)"),
+        json_schema_input_type=str,
+    ),
+]
+Bound = Annotated[Decimal, BeforeValidator(_bound, json_schema_input_type=float | str)]
+Weight = Annotated[
+    Decimal,
+    BeforeValidator(
+        _weight,
+        json_schema_input_type=Annotated[float, Field(gt=0, le=1_000_000)] | Reference,
+    ),
+]
+Milliseconds = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 1, 3_600_000),
+        json_schema_input_type=Annotated[float, Field(ge=1, le=3_600_000)] | Reference,
+    ),
+]
+ClockMinute = Annotated[
+    int,
+    BeforeValidator(
+        units.clock_minute,
+        json_schema_input_type=Annotated[str, Field(pattern="^[0-2][0-9]:[0-5][0-9]$")] | Reference,
+    ),
+]
+Weekdays = Annotated[
+    tuple[int, ...],
+    BeforeValidator(units.weekday_numbers, json_schema_input_type=str | list[str]),
+]
+Zone = Annotated[str, BeforeValidator(_zone, json_schema_input_type=str)]
+TaintS = Annotated[float | None, BeforeValidator(units.taint, json_schema_input_type=bool | str)]
+Instant = Annotated[datetime, BeforeValidator(units.instant, json_schema_input_type=str)]
+Chance = Annotated[Decimal, BeforeValidator(_bounded(_decimal, 0, 1), json_schema_input_type=float)]
+Count = Annotated[int, _whole_number(0, 1_000_000_000)]
+TokenCount = Annotated[
+    int,
+    BeforeValidator(
+        _bounded(lambda value: units.context_tokens(value) or 0, 0, 1 << 30),
+        json_schema_input_type=int | str,
+    ),
+]
+UsdAmount = UsdPerMtok
+StickyBy = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            re.compile(r"(?:session|tenant|feature|metadata\.[A-Za-z0-9][A-Za-z0-9._:-]{0,63})\Z"),
+            "what a split can stick to; write session, tenant, feature or metadata.KEY",
+        ),
+        json_schema_input_type=str,
+    ),
+]

@@ -10,9 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -28,7 +26,6 @@ from hybridllm._core.policy.fields import (
     ContextTokens,
     Dimensions,
     Flag,
-    Globs,
     HeaderName,
     HeaderValue,
     ModelName,
@@ -38,6 +35,7 @@ from hybridllm._core.policy.fields import (
     Retention,
     Retentions,
     RetriesMax,
+    TaintS,
     UsdPerMtok,
     VariableName,
     WaitS,
@@ -45,29 +43,22 @@ from hybridllm._core.policy.fields import (
     as_empty_mapping,
     as_list,
 )
+from hybridllm._core.policy.schema_routes import (
+    BucketSpec,
+    ConstraintSpec,
+    Operator,
+    Operators,
+    RouteSpec,
+    SloSpec,
+)
+from hybridllm._core.policy.schema_tests import CaseSpec
+from hybridllm._core.policy.spec import Spec
+from hybridllm._core.policy.units import usd
 
-Operator = Literal["self", "third_party"]
-Operators = Annotated[
-    tuple[Operator, ...],
-    Field(min_length=1),
-    BeforeValidator(as_list, json_schema_input_type=Operator | list[Operator]),
-]
 Capabilities = Annotated[
     tuple[Capability, ...],
     BeforeValidator(as_list, json_schema_input_type=Capability | list[Capability]),
 ]
-
-
-class Spec(BaseModel):
-    """A mapping of the policy file: no key but those named here.
-
-    Defaults of nested mappings are made without validation: calling a class would build a validator for
-    it alone, which costs a command line's start more than reading the file.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True
-    )
 
 
 class PriceSpec(Spec):
@@ -209,6 +200,21 @@ def _served(value: object) -> object:
 Served = Annotated[ServedSpec, BeforeValidator(_served, json_schema_input_type=ServedSpec | str)]
 
 
+def _band(value: object) -> tuple[Decimal, Decimal]:
+    message = "is not a band of prices; write [0.10, 0.30], the first below the second"
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(message)
+    first, below = usd(value[0]), usd(value[1])
+    if not 0 <= first < below <= 100_000:
+        raise ValueError(message)
+    return first, below
+
+
+Band = Annotated[
+    tuple[Decimal, Decimal], BeforeValidator(_band, json_schema_input_type=tuple[float, float])
+]
+
+
 class ModelSpec(Spec):
     """A logical model, and who serves it. What is left out comes from the model book."""
 
@@ -231,7 +237,16 @@ class ModelSpec(Spec):
         description="On backends that are not your own. Default: the model book's price.",
     )
     dimensions: Dimensions | None = Field(
-        default=None, description="Of an embedding model's vectors."
+        default=None,
+        description="Of an embedding model's vectors; an answer with others is a failure.",
+    )
+    vector_space: Name | None = Field(
+        default=None,
+        description="Vectors of models of one space compare with each other. Default: the model's own, "
+        "which no other model shares.",
+    )
+    tier: Name | None = Field(
+        default=None, description="Price tier. Default: the band that its price falls into."
     )
     on: dict[Name, Served] | None = Field(
         default=None,
@@ -250,6 +265,11 @@ class ResidencySpec(Spec):
     retention: Retentions | None = Field(
         default=None, description="Retention terms that are good enough: none, 30d."
     )
+    taint: TaintS = Field(
+        default=None,
+        description="Whether a session that has once carried the tag keeps it: true, or for how long "
+        "after the last time: 30d. Default: false.",
+    )
 
 
 class TaskSpec(Spec):
@@ -266,56 +286,7 @@ class TaskSpec(Spec):
         default_factory=TaskTimeoutsSpec.model_construct,
         description="Of requests of this task, on whatever backend.",
     )
-
-
-class WhenSpec(Spec):
-    """Conditions: all must hold; each takes a name, a pattern (`acme-*`) or a list of them."""
-
-    task: Globs | None = Field(default=None, description="The request's task.")
-    residency: Globs | None = Field(default=None, description="The request's residency tag.")
-    tenant: Globs | None = Field(default=None, description="The request's tenant.")
-    environment: Globs | None = Field(default=None, description="The router's environment.")
-
-
-class UseSpec(Spec):
-    """A model to ask, and where."""
-
-    model: ModelName = Field(description="A model of `models`.")
-    on: Names | None = Field(
-        default=None,
-        description="The only backends to ask, in this order. Default: all that serve it, by load.",
-    )
-
-
-def _used(value: object) -> object:
-    return {"model": value} if isinstance(value, str) else value
-
-
-def _as_uses(value: object) -> object:
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-Used = Annotated[UseSpec, BeforeValidator(_used, json_schema_input_type=UseSpec | str)]
-Uses = Annotated[
-    tuple[Used, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_uses, json_schema_input_type=UseSpec | str | list[UseSpec | str]),
-]
-
-
-class RouteSpec(Spec):
-    """A rule: the first one whose `when` holds decides."""
-
-    name: Name = Field(description="Shown in receipts, spans and explanations; used once.")
-    when: WhenSpec = Field(
-        default_factory=WhenSpec.model_construct,
-        description="Conditions. Default: none, it takes every request.",
-    )
-    use: Uses = Field(description="Models in the order to ask them.")
-    fallbacks: Uses | None = Field(
-        default=None,
-        description="Models to ask when all of `use` failed; the receipt marks their answers.",
-    )
+    slo: SloSpec | None = Field(default=None, description="Latency objective of this task.")
 
 
 class RetriesSpec(Spec):
@@ -362,13 +333,33 @@ class PolicySpec(Spec):
     tasks: dict[Name, MaybeTaskSpec] = Field(
         default_factory=dict, description="Task classes, by name."
     )
+    tiers: dict[Name, Band] = Field(
+        default_factory=dict,
+        description="Price tiers: [from, below], USD per 1,000,000 completion tokens. Default: those of the "
+        "model book.",
+    )
+    buckets: dict[Bucket, BucketSpec] = Field(
+        default_factory=dict, description="Whom to ask for tasks of a bucket."
+    )
     routes: tuple[RouteSpec, ...] = Field(
         min_length=1, description="Rules; the first that fits decides."
+    )
+    constraints: tuple[ConstraintSpec, ...] = Field(
+        default=(), description="Restrictions; every one that fits holds."
+    )
+    tests: tuple[CaseSpec, ...] = Field(
+        default=(), description="Cases that must hold, or the policy is refused."
     )
     retries: RetriesSpec = Field(
         default_factory=RetriesSpec.model_construct,
         description="Limits on sending a request again.",
     )
+
+
+class TestsSpec(Spec):
+    """A file of tests beside a policy: NAME.test.yaml beside NAME.yaml."""
+
+    tests: tuple[CaseSpec, ...] = Field(min_length=1, description="Cases, as in a policy.")
 
 
 def json_schema() -> dict[str, Any]:

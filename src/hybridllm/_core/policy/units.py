@@ -7,6 +7,7 @@ predicate that fits behind the value: `is not a duration; write ...`.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,12})?)"
@@ -14,6 +15,9 @@ _TOKENS = re.compile(_NUMBER + r"\s?([KM]?)\Z", re.IGNORECASE)
 _COUNT = re.compile(_NUMBER + r"\s?([KMB]?)\Z", re.IGNORECASE)
 _DURATION = re.compile(_NUMBER + r"\s?(ms|s|m|h|d)\Z")
 _MONEY = re.compile(r"\$?\s?" + _NUMBER + r"\Z")
+_CLOCK = re.compile(r"([0-2][0-9]):([0-5][0-9])\Z")
+MINUTES_A_DAY = 1_440
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOKEN_UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
 _COUNT_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
 _SECONDS = {
@@ -74,6 +78,58 @@ def retention(value: object) -> str:
         if kept_s % _SECONDS[unit] == 0:
             return f"{int(kept_s / _SECONDS[unit])}{unit}"
     return f"{int(kept_s)}s"
+
+
+def clock_minute(value: object) -> int:
+    """Return a time of day in minutes from midnight: `08:30` is 510, `24:00` is 1,440."""
+    match = _CLOCK.match(value) if isinstance(value, str) else None
+    minute = int(match[1]) * 60 + int(match[2]) if match else MINUTES_A_DAY + 1
+    if minute > MINUTES_A_DAY:
+        raise ValueError("is not a time of day; write 08:30, from 00:00 to 24:00")
+    return minute
+
+
+def weekday_numbers(value: object) -> tuple[int, ...]:
+    """Return days as numbers, 0 is Monday: `mon`, `mon-fri`, `[sat, sun]`."""
+    days: list[int] = []
+    for item in value if isinstance(value, list) else [value]:
+        first, dash, last = item.partition("-") if isinstance(item, str) else ("", "", "")
+        if first not in WEEKDAYS or (dash and last not in WEEKDAYS):
+            raise ValueError(f"is not a weekday; write {', '.join(WEEKDAYS)}, or mon-fri")
+        start, end = WEEKDAYS.index(first), WEEKDAYS.index(last if dash else first)
+        days += [day % 7 for day in range(start, end + 1 + (7 if end < start else 0))]
+    if not days:
+        raise ValueError("must not be empty; leave it out for every day")
+    return tuple(dict.fromkeys(days))
+
+
+def instant(value: object) -> datetime:
+    """Return a point in time in UTC; it must carry its zone, because 09:00 is not one time."""
+    try:
+        given = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        given = None
+    if given is None or given.tzinfo is None:
+        raise ValueError("is not a time with its zone; write 2026-12-01T09:00Z")
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+def taint(value: object) -> float | None:
+    """Return how long, in seconds, a session keeps a tag: true is for ever, false not at all (None)."""
+    if value in (True, "true"):
+        return float("inf")
+    if value in (False, "false", None):
+        return None
+    try:
+        kept_s = float(seconds(value))
+    except ValueError:
+        raise ValueError("is neither true, false nor a duration; write 30d") from None
+    if kept_s <= 0:
+        raise ValueError("is no time at all; write false")
+    return kept_s
 
 
 def _whole(value: object, form: re.Pattern[str], units: dict[str, int], what: str) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hybridllm._core.policy.document import (
@@ -27,11 +28,12 @@ from hybridllm._core.policy.document import (
     shown,
 )
 from hybridllm._core.policy.problems import nearest
-from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec, Spec
+from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec
+from hybridllm._core.policy.spec import Spec
 
 _NOT_YET = frozenset(
     {
-        "budget", "budgets", "capacity", "limits", "load", "overflow", "saturation", "slo", "tests", "volume",
+        "budgets", "capacity", "limits", "overflow", "saturation",
     }
 )  # fmt: skip
 _HOLDS_A_SECRET = re.compile(
@@ -66,6 +68,9 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
     if kind == "extra_forbidden":
         findings.error(key_place(root, path), path, _unknown_key(path))
         return
+    if kind == "reserved":
+        findings.error(key_place(root, path), path, _not_yet(str(path[-1])))
+        return
     if kind == "missing":
         _tell_missing(root, path, findings)
         return
@@ -93,7 +98,7 @@ def _tell_missing(root: Node, path: Path, findings: Findings) -> None:
         return
     name = str(path[-1])
     model = _model_at(path[:-1])
-    description = model.model_fields[name].description if model else None
+    description = _keys(model)[name].description if model else None
     findings.error(key_place(root, path[:-1]), path, f"key {name!r} is missing: {description}")
 
 
@@ -112,7 +117,7 @@ def _predicate(error: ErrorDetails, path: Path = (), written: str = "") -> str:
         return _one_of(str(context["expected"]), written)
     if kind == "model_type":
         model = _model_at(path)
-        keys = ", ".join(model.model_fields) if model else ""
+        keys = ", ".join(_keys(model)) if model else ""
         short_form = _SHORT_FORMS.get(model.__name__, "") if model else ""
         return f"must be {short_form}a mapping with the keys {keys}"
     return _WHAT_IS_EXPECTED.get(kind, "is not allowed here")
@@ -126,7 +131,7 @@ def _one_of(expected: str, written: str) -> str:
 def _unknown_key(path: Path) -> str:
     name = str(path[-1])
     if name in _NOT_YET:
-        return f"{name!r} is not supported yet in this version"
+        return _not_yet(name)
     model = _model_at(path[:-1])
     if _HOLDS_A_SECRET.fullmatch(name):
         return (
@@ -135,8 +140,17 @@ def _unknown_key(path: Path) -> str:
         )
     if model is BackendTimeoutsSpec and name == "total":
         return "'total' limits a request, not a backend; set it under a task's timeouts"
-    allowed = tuple(model.model_fields) if model else ()
+    allowed = tuple(_keys(model)) if model else ()
     return f"unknown key {quoted(name)}; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+
+
+def _not_yet(name: str) -> str:
+    return f"{name!r} is not supported yet in this version"
+
+
+def _keys(model: type[Spec]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by the keys that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _model_at(path: Path) -> type[Spec] | None:
@@ -165,8 +179,9 @@ def _kinds(annotation: Any) -> Iterator[Any]:
 
 def _inner(kind: Any, step: str | int) -> Iterator[Any]:
     if isinstance(kind, type) and issubclass(kind, Spec):
-        if step in kind.model_fields:
-            yield kind.model_fields[str(step)].annotation
+        keys = _keys(kind)
+        if step in keys:
+            yield keys[str(step)].annotation
     elif getattr(kind, "__origin__", None) is dict:
         yield get_args(kind)[1]
     elif getattr(kind, "__origin__", None) is tuple and isinstance(step, int):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from hybridllm._core.policy.compiled import Capability
+
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class Facts:
         answers: How many choices are wanted (`n`); each may be as long as `output_tokens_max`.
         max_cost_usd: Ceiling of what the request may be expected to cost, if the caller set one.
         needs: Capabilities without which a candidate cannot answer.
+        tags: Words that the caller marked the request with; not residency tags.
+        metadata: The caller's own keys; values are texts, numbers are written as texts.
+        vector_space: That the caller wants vectors of; None: the policy chooses.
+        taints: Residency tags that the request's session has carried before.
     """
 
     operation: str = "chat"
@@ -40,6 +48,10 @@ class Facts:
     answers: int = 1
     max_cost_usd: Decimal | None = None
     needs: frozenset[Capability] = frozenset()
+    tags: frozenset[str] = frozenset()
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA, repr=False)
+    vector_space: str | None = None
+    taints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +66,6 @@ class Hints:
     priority: str | None = None
     deadline_s: float | None = None
     max_cost_usd: Any = None
+    tags: Any = None
+    vector_space: str | None = None
     metadata: Any = field(default=None, repr=False)

@@ -1,0 +1,245 @@
+"""Who may be asked at all: the one place where a set of candidates is made.
+
+Whatever a request needs beside its answer (an embedding, a judge, a shadow copy, a cache) takes its
+backends from here too; a test holds that nobody else makes a `Kept`. Every restriction that applies is
+folded by intersection, in any order: what one of them drops, none of the others brings back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hybridllm._core.decide import filters
+from hybridllm._core.decide.plan import Dropped, Kept
+from hybridllm._core.policy.compiled import (
+    NO_CEILINGS,
+    Candidate,
+    Capability,
+    Ceilings,
+    Constraint,
+    OrderBy,
+    Residency,
+    Route,
+    Use,
+)
+from hybridllm._core.request.facts import Facts
+
+_ORDER_WORDS = {
+    OrderBy.FILE: "backends in the order of `on`",
+    OrderBy.LOAD: "least loaded backend first",
+    OrderBy.PRICE: "cheapest for this request first",
+    OrderBy.LATENCY: "lowest measured latency first",
+}
+_NO_LIMIT = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What restricts a class of requests, all of it at once.
+
+    Attributes:
+        tags: Every residency tag that holds.
+        space: Vector space of embeddings; None: no embeddings are wanted.
+        constraints: Those that fit the request, observed ones among them.
+    """
+
+    tags: tuple[Residency, ...]
+    environment: str
+    needs: frozenset[Capability]
+    space: str | None = None
+    constraints: tuple[Constraint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The candidates of one entry of a route, and what orders them.
+
+    Attributes:
+        kept: As they stand if they are asked first.
+        behind: Of a split: the same, as they stand behind the model that was drawn.
+        request_cost: Ceiling of what the request may be expected to cost, in USD.
+    """
+
+    kept: tuple[Kept, ...]
+    use: Use
+    behind: tuple[Kept, ...] = ()
+    request_cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Who may be asked, before the size of the request at hand is looked at.
+
+    Attributes:
+        groups: In the order of the route; none of them is empty.
+        context_tokens_min: Requests up to this length fit everywhere.
+        costed: True if a ceiling on the request's cost applies to somebody.
+        observed: What constraints in `mode: observe` would have dropped, in words.
+        watched: (constraint, ceiling) of those of them that judge the cost of the request.
+    """
+
+    groups: tuple[Group, ...]
+    dropped: tuple[Dropped, ...]
+    context_tokens_min: float
+    costed: bool
+    observed: tuple[str, ...]
+    watched: tuple[tuple[str, Decimal], ...]
+
+
+def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligible:
+    """Return who of a route's entries (or of the pinned model, without a route) may be asked."""
+    enforced = [one for one in limits.constraints if not one.observe]
+    ceilings = _folded(route.ceilings if route is not None else NO_CEILINGS, enforced)
+    groups: list[Group] = []
+    dropped: list[Dropped] = []
+    standing: set[str] = set()
+    first = {candidate.model for candidate in uses[0].candidates}
+    for place, use in enumerate(uses):
+        own = use.ceilings.folded(ceilings)
+        kept: list[Candidate] = []
+        for candidate in use.candidates:
+            drop = _drop(candidate, limits, enforced, own)
+            if drop is not None:
+                dropped.append(drop)
+            elif candidate.name not in standing:
+                standing.add(candidate.name)
+                kept.append(candidate)
+        if kept:
+            groups.append(_group(kept, use, route, own, another=place > 0 and first))
+    contexts = [
+        kept.candidate.model.context_tokens or _NO_LIMIT for group in groups for kept in group.kept
+    ]
+    observed, watched = _observed(groups, [one for one in limits.constraints if one.observe])
+    return Eligible(
+        tuple(groups),
+        tuple(dropped),
+        min(contexts, default=_NO_LIMIT),
+        any(group.request_cost is not None for group in groups),
+        observed,
+        watched,
+    )
+
+
+def fitting(found: Eligible, facts: Facts) -> tuple[tuple[Group, ...], tuple[Dropped, ...]]:
+    """Return the groups without those who are too small or too dear for the request at hand."""
+    groups: list[Group] = []
+    dropped = list(found.dropped)
+    for group in found.groups:
+        out: set[str] = set()
+        for one in group.kept:
+            drop = (
+                filters.context_drop(one.candidate, facts)
+                or filters.cost_drop(one.candidate, facts, facts.max_cost_usd, name="max_cost_usd")
+                or filters.cost_drop(
+                    one.candidate, facts, group.request_cost, name="max_request_cost"
+                )
+            )
+            if drop is not None:
+                dropped.append(drop)
+                out.add(one.candidate.name)
+        if len(out) < len(group.kept):
+            groups.append(_without(group, out) if out else group)
+    return tuple(groups), tuple(dropped)
+
+
+def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[str, ...]:
+    """Return what observed ceilings on the request's cost would have dropped, in words."""
+    told = []
+    for name, ceiling in found.watched:
+        out = [
+            kept.candidate.name
+            for group in groups
+            for kept in group.kept
+            if filters.cost_drop(kept.candidate, facts, ceiling, name="max_request_cost")
+        ]
+        if out:
+            told.append(_would_drop(name, out))
+    return tuple(told)
+
+
+def _drop(
+    candidate: Candidate, limits: Limits, enforced: Iterable[Constraint], ceilings: Ceilings
+) -> Dropped | None:
+    drop = (
+        filters.residency_drop(candidate, limits.tags)
+        or filters.environment_drop(candidate, limits.environment)
+        or filters.capability_drop(candidate, limits.needs)
+        or filters.vector_space_drop(candidate, limits.space)
+    )
+    for constraint in enforced:
+        drop = drop or filters.constraint_drop(candidate, constraint)
+    return drop or filters.price_drop(candidate, ceilings)
+
+
+def _folded(ceilings: Ceilings, constraints: Iterable[Constraint]) -> Ceilings:
+    for constraint in constraints:
+        ceilings = ceilings.folded(constraint.ceilings)
+    return ceilings
+
+
+def _group(
+    candidates: Sequence[Candidate],
+    use: Use,
+    route: Route | None,
+    ceilings: Ceilings,
+    *,
+    another: object,
+) -> Group:
+    """Make a group; `another` holds the models of the first entry, or is false for the first itself."""
+    reason = _reason(route, use)
+    kept = tuple(
+        Kept(
+            candidate,
+            use.fallback or bool(isinstance(another, set) and candidate.model not in another),
+            reason,
+        )
+        for candidate in candidates
+    )
+    behind: tuple[Kept, ...] = ()
+    if use.weights:
+        behind = tuple(Kept(one, True, f"{reason}; another model was drawn") for one in candidates)
+    return Group(kept, use, behind, ceilings.request_cost)
+
+
+def _without(group: Group, out: set[str]) -> Group:
+    return Group(
+        tuple(one for one in group.kept if one.candidate.name not in out),
+        group.use,
+        tuple(one for one in group.behind if one.candidate.name not in out),
+        group.request_cost,
+    )
+
+
+def _reason(route: Route | None, use: Use) -> str:
+    if route is None:
+        return f"the caller pinned {use.what}"
+    part = "fallback" if use.fallback else "use"
+    drawn = f"drawn by weight, sticky by {use.sticky_by}"
+    order = drawn if use.weights else _ORDER_WORDS[use.order_by]
+    return f"route {route.name!r}, {use.what} ({part}); {order}"
+
+
+def _observed(
+    groups: Iterable[Group], constraints: Iterable[Constraint]
+) -> tuple[tuple[str, ...], tuple[tuple[str, Decimal], ...]]:
+    told: list[str] = []
+    watched: list[tuple[str, Decimal]] = []
+    for constraint in constraints:
+        out = [
+            kept.candidate.name
+            for group in groups
+            for kept in group.kept
+            if filters.constraint_drop(kept.candidate, constraint)
+            or filters.price_drop(kept.candidate, constraint.ceilings)
+        ]
+        if out:
+            told.append(_would_drop(constraint.name, out))
+        if constraint.ceilings.request_cost is not None:
+            watched.append((constraint.name, constraint.ceilings.request_cost))
+    return tuple(told), tuple(watched)
+
+
+def _would_drop(constraint: str, names: Iterable[str]) -> str:
+    return f"constraint {constraint!r} would drop {', '.join(dict.fromkeys(names))}"

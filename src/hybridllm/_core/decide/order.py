@@ -1,0 +1,154 @@
+"""In which order those who may be asked are asked. Adds nobody, drops nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from hashlib import blake2b
+from math import log
+
+from hybridllm._core.decide.eligible import Group
+from hybridllm._core.decide.filters import expected_cost_usd
+from hybridllm._core.decide.plan import Kept
+from hybridllm._core.decide.snapshot import Snapshot
+from hybridllm._core.policy.compiled import OrderBy, Slo
+from hybridllm._core.policy.conditions import METADATA
+from hybridllm._core.request.facts import Facts
+
+EXPLORERS_MAX = 4
+"""Requests under way with which a backend nobody has measured still counts as fast: enough to measure it,
+too few to bury it."""
+
+_HASHES = 1 << 64
+
+
+def ordered(
+    groups: Iterable[Group], facts: Facts, snapshot: Snapshot, *, slos: tuple[Slo, ...], salt: str
+) -> tuple[Kept, ...]:
+    """Return everybody in the order to ask them.
+
+    Args:
+        groups: Entry by entry; the order of entries stays.
+        facts: Of the request; its size, and what a split sticks to.
+        snapshot: Load, measured latency, and chance for a split with nothing to stick to.
+        slos: Objectives; who is measured to miss one goes behind the others, fallbacks apart.
+        salt: Makes the splits of two routes independent of each other.
+    """
+    kept: tuple[Kept, ...] = ()
+    fallbacks: tuple[Kept, ...] = ()
+    for group in groups:
+        found = _in_group(group, facts, snapshot, salt)
+        if slos and group.use.fallback:
+            fallbacks += found
+        else:
+            kept += found
+    if slos:
+        return _by_slo(kept, slos, snapshot) + _by_slo(fallbacks, slos, snapshot)
+    return kept
+
+
+def missed(kept: Kept, slos: Iterable[Slo], snapshot: Snapshot) -> str | None:
+    """Return which objective a candidate is measured to miss, in words, or None."""
+    latency = snapshot.latency.get(kept.candidate.name)
+    if latency is None:
+        return None
+    for slo in slos:
+        for what, objectives, measured in (
+            ("ttft_ms", slo.ttft_ms, latency.ttft_ms),
+            ("total_ms", slo.total_ms, latency.total_ms),
+        ):
+            for percentile, ms in objectives:
+                seen = measured.get(percentile)
+                if seen is not None and seen > ms:
+                    return f"{what} p{percentile} is {seen:g}, above {ms:g}"
+    return None
+
+
+def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tuple[Kept, ...]:
+    kept, order_by = group.kept, group.use.order_by
+    if len(kept) == 1 or order_by is OrderBy.FILE:
+        return kept
+    if order_by is OrderBy.LOAD:
+        return _by_load(kept, snapshot.in_flight)
+    if order_by is OrderBy.SPLIT:
+        return _by_weight(group, facts, snapshot, salt)
+    if order_by is OrderBy.PRICE:
+        return tuple(sorted(kept, key=lambda one: _cost(one, facts)))
+    return tuple(sorted(kept, key=lambda one: _latency_ms(one, facts, snapshot)))
+
+
+def _by_load(kept: tuple[Kept, ...], in_flight: Mapping[str, int]) -> tuple[Kept, ...]:
+    """Least loaded first; equals stay in the order of the policy file."""
+    if not in_flight:
+        return kept
+    return tuple(sorted(kept, key=lambda one: in_flight.get(one.candidate.backend.name, 0)))
+
+
+def _cost(kept: Kept, facts: Facts) -> tuple[bool, Decimal]:
+    """What the request is expected to cost; who does not say goes last."""
+    cost = expected_cost_usd(kept.candidate, facts)
+    return (cost is None, cost or Decimal(0))
+
+
+def _latency_ms(kept: Kept, facts: Facts, snapshot: Snapshot) -> float:
+    """Half of the requests were faster; who was not measured is tried first, by a few."""
+    latency = snapshot.latency.get(kept.candidate.name)
+    if latency is not None:
+        first, second = latency.ttft_ms, latency.total_ms
+        if not facts.stream:
+            first, second = second, first
+        measured = first.get(50, second.get(50))
+        if measured is not None:
+            return measured
+    return -1.0 if _may_explore(kept, snapshot) else float("inf")
+
+
+def _may_explore(kept: Kept, snapshot: Snapshot) -> bool:
+    return snapshot.in_flight.get(kept.candidate.backend.name, 0) < EXPLORERS_MAX
+
+
+def _by_slo(kept: tuple[Kept, ...], slos: tuple[Slo, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
+    """Those who meet the objective, or may be tried; then the unmeasured with enough to do; then the rest."""
+
+    def place(one: Kept) -> int:
+        if missed(one, slos, snapshot):
+            return 2
+        unmeasured = one.candidate.name not in snapshot.latency
+        return 1 if unmeasured and not _may_explore(one, snapshot) else 0
+
+    return tuple(sorted(kept, key=place))
+
+
+def _by_weight(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tuple[Kept, ...]:
+    """Weighted rendezvous hashing: each model wins its share of the keys, and keeps the others' losses.
+
+    A key (a session) has the same order of models every time; if a model is dropped, only its own keys
+    move. Source: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", 2005.
+    """
+    key = _sticky_key(group.use.sticky_by, facts)
+    text = f"c{snapshot.chance!r}" if key is None else f"k{key}"
+    scores = {
+        model: -log(_uniform(f"{salt}\0{text}\0{model}")) / weight
+        for model, weight in group.use.weights
+    }
+    drawn = min((one.candidate.model.name for one in group.kept), key=scores.__getitem__)
+    first = [one for one in group.kept if one.candidate.model.name == drawn]
+    rest = [one for one in group.behind if one.candidate.model.name != drawn]
+    rest.sort(key=lambda one: scores[one.candidate.model.name])
+    in_flight = snapshot.in_flight
+    if in_flight:
+        first.sort(key=lambda one: in_flight.get(one.candidate.backend.name, 0))
+    return (*first, *rest)
+
+
+def _sticky_key(fact: str, facts: Facts) -> str | None:
+    if fact.startswith(METADATA):
+        return facts.metadata.get(fact[len(METADATA) :])
+    value: str | None = getattr(facts, fact)
+    return value
+
+
+def _uniform(text: str) -> float:
+    """A number in (0, 1) that depends on nothing but the text."""
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") + 0.5) / _HASHES

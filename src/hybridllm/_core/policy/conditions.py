@@ -1,0 +1,220 @@
+"""Conditions as the router judges them: what stands under `when`, made ready.
+
+All conditions of a `When` must hold. Each looks at one fact, or holds others (`Not`, `AnyOf`). Judging
+is `decide/match.py`'s; this module only says what there is to judge, in values and in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Any
+
+from hybridllm._core.policy.units import WEEKDAYS
+
+METADATA = "metadata."
+# Facts with so many values that no decision about them is remembered; they are judged per request.
+PER_REQUEST = frozenset({"session", "input_tokens", "time"})
+BOUNDS = ("gte", "gt", "lte", "lt")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The fact has a value that is one of the names, or fits one as a pattern (`acme-*`).
+
+    Attributes:
+        fact: task, bucket, residency, tenant, feature, session, environment, capability, tags or
+            `metadata.KEY`. Of a fact with many values one is enough.
+    """
+
+    fact: str
+    patterns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """The fact is a number within bounds; one that is not there, or no number, is not.
+
+    Attributes:
+        fact: input_tokens or `metadata.KEY`.
+    """
+
+    fact: str
+    gte: Decimal | None = None
+    gt: Decimal | None = None
+    lte: Decimal | None = None
+    lt: Decimal | None = None
+
+    def holds(self, value: Decimal | int) -> bool:
+        """Return whether a number is within the bounds."""
+        return (
+            (self.gte is None or value >= self.gte)
+            and (self.gt is None or value > self.gt)
+            and (self.lte is None or value <= self.lte)
+            and (self.lt is None or value < self.lt)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """The fact is true, or is false. `fact` is `stream`."""
+
+    fact: str
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """The wall clock of a zone is within a window; one that ends before it begins goes over midnight.
+
+    Attributes:
+        from_minute: Of the day, 0 to 1439, included.
+        to_minute: Of the day, 1 to 1440, not included.
+        weekdays: On which the window begins, 0 is Monday; all seven: every day.
+    """
+
+    from_minute: int
+    to_minute: int
+    weekdays: frozenset[int]
+    zone: tzinfo
+    zone_name: str
+    fact: str = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """What it holds does not hold."""
+
+    when: When
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """One of those that it holds does; at least one."""
+
+    whens: tuple[When, ...]
+
+
+Condition = Text | Number | Flag | Hours | Not | AnyOf
+Leaf = Text | Number | Flag | Hours
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Conditions: all must hold; none holds always.
+
+    Attributes:
+        per_request: True if one looks at a fact of `PER_REQUEST` or at metadata, however deep.
+    """
+
+    conditions: tuple[Condition, ...] = ()
+    per_request: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        looks = any(
+            one.fact in PER_REQUEST or one.fact.startswith(METADATA) for one in leaves(self)
+        )
+        object.__setattr__(self, "per_request", looks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the conditions as a policy file would write them, ready for JSON."""
+        return condition_facts(self)
+
+    def __str__(self) -> str:
+        return when_text(self)
+
+
+def leaves(when: When) -> Iterator[Leaf]:
+    """Yield every condition on a fact, however deep."""
+    for condition in when.conditions:
+        if isinstance(condition, Not):
+            yield from leaves(condition.when)
+        elif isinstance(condition, AnyOf):
+            for inner in condition.whens:
+                yield from leaves(inner)
+        else:
+            yield condition
+
+
+ALWAYS = When()
+
+
+def facts_looked_at(when: When) -> frozenset[str]:
+    """Return the facts that the conditions look at."""
+    return frozenset(leaf.fact for leaf in leaves(when))
+
+
+def named(when: When, fact: str) -> frozenset[str]:
+    """Return the names and patterns that conditions on `fact` hold, however deep."""
+    return frozenset(
+        pattern
+        for leaf in leaves(when)
+        if isinstance(leaf, Text) and leaf.fact == fact
+        for pattern in leaf.patterns
+    )
+
+
+def condition_facts(when: When) -> dict[str, Any]:
+    """Return the conditions as a policy file would write them, ready for JSON."""
+    told: dict[str, Any] = {}
+    for condition in when.conditions:
+        if isinstance(condition, Not):
+            told["not"] = condition_facts(condition.when)
+        elif isinstance(condition, AnyOf):
+            told["any"] = [condition_facts(inner) for inner in condition.whens]
+        elif condition.fact.startswith(METADATA):
+            key = condition.fact.removeprefix(METADATA)
+            told.setdefault("metadata", {})[key] = _value(condition)
+        else:
+            told[condition.fact] = _value(condition)
+    return told
+
+
+def when_text(when: When) -> str:
+    """Return the conditions in one line; `always` if there are none."""
+    return _line(condition_facts(when)) or "always"
+
+
+def _line(told: Mapping[str, Any]) -> str:
+    return "; ".join(_told(key, value) for key, value in told.items())
+
+
+def _told(key: str, value: Any) -> str:
+    if key == "not":
+        return f"not ({_line(value)})"
+    if key == "any":
+        return "any of " + " or ".join(f"({_line(one)})" for one in value)
+    if key == "metadata":
+        return "; ".join(_told(f"metadata {name}", one) for name, one in value.items())
+    if isinstance(value, list):
+        return f"{key} {', '.join(value)}"
+    if isinstance(value, dict):
+        return f"{key} " + ", ".join(
+            f"{name} {', '.join(one) if isinstance(one, list) else one}"
+            for name, one in value.items()
+        )
+    return f"{key} {str(value).lower() if isinstance(value, bool) else value}"
+
+
+def _value(leaf: Leaf) -> Any:
+    if isinstance(leaf, Text):
+        return sorted(leaf.patterns)
+    if isinstance(leaf, Number):
+        return {name: _number(at) for name in BOUNDS if (at := getattr(leaf, name)) is not None}
+    if isinstance(leaf, Flag):
+        return leaf.value
+    told: dict[str, Any] = {"from": clock_text(leaf.from_minute), "to": clock_text(leaf.to_minute)}
+    if len(leaf.weekdays) < len(WEEKDAYS):
+        told["weekdays"] = [WEEKDAYS[day] for day in sorted(leaf.weekdays)]
+    return told | {"zone": leaf.zone_name}
+
+
+def _number(value: Decimal) -> int | str:
+    return int(value) if value == int(value) else str(value)
+
+
+def clock_text(minute: int) -> str:
+    """Return a minute of the day as clocks show it: `08:30`."""
+    return f"{minute // 60:02}:{minute % 60:02}"

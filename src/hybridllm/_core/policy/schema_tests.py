@@ -1,0 +1,126 @@
+"""What may stand in a policy's tests, as pydantic models: the shape only."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hybridllm._core.policy.compiled import Capability
+from hybridllm._core.policy.fields import (
+    Chance,
+    Count,
+    Flag,
+    Glob,
+    Instant,
+    MetadataKey,
+    ModelName,
+    Name,
+    Names,
+    TokenCount,
+    UsdAmount,
+    as_list,
+    as_text,
+)
+from hybridllm._core.policy.schema_routes import PercentilesSpec
+from hybridllm._core.policy.spec import Spec
+
+Words = Annotated[
+    tuple[Glob, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
+]
+Needs = Annotated[
+    tuple[Capability, ...],
+    BeforeValidator(as_list, json_schema_input_type=Capability | list[Capability]),
+]
+CandidateNames = Annotated[
+    tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
+]
+
+
+class GivenSpec(Spec):
+    """A request, and the state of the world it meets."""
+
+    operation: Literal["chat", "embeddings"] = Field(default="chat", description="What is called.")
+    task: Name | None = Field(default=None, description="The request's task.")
+    residency: Name | None = Field(default=None, description="Its residency tag.")
+    tenant: Glob | None = Field(default=None, description="Its tenant.")
+    feature: Glob | None = Field(default=None, description="Its feature.")
+    session: Glob | None = Field(default=None, description="Its session.")
+    carried: Names | None = Field(
+        default=None, description="Residency tags that the session has carried before."
+    )
+    tags: Words = Field(default=(), description="Tags that the caller gave it.")
+    metadata: dict[MetadataKey, Annotated[str, BeforeValidator(as_text)]] = Field(
+        default_factory=dict, description="The caller's own keys."
+    )
+    environment: Name | None = Field(
+        default=None, description="Where it runs. Default: the policy's environment."
+    )
+    model: ModelName | None = Field(default=None, description="Model that the caller pins.")
+    vector_space: Name | None = Field(default=None, description="Vector space the caller names.")
+    stream: Flag = Field(default=False, description="Whether it is a stream.")
+    needs: Needs = Field(default=(), description="Capabilities that it needs.")
+    input_tokens: TokenCount = Field(default=0, description="Length of the prompt.")
+    max_tokens: TokenCount | None = Field(default=None, description="Of the answer.")
+    max_cost_usd: UsdAmount | None = Field(
+        default=None, description="What it may be expected to cost, in USD."
+    )
+    down: Names = Field(default=(), description="Backends that do not answer.")
+    in_flight: dict[Name, Count] = Field(
+        default_factory=dict, description="Requests under way, by backend."
+    )
+    ttft_ms: dict[str, PercentilesSpec] = Field(
+        default_factory=dict,
+        description="Measured time to the first token, by backend or backend/model.",
+    )
+    total_ms: dict[str, PercentilesSpec] = Field(
+        default_factory=dict,
+        description="Measured time to a whole answer, by backend or backend/model.",
+    )
+    now: Instant | None = Field(
+        default=None,
+        description="The time: 2026-12-01T09:00Z. Default: Monday, 5 January 2026, noon UTC.",
+    )
+    chance: Chance = Field(
+        default=Decimal(0), description="What is drawn for a split without a value to stick to."
+    )
+
+
+class ExpectSpec(Spec):
+    """What the policy must make of it; at least one key."""
+
+    route: str | None = Field(default=None, description="The route that decides, or (pinned).")
+    backend: Name | None = Field(default=None, description="The backend that answers.")
+    model: ModelName | None = Field(default=None, description="The model that answers.")
+    reason: Literal["primary", "failover", "fallback"] | None = Field(
+        default=None, description="Why that one answers."
+    )
+    error: Literal["policy_denied", "route_exhausted"] | None = Field(
+        default=None, description="What is raised instead of an answer."
+    )
+    rule: str | None = Field(default=None, description="What denies it: residency 'phi'.")
+    candidates: CandidateNames | None = Field(
+        default=None, description="All that may be asked, backend/model, in order."
+    )
+    never: Names | None = Field(
+        default=None, description="Backends that may not be among the candidates."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> ExpectSpec:
+        if not self.model_fields_set:
+            raise ValueError(f"expects nothing; write one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class CaseSpec(Spec):
+    """A test of the policy: given this request and this world, expect that."""
+
+    name: str | None = Field(
+        default=None, max_length=200, description="What it shows, in a sentence."
+    )
+    given: GivenSpec = Field(
+        default_factory=GivenSpec.model_construct, description="Request and world."
+    )
+    expect: ExpectSpec = Field(description="What must come of it.")
