@@ -42,6 +42,11 @@ from hybridllm.errors import (
 if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._compose.cases import CasesReport, check_cases
+    from hybridllm._compose.variables import variables_set
+    from hybridllm._compose.world import World
+    from hybridllm._core.cases.coverage import Coverage
+    from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._runtime.stream import Stream
 
@@ -50,7 +55,10 @@ __all__ = [
     "Book",
     "BookEntry",
     "Candidate",
+    "CaseResult",
+    "CasesReport",
     "ContentFiltered",
+    "Coverage",
     "DeadlineExceeded",
     "Denied",
     "Dropped",
@@ -75,20 +83,29 @@ __all__ = [
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
+    "World",
     "__version__",
     "check",
+    "check_cases",
     "context",
     "model_book",
     "receipt",
+    "variables_set",
 ]
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
+    "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
+    "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
+    "World": ("hybridllm._compose.world", "World"),
+    "check_cases": ("hybridllm._compose.cases", "check_cases"),
     "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
+    "variables_set": ("hybridllm._compose.variables", "variables_set"),
 }
 
 

@@ -15,6 +15,8 @@ from hybridllm._core.policy.compiled import (
     BackendKind,
     Candidate,
     Capability,
+    Ceilings,
+    Constraint,
     Model,
     Residency,
 )
@@ -33,14 +35,16 @@ def tag(name: str = "phi", **terms: set[str]) -> Residency:
 @pytest.mark.parametrize(
     ("backend", "terms", "reason"),
     [
-        pytest.param({}, {}, None, id="asks-nothing"),
+        pytest.param({"region": "eu"}, {}, None, id="asks-nothing"),
+        pytest.param({}, {}, DropReason.TERMS, id="declares-nothing"),
+        pytest.param({}, {"regions": {"eu"}}, DropReason.TERMS, id="declares-nothing-asked"),
         pytest.param({"region": "eu"}, {"regions": {"eu"}}, None, id="region"),
         pytest.param({"region": "us"}, {"regions": {"eu"}}, DropReason.REGION, id="other-region"),
-        pytest.param({}, {"regions": {"eu"}}, DropReason.REGION, id="undeclared-region"),
+        pytest.param({"operator": "self"}, {"regions": {"eu"}}, DropReason.REGION, id="no-region"),
         pytest.param({"region": "EU"}, {"regions": {"eu"}}, DropReason.REGION, id="case"),
         pytest.param({"region": "eu"}, {"regions": {"eu", "us"}}, None, id="one-of-two"),
         pytest.param({"operator": "self"}, {"operators": {"self"}}, None, id="operator"),
-        pytest.param({}, {"operators": {"self"}}, DropReason.OPERATOR, id="undeclared-operator"),
+        pytest.param({"region": "eu"}, {"operators": {"self"}}, DropReason.OPERATOR, id="no-operator"),
         pytest.param(
             {"operator": "third_party"}, {"operators": {"self"}}, DropReason.OPERATOR, id="other"
         ),
@@ -48,7 +52,7 @@ def tag(name: str = "phi", **terms: set[str]) -> Residency:
         pytest.param(
             {"retention": "30d"}, {"retention": {"none"}}, DropReason.RETENTION, id="kept-30-days"
         ),
-        pytest.param({}, {"retention": {"none"}}, DropReason.RETENTION, id="undeclared-retention"),
+        pytest.param({"region": "eu"}, {"retention": {"none"}}, DropReason.RETENTION, id="no-retention"),
         pytest.param(
             {"region": "eu", "operator": "self"},
             {"regions": {"eu"}, "operators": {"self"}, "retention": {"none"}},
@@ -62,9 +66,20 @@ def test_a_tag_allows_a_backend_or_not(
     """What a backend has not declared fails every tag that asks for it: unknown is the worst case."""
     drop = filters.residency_drop(candidate(**backend), [tag(**terms)])
     assert (drop.reason if drop is not None else None) is reason
-    if drop is not None:
+    if drop is not None and reason is not DropReason.TERMS:
         assert "(residency 'phi')" in drop.detail
-        assert ("undeclared" in drop.detail) is (reason.value not in backend)
+        assert ("undeclared" in drop.detail) is (reason is not None and reason.value not in backend)
+    if drop is not None:
+        assert drop.rule == "residency 'phi'"
+
+
+def test_a_backend_without_any_declared_term_takes_no_request_with_a_tag() -> None:
+    """Not even one whose tag asks for nothing: nobody has said where its data goes."""
+    drop = filters.residency_drop(candidate(), [tag("public")])
+    assert drop is not None
+    assert drop.reason is DropReason.TERMS
+    assert "declares neither region nor operator nor retention" in drop.detail
+    assert filters.residency_drop(candidate(), []) is None
 
 
 def test_every_tag_must_allow_a_backend() -> None:
@@ -158,12 +173,73 @@ def test_what_is_expected_to_cost_stays_under_the_ceiling(
     ceiling: str | None, price: Price | None, fits: bool
 ) -> None:
     """60 tokens in and 20 out are 100 millionths; what has no price cannot be promised to stay below."""
-    facts = Facts(
-        input_tokens_estimate=60,
-        output_tokens_max=20,
-        max_cost_usd=None if ceiling is None else Decimal(ceiling),
-    )
-    assert (filters.cost_drop(candidate(price=price), facts) is None) is fits
+    facts = Facts(input_tokens_estimate=60, output_tokens_max=20)
+    most = None if ceiling is None else Decimal(ceiling)
+    drop = filters.cost_drop(candidate(price=price), facts, most, name="max_request_cost")
+    assert (drop is None) is fits
+    if drop is not None:
+        assert drop.rule == "max_request_cost"
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "price", "fits"),
+    [
+        pytest.param(None, None, True, id="no-ceiling"),
+        pytest.param("2", PRICE, True, id="at-it"),
+        pytest.param("1.99", PRICE, False, id="above-it"),
+        pytest.param("1000", None, False, id="no-price-known"),
+        pytest.param("0", Price(Decimal(0), Decimal(0)), True, id="free"),
+    ],
+)
+def test_the_output_price_stays_under_the_ceiling(
+    ceiling: str | None, price: Price | None, fits: bool
+) -> None:
+    """The price of completion tokens alone; what is not known is above any ceiling."""
+    ceilings = Ceilings(output_price=None if ceiling is None else Decimal(ceiling))
+    drop = filters.price_drop(candidate(price=price), ceilings)
+    assert (drop is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("constraint", "said"),
+    [
+        pytest.param({}, None, id="nothing"),
+        pytest.param({"backends": {"b"}}, None, id="allowed-backend"),
+        pytest.param({"backends": {"c"}}, "backend 'b' is not in [c]", id="another-backend"),
+        pytest.param({"denied_backends": {"b"}}, "backend 'b' is denied", id="denied-backend"),
+        pytest.param({"models": {"m", "n"}}, None, id="allowed-model"),
+        pytest.param({"models": {"n"}}, "model 'm' is not in [n]", id="another-model"),
+        pytest.param({"denied_models": {"m"}}, "model 'm' is denied", id="denied-model"),
+        pytest.param({"regions": {"us"}}, "region 'eu' is not in [us]", id="region"),
+        pytest.param(
+            {"operators": {"self"}}, "undeclared operator is not in [self]", id="undeclared"
+        ),
+        pytest.param({"regions": {"eu"}, "models": {"n"}}, "model 'm'", id="all-must-hold"),
+    ],
+)
+def test_a_constraint_allows_a_candidate_or_not(
+    constraint: dict[str, set[str]], said: str | None
+) -> None:
+    """Every part of it must; a term that is not declared is not allowed."""
+    made = Constraint("k", **{name: frozenset(names) for name, names in constraint.items()})
+    drop = filters.constraint_drop(candidate(region="eu"), made)
+    assert (drop is None) is (said is None)
+    if drop is not None and said is not None:
+        assert said in drop.detail
+        assert drop.rule == "constraint 'k'"
+        assert drop.reason is DropReason.CONSTRAINT
+
+
+def test_embeddings_stay_in_a_vector_space() -> None:
+    """A model of another space is dropped, and one that embeds nothing."""
+    one = candidate(model={"vector_space": "bge"})
+    assert filters.vector_space_drop(one, None) is None
+    assert filters.vector_space_drop(one, "bge") is None
+    for other, said in ((one, "is in vector space 'bge'"), (candidate(), "is in no vector space")):
+        drop = filters.vector_space_drop(other, "ada")
+        assert drop is not None
+        assert said in drop.detail
+        assert drop.rule == "vector space 'ada'"
 
 
 def test_the_expected_cost_counts_every_answer_and_every_input() -> None:

@@ -32,13 +32,15 @@ def test_hints_are_taken_out_and_the_rest_goes_on_the_wire() -> None:
     """Nothing of ours is in the body, nothing of OpenAI's is lost."""
     call = read(
         task="classify", residency="eu", tenant="acme", feature="triage", session="s1",
-        priority="batch", deadline_s=3, max_cost_usd="0.5", metadata={"ticket": "7"},
+        priority="batch", deadline_s=3, max_cost_usd="0.5", metadata={"ticket": 7, "vip": True},
+        tags=["beta", "eu"], vector_space="bge",
         temperature=0.2, max_tokens=9, seed=1, model="m", stream=True,
     )  # fmt: skip
     assert call.body == {"messages": MESSAGES, "temperature": 0.2, "max_tokens": 9, "seed": 1}
     assert call.hints == Hints(
-        "classify", "eu", "acme", "triage", "s1", "batch", 3.0, "0.5", {"ticket": "7"}
-    )
+        "classify", "eu", "acme", "triage", "s1", "batch", 3.0, "0.5",
+        frozenset({"beta", "eu"}), "bge", {"ticket": "7", "vip": "true"},
+    )  # fmt: skip
     assert (call.model, call.stream, call.output_tokens_max) == ("m", True, 9)
     assert call.max_cost_usd == Decimal("0.5")
 
@@ -89,6 +91,19 @@ def test_timeout_is_openais_word_for_the_deadline() -> None:
         ("max_cost_usd", float("nan"), r"max_cost_usd: "),
         ("max_cost_usd", True, r"max_cost_usd: "),
         ("metadata", "x", r"metadata: must be a mapping, got str"),
+        (
+            "metadata",
+            {"a": ["b"]},
+            r"metadata: 'a' must be a text, a number or a boolean .* got list",
+        ),
+        ("metadata", {1: "b"}, r"under a key that is a text"),
+        ("metadata", {"a": "b" * 513}, r"at most 512 characters"),
+        ("metadata", {str(n): "" for n in range(65)}, r"metadata: has 65 keys; at most 64"),
+        ("tags", 1, r"tags: must be a list of at most 32 texts"),
+        ("tags", ["a", ""], r"tags: must be a list"),
+        ("tags", ["a"] * 33, r"tags: must be a list"),
+        ("tags", {"a": 1}, r"tags: must be a list"),
+        ("vector_space", "", r"vector_space: must be a text"),
     ],
 )
 def test_a_hint_of_the_wrong_kind_is_refused(hint: str, value: Any, said: str) -> None:

@@ -47,7 +47,7 @@ HOSTILE = [
     pytest.param("a: .nan\n", "'.nan' is not a finite number", id="nan"),
     pytest.param("a: -.INF\n", "'-.INF' is not a finite number", id="infinity"),
     pytest.param("#" * (BYTES_MAX + 1), "larger than 1048576 bytes", id="too-large"),
-    pytest.param("[" + "a," * 40_000 + "]", "more than 10000 values", id="too-many-values"),
+    pytest.param("[" + "a," * 40_000 + "]", "more than 6000 keys and values", id="too-many-values"),
     pytest.param(
         "a: {a: 1, a: 2}\n", "key 'a' stands here twice; first in line 1", id="duplicate-key"
     ),

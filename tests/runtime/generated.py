@@ -1,83 +1,125 @@
-"""Policies, requests and failures, generated; and who may see a request's data, worked out a second time.
+"""Policies, requests and failures, generated.
 
 Everything is drawn from one `Random`: hypothesis draws its seed. Drawn field by field by hypothesis, a
-policy takes ten times as long to make as to run. `allowed_backends` is the judge: it reads the
-generated document, never anything of the package.
+policy takes ten times as long to make as to run. Who may see a request's data is worked out a second
+time in `judge.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from hybridllm import Policy, PolicyError
+from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm.testing import Reply
+from runtime.generated_rules import (
+    BUCKETS,
+    CALLER_TAGS,
+    FEATURES,
+    OPERATORS,
+    PLANS,
+    REGIONS,
+    RETENTIONS,
+    SESSIONS,
+    TASKS,
+    TENANTS,
+    constraint,
+    entries,
+    given,
+    half,
+    maybe,
+    some,
+    when,
+)
 
 TAGS = ("public", "eu", "phi", "lab")
-TASKS = ("classify", "extract", "summarize")
-TENANTS = ("acme", "acme-eu", "bolt")
 ENVIRONMENTS = ("production", "staging")
-REGIONS = ("eu", "us")
-OPERATORS = ("self", "third_party")
-RETENTIONS = ("none", "30d")
+PRICES = (
+    {"input_per_1m": 0.1, "output_per_1m": 0.15},
+    {"input_per_1m": 1, "output_per_1m": 1.2},
+    {"input_per_1m": 5, "output_per_1m": 0.2},
+)
 
 Document = dict[str, Any]
 
 
-def given(**fields: Any) -> dict[str, Any]:
-    """The fields that say something: in a policy nothing is empty, it is left out."""
-    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+def loaded(rng: Random) -> tuple[Policy, Document]:
+    """Any policy, with the document it was made of; drawn until one loads.
 
-
-def maybe(rng: Random, values: Sequence[str]) -> str | None:
-    return rng.choice((None, *values))
-
-
-def some(rng: Random, values: Sequence[str], least: int = 0) -> list[str]:
-    """Any of them, in any order."""
-    values = list(values)
-    return rng.sample(values, rng.randint(min(least, len(values)), len(values)))
-
-
-def half(rng: Random, values: list[str]) -> list[str]:
-    """Nothing, half of the time."""
-    return values if rng.random() < 0.5 else []
+    Some that are drawn do not: a ceiling may leave nobody. Other tests look at those.
+    """
+    while True:
+        drawn = _drawn(rng)
+        try:
+            return load_policy_text(as_text(drawn), environ={})[0], drawn
+        except PolicyError:
+            continue
 
 
 def document(rng: Random) -> Document:
-    """Any policy that loads: up to five backends, three chat models and one for embeddings."""
+    """Any policy that loads."""
+    return loaded(rng)[1]
+
+
+def _drawn(rng: Random) -> Document:
+    """Up to five backends, three chat models and two for embeddings."""
     backends = {f"b{number}": _backend(rng, number) for number in range(rng.randint(2, 5))}
-    models = {
+    models: dict[str, Any] = {
         f"m{number}": given(
             on=dict.fromkeys(some(rng, list(backends), 1), f"wire-m{number}"),
             capabilities=some(rng, ("tools", "json_schema")),
+            price=rng.choice(PRICES),
+            tier=("budget", "premium")[number % 2],
         )
-        for number in range(rng.randint(1, 3))
+        for number in range(2)
     }
-    models["e"] = {
-        "on": dict.fromkeys(some(rng, list(backends), 1), "wire-e"),
-        "capabilities": ["embeddings"],
-    }
+    if rng.random() < 0.5:
+        models["m2"] = given(on=dict.fromkeys(some(rng, list(backends), 1), "wire-m2"))
+    for name in ("e", "f"):
+        models[name] = {
+            "on": dict.fromkeys(some(rng, list(backends), 1), f"wire-{name}"),
+            "capabilities": ["embeddings"],
+            "vector_space": rng.choice(("one", "two")),
+        }
     tags = {
         tag: given(
             regions=half(rng, some(rng, REGIONS, 1)),
             operators=half(rng, half(rng, some(rng, OPERATORS, 1))),
             retention=half(rng, half(rng, some(rng, RETENTIONS, 1))),
+            taint=rng.choice((None, None, True, "30d")),
         )
         for tag in some(rng, TAGS, 1)
     }
     routes = [_route(rng, number, models, tags) for number in range(rng.randint(0, 3))]
+    tasks = {
+        task: given(
+            residency=maybe(rng, list(tags)),
+            bucket=maybe(rng, BUCKETS),
+            slo=maybe(rng, ({"ttft_ms": {"p50": 100}},), 0.2),
+        )
+        for task in some(rng, TASKS)
+    }
+    names, all_models = list(backends), list(models)
     return given(
         version=1,
         environment=rng.choice(ENVIRONMENTS),
-        default_residency=maybe(rng, (*tags, *tags, "deny")),
+        default_residency=rng.choice((None, *tags, *tags, "deny")),
         backends=backends,
         models=models,
         residency=tags,
-        tasks={task: given(residency=maybe(rng, list(tags))) for task in some(rng, TASKS)},
+        tasks=tasks,
+        tiers={"budget": [0, 1], "premium": [1, 10]},
+        buckets={
+            bucket: given(use=[rng.choice(("m0", "m1"))], max_output_price=maybe(rng, (10,), 0.3))
+            for bucket in BUCKETS
+        },
         routes=[*routes, _route(rng, len(routes), models, {}, last=True)],
+        constraints=[
+            constraint(rng, n, names, all_models) for n in range(rng.choice((0, 0, 1, 2)))
+        ],
         retries={"same_backend_max": rng.randint(0, 2), "attempts_max": 6},
     )
 
@@ -86,9 +128,9 @@ def _backend(rng: Random, number: int) -> dict[str, Any]:
     return given(
         kind=rng.choice(("api", "vllm")),
         base_url=f"https://b{number}.test/v1",
-        region=maybe(rng, REGIONS * 3),
-        operator=maybe(rng, OPERATORS * 3),
-        retention=maybe(rng, RETENTIONS * 3),
+        region=maybe(rng, REGIONS, 0.86),
+        operator=maybe(rng, OPERATORS, 0.86),
+        retention=maybe(rng, RETENTIONS, 0.86),
         environments=rng.choice(([], [], [], [], ["production"], ["staging"])),
     )
 
@@ -98,17 +140,20 @@ def _route(
 ) -> dict[str, Any]:
     names = some(rng, list(models), 1)
     split = rng.randint(1, len(names))
-    uses = [
-        given(model=name, on=half(rng, some(rng, list(models[name]["on"]), 1))) for name in names
-    ]
-    when = given(
-        task=half(rng, some(rng, TASKS, 1)),
-        residency=half(rng, some(rng, list(tags), 1)),
-        tenant=rng.choice(([], [], ["acme*"], ["bolt", "none-*"])),
-        environment=rng.choice(([], [], ["production"])),
-    )
+    use, fallbacks = entries(rng, models, names[:split]), entries(rng, models, names[split:])
+    if last and "split" not in use[0]:
+        use[0] = {"model": names[0]}
     return given(
-        name=f"r{number}", when={} if last else when, use=uses[:split], fallbacks=uses[split:]
+        name=f"r{number}",
+        mode=None if last else maybe(rng, ("observe",), 0.1),
+        when={} if last else when(rng, list(tags)),
+        use=use,
+        fallbacks=fallbacks,
+        order_by=None
+        if any("split" in one for one in use)
+        else maybe(rng, ("price", "latency", "load"), 0.15),
+        slo=maybe(rng, ({"total_ms": {"p90": 300}},), 0.15),
+        max_output_price=maybe(rng, (1.3,), 0.1),
     )
 
 
@@ -118,22 +163,35 @@ class Request:
 
     Attributes:
         way: `chat`, `stream` or `embeddings`.
-        hints: What is given of task, residency, tenant and model.
+        hints: What is given of task, residency, tenant, ..., and model.
         tools: Whether it needs the capability.
+        words: Length of its content.
     """
 
     way: str
-    hints: dict[str, str]
+    hints: dict[str, Any]
     tools: bool = False
+    words: int = 0
 
     def params(self, canary: str) -> dict[str, Any]:
         """The call's keywords; `canary` is its content."""
+        content = canary + " word" * self.words
         if self.way == "embeddings":
-            return self.hints | {"input": [canary]}
-        params: dict[str, Any] = self.hints | {"messages": [{"role": "user", "content": canary}]}
+            return self.hints | {"input": [content]}
+        params: dict[str, Any] = self.hints | {"messages": [{"role": "user", "content": content}]}
         if self.tools:
             params["tools"] = [{"type": "function", "function": {"name": "f"}}]
         return params | ({"stream": True} if self.way == "stream" else {})
+
+    def facts(self, input_tokens: int) -> dict[str, Any]:
+        """The same for the judge."""
+        needs = {"embeddings"} if self.way == "embeddings" else {"tools"} if self.tools else set()
+        return {
+            "hints": self.hints,
+            "stream": self.way == "stream",
+            "needs": needs,
+            "input_tokens": input_tokens,
+        }
 
 
 def request(rng: Random, policy: Document) -> Request:
@@ -142,19 +200,32 @@ def request(rng: Random, policy: Document) -> Request:
     hints = given(
         task=rng.choice((None, None, None, *tasks * 4, *known_to_routes(policy) * 4, "clasify")),
         residency=rng.choice((None, None, None, *tags * 6, *TAGS, "pubic")),
-        tenant=maybe(rng, TENANTS),
+        tenant=maybe(rng, TENANTS, 0.75),
+        feature=maybe(rng, FEATURES),
+        session=maybe(rng, SESSIONS),
+        tags=half(rng, some(rng, CALLER_TAGS)),
+        metadata=given(plan=maybe(rng, PLANS), seats=maybe(rng, ("7", "700"), 0.3)),
+        max_cost_usd=maybe(rng, ("0.0001", "1"), 0.1),
         model=rng.choice((*[None] * 20, "m-unknown", *tasks, *models * 2)),
     )
     way = rng.choice(("chat", "chat", "stream", "stream", "embeddings"))
-    if way == "embeddings" and rng.random() < 0.7:
-        hints["model"] = "e"
-    return Request(way, hints, rng.random() < 0.1)
+    if way == "embeddings":
+        hints |= given(
+            model=rng.choice((hints.get("model"), "e", "f")),
+            vector_space=maybe(rng, ("one", "two", "thre"), 0.3),
+        )
+    return Request(way, hints, rng.random() < 0.1, rng.choice((0, 0, 30, 3_000)))
 
 
 def known_to_routes(policy: Document) -> list[str]:
     """The tasks that some route names."""
     return sorted(
-        {task for route in policy["routes"] for task in route.get("when", {}).get("task", ())}
+        {
+            task
+            for route in policy["routes"]
+            for task in route.get("when", {}).get("task", ())
+            if "*" not in task
+        }
     )
 
 
@@ -193,34 +264,3 @@ def reply(rng: Random, way: str, *, good: float) -> Reply:
 def as_text(policy: Document) -> str:
     """The policy file; JSON is YAML."""
     return json.dumps(policy)
-
-
-def tags_of(policy: Document, asked: Request) -> list[str]:
-    """The tags that hold: the request's and its task's; only without any the default. Else nothing."""
-    task, tasks = asked.hints.get("task"), policy.get("tasks", {})
-    if task is None and asked.hints.get("model") in tasks:
-        task = asked.hints["model"]  # a task's name in the model's place
-    tags = [asked.hints.get("residency"), tasks.get(task, {}).get("residency")]
-    held = [tag for tag in tags if tag is not None]
-    default = policy.get("default_residency")
-    return held or ([default] if default is not None else [])
-
-
-def allowed_backends(policy: Document, asked: Request) -> set[str]:
-    """The backends that a request's data may go to, by every tag and the environment; maybe nobody."""
-    tags, known = tags_of(policy, asked), policy.get("residency", {})
-    if any(tag not in known for tag in tags):
-        return set()  # `deny`, or a tag that nobody has declared
-    return {
-        name
-        for name, backend in policy["backends"].items()
-        if all(_allows(known[tag], backend) for tag in tags)
-        and policy["environment"] in backend.get("environments", ENVIRONMENTS)
-    }
-
-
-_TERMS = {"regions": "region", "operators": "operator", "retention": "retention"}
-
-
-def _allows(tag: dict[str, Any], backend: dict[str, Any]) -> bool:
-    return all(term not in tag or backend.get(field) in tag[term] for term, field in _TERMS.items())

@@ -1,4 +1,4 @@
-"""What a trace shows of a request: one INTERNAL root, and one CLIENT span for each attempt.
+"""What a trace shows of a request: one INTERNAL root, and one CLIENT span for each attempt. And metrics.
 
 The only door to `opentelemetry`: its API alone, never an SDK, never a global provider of ours. Spans
 are values handed around, never made current: a span that is current across a `yield` becomes the
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -111,6 +111,32 @@ class OtelTracer:
             # An SDK that `OTEL_SDK_DISABLED` turned off gives out this kind.
             return None if isinstance(tracer, trace.NoOpTracer) else tracer
         return None
+
+
+class OtelReloads:
+    """The listener that counts reloads of the policy file.
+
+    Args:
+        meter_provider: Whose counter it is; None: whatever provider the application installs as the
+            global one, before or after this object is made.
+    """
+
+    def __init__(self, meter_provider: metrics.MeterProvider | None = None) -> None:
+        self._given = meter_provider
+        self._guard = _Guard("metrics")
+        self._counter: metrics.Counter | None = None
+
+    def reloaded(self, outcome: str, policy: str) -> None:
+        """See `ReloadListener.reloaded`."""
+        with self._guard:
+            if self._counter is None:
+                meter = metrics.get_meter(
+                    semconv.SCOPE, __version__, self._given, semconv.SCHEMA_URL
+                )
+                self._counter = meter.create_counter(
+                    semconv.POLICY_RELOADS, "{reload}", "Reloads of the policy file."
+                )
+            self._counter.add(1, {semconv.OUTCOME: outcome, semconv.POLICY_NAME: policy})
 
 
 class _RequestSpan:
@@ -246,9 +272,10 @@ class _Guard:
     request never fails for it. Only the class of the error is told: its text may hold anything.
     """
 
-    __slots__ = ("_told",)
+    __slots__ = ("_told", "_what")
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "spans") -> None:
+        self._what = what
         self._told = False
 
     def __enter__(self) -> None:
@@ -265,7 +292,8 @@ class _Guard:
         if not self._told:
             self._told = True
             _logger.warning(
-                "tracing failed with %s; requests go on, spans may be missing (this is said once)",
+                "tracing failed with %s; requests go on, %s may be missing (this is said once)",
                 type(error).__name__,
+                self._what,
             )
         return True

@@ -6,38 +6,109 @@ Loads PyYAML and pydantic, which is why `policy_files.py` loads this with the fi
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 from hybridllm._adapters.book_data import shipped_book
 from hybridllm._adapters.environment import Environment
 from hybridllm._adapters.yaml_document import read_document
+from hybridllm._core.cases.run import CaseResult
+from hybridllm._core.cases.suite import Suite, results_of
 from hybridllm._core.policy.compile import compiled_policy
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.document import Findings
+from hybridllm._core.policy.document import WHOLE_FILE, Findings, Scalar
 from hybridllm._core.policy.doubts import tell_doubts
 from hybridllm._core.policy.problems import Problem
 from hybridllm._core.policy.references import check_references
 from hybridllm._core.policy.variables import with_variables
-from hybridllm._core.policy.wording import validated
+from hybridllm._core.policy.wording import validated, validated_tests
+
+
+class Beside(NamedTuple):
+    """The file of tests that lies beside a policy."""
+
+    source: str
+    data: bytes
+
+
+class Reading(NamedTuple):
+    """What a policy file came to.
+
+    Attributes:
+        policy: None: there is an error among the problems.
+        problems: In the order of the file; after them those of the file beside it.
+        results: Of the policy's tests.
+    """
+
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+    results: tuple[CaseResult, ...] = ()
 
 
 def read_policy(
-    data: bytes, *, source: str, name: str, environ: Environment, environment: str | None
-) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """Return the policy, if it is one, and every problem found, in the order of the file.
+    data: bytes,
+    *,
+    source: str,
+    name: str,
+    environ: Environment,
+    environment: str | None,
+    beside: Beside | None = None,
+    refuse_failing: bool = True,
+) -> Reading:
+    """Return the policy, if it is one, and every problem found; and what came of its tests.
 
     Raises nothing for what is wrong with the file: the frames of an exception hold the text, and an
     error tracker that prints locals would print a key that somebody wrote into it.
+
+    Args:
+        data: The file.
+        source: What problems call it.
+        name: Of the policy.
+        environ: Variables for `${NAME}` and keys.
+        environment: Goes before the file's own.
+        beside: The file of tests beside it, if there is one.
+        refuse_failing: Whether a test that fails is an error of the policy.
     """
     findings = Findings(source)
+    tests = _read_tests(beside, environ) if beside is not None else None
+    policy, results = _read(
+        data, findings, tests, name, environ, environment, refuse_failing=refuse_failing
+    )
+    problems = findings.in_order()
+    failed = findings.failed
+    if tests is not None:
+        problems += tests.findings.in_order()
+        failed = failed or tests.findings.failed
+    return Reading(None if failed else policy, problems, results)
+
+
+def _read_tests(beside: Beside, environ: Environment) -> Suite:
+    findings = Findings(beside.source)
+    root = read_document(beside.data, findings)
+    if root is None:
+        return Suite((), Scalar(None, WHOLE_FILE, ""), findings)
+    root = with_variables(root, environ, findings)
+    return Suite(validated_tests(root, findings), root, findings)
+
+
+def _read(
+    data: bytes,
+    findings: Findings,
+    tests: Suite | None,
+    name: str,
+    environ: Environment,
+    environment: str | None,
+    *,
+    refuse_failing: bool,
+) -> tuple[Policy | None, tuple[CaseResult, ...]]:
     root = read_document(data, findings)
     if root is None:
-        return None, findings.in_order()
+        return None, ()
     root = with_variables(root, environ, findings)
     spec = validated(root, findings)
     book = shipped_book()
     check_references(root, book, findings)
     if spec is None or findings.failed:
-        return None, findings.in_order()
+        return None, ()
     policy = compiled_policy(
         spec,
         root,
@@ -47,4 +118,7 @@ def read_policy(
         environment=environment,
     )
     tell_doubts(policy, root, environ, findings)
-    return policy, findings.in_order()
+    suites = (Suite(spec.tests, root, findings), *(() if tests is None else (tests,)))
+    return policy, results_of(
+        policy, suites, environment=spec.environment or "", refuse=refuse_failing
+    )

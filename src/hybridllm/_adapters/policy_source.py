@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import Environment, environment_of
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.problems import Problem
-from hybridllm._runtime.ports import Glimpse, Taken
+from hybridllm._runtime.source import Glimpse, Taken
 from hybridllm.errors import PolicyError
+
+if TYPE_CHECKING:
+    from hybridllm._core.policy.compiled import Policy
 
 REMEMBERED_MAX = 6
 _BYTES_READ_MAX = 2_097_152  # more than the loader takes, so that it tells of a file too large
@@ -55,23 +59,26 @@ class PolicyFile:
     ) -> None:
         self.file = str(path)
         self._path = Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow the links for good
-        self._tests = self._path.with_name(f"{self._path.stem}.test.yaml")
+        self._tests = self._path.parent / f"{self._path.stem}.test.yaml"
+        self._tests_name = str(Path(path).parent / self._tests.name)
         self._environ = environment_of(environ)
         self._environment = environment
         self._memory: list[_Remembered] = []  # the latest first
         self._salt = os.urandom(16)
 
-    def first(self) -> Taken:
+    def first(self) -> tuple[Policy, Taken]:
         """Load it as it stands now, for a router that has no policy yet.
+
+        Returns:
+            The policy, and what tells its content from others; that does not keep the policy alive.
 
         Raises:
             PolicyError: With every problem found.
         """
-        glimpse = self._glimpse()
-        taken = self._known(glimpse) or self._loaded(glimpse)
-        if taken.error is not None:
-            raise taken.error.with_traceback(None)
-        return taken
+        taken = self._loaded(self._glimpse())
+        if taken.policy is None:
+            raise taken.error or PolicyError(self.file, ())
+        return taken.policy, Taken(taken.content, taken.look)
 
     def look(self) -> tuple[int, ...] | None:
         """See `PolicySource.look`."""
@@ -98,7 +105,7 @@ class PolicyFile:
         except FileNotFoundError:
             tests = None
         except OSError as error:
-            return Glimpse(None, None, f"{self._tests.name}: {error.strerror}", look)
+            return Glimpse(None, None, f"{self._tests_name}: {error.strerror}", look)
         return Glimpse(data, tests, None, look)
 
     def _known(self, glimpse: Glimpse) -> Taken | None:
@@ -125,9 +132,11 @@ class PolicyFile:
                 name=self._path.stem,
                 environ=reads,
                 environment=self._environment,
+                tests=glimpse.tests,
+                tests_source=self._tests_name,
             )
         except PolicyError as wrong:
-            error = PolicyError(wrong.source, wrong.problems)  # without the frames that hold the text
+            error = PolicyError(wrong.source, wrong.problems)  # without frames: they hold the text
         else:
             # A key that was exchanged is a change, too: whoever asks for a reload wants the new one.
             reads.note(backend.api_key_env for backend in policy.backends.values())
@@ -139,8 +148,11 @@ class PolicyFile:
         return taken
 
     def _glimpsed(self, glimpse: Glimpse) -> str:
-        parts = (glimpse.data, glimpse.tests, (glimpse.trouble or "").encode())
-        return self._digest(*["-" if part is None else hashlib.sha256(part).hexdigest() for part in parts])
+        files = [
+            None if part is None else hashlib.sha256(part).hexdigest()
+            for part in (glimpse.data, glimpse.tests)
+        ]
+        return self._digest(*[digest or "-" for digest in files], glimpse.trouble or "")
 
     def _values(self, names: Iterable[str]) -> str:
         """A digest of what these variables hold now. Salted: some of them hold keys."""

@@ -98,6 +98,8 @@ def receipt_attributes(receipt: Receipt, decision: Plan | Denied) -> Attributes:
             f"{dropped.candidate.name}:{dropped.reason}"
             for dropped in decision.dropped[:LIST_LENGTH_MAX]
         ]
+    if receipt.observed:
+        attributes[semconv.POLICY_OBSERVED] = receipt.observed[:LIST_LENGTH_MAX]
     if attempts and attempts[-1].outcome is AttemptOutcome.SERVED:
         attributes[semconv.BACKEND_SERVED] = attempts[-1].backend
     if receipt.first_token_s is not None:

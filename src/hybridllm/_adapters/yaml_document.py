@@ -23,17 +23,21 @@ from hybridllm._core.policy.document import (
     Path,
     Place,
     Scalar,
-    ScalarValue,
+    looks_like_key,
     quoted,
 )
 from hybridllm._core.policy.scalars import resolved_scalar
 
 BYTES_MAX = 1_048_576
-NODES_MAX = 10_000
+NODES_MAX = 6_000
 DEPTH_MAX = 32
-_PROBLEMS_MAX = 100  # more help nobody, and a hostile file could hold ten thousand
-# YAML 1.2 chapter 5.1, without the two that are line breaks only in YAML 1.1.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+# What YAML 1.2 (chapter 5.1) does not allow; what is a line break to YAML 1.1 and to PyYAML, and none to
+# YAML 1.2 and to editors, so that a comment could hold what only the router reads; and what turns the
+# direction of writing, so that a person reads something else than stands there (CVE-2021-42574).
+_NOT_ALLOWED = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_LINE_BREAK = re.compile("\r\n|[\r\n]")
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -53,6 +57,7 @@ def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Nod
         findings: Takes what is wrong.
         pure: Whether to read with PyYAML's Python parser even where the C one is there.
     """
+    text = ""
     try:
         text = _decoded(data, findings)
         loader = (yaml.SafeLoader if pure else _FAST_LOADER)(text)
@@ -63,12 +68,26 @@ def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Nod
     except _Unreadable:
         pass
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else WHOLE_FILE
-        findings.error(place, (), f"not valid YAML: {error.problem or error.context}")
+        _tell_invalid(error, text, findings)
     except yaml.YAMLError:
         findings.error(WHOLE_FILE, (), "not valid YAML")
     return None
+
+
+def _tell_invalid(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
+    mark = error.problem_mark or error.context_mark
+    what = str(error.problem or error.context)
+    if mark is None:
+        findings.error(WHOLE_FILE, (), "not valid YAML")
+        return
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    before = line[: mark.column + 1]
+    if "\t" in before and not before.strip():
+        what = "a tab; YAML is indented with spaces"
+    elif looks_like_key(what):  # PyYAML's own parser quotes names of tags
+        what = "this place"
+    findings.error(Place(mark.line + 1, mark.column + 1), (), f"not valid YAML: {what}")
 
 
 def _decoded(data: bytes, findings: Findings) -> str:
@@ -78,22 +97,30 @@ def _decoded(data: bytes, findings: Findings) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
-        findings.error(Place(line, column), (), "the file is not UTF-8 text; save it as UTF-8")
+        place = _place_after(data[: error.start].decode("utf-8-sig", "replace"))
+        findings.error(place, (), "the file is not UTF-8 text; save it as UTF-8")
         raise _Unreadable from None
-    if unprintable := _UNPRINTABLE.search(text):
-        line = text.count("\n", 0, unprintable.start()) + 1
-        column = unprintable.start() - text.rfind("\n", 0, unprintable.start())
-        character = f"U+{ord(unprintable[0]):04X}"
-        findings.error(Place(line, column), (), f"control character {character} is not allowed")
+    if refused := _NOT_ALLOWED.search(text):
+        place = _place_after(text[: refused.start()])
+        findings.error(place, (), _not_allowed(refused[0]))
         raise _Unreadable
     return text
 
 
+def _place_after(before: str) -> Place:
+    lines = _LINE_BREAK.split(before)
+    return Place(len(lines), len(lines[-1]) + 1)
+
+
+def _not_allowed(character: str) -> str:
+    return f"control character U+{ord(character):04X} is not allowed"
+
+
 class _Composer:
-    """Builds the tree of one document from its events."""
+    """Builds the tree of one document from its events.
+
+    Asks for the class of an event first: most are plain scalars, and there are thousands of them.
+    """
 
     def __init__(self, next_event: Callable[[], Any], findings: Findings) -> None:
         self._next = next_event
@@ -118,39 +145,44 @@ class _Composer:
 
     def _node(self, event: Any, path: Path, depth: int) -> Node:
         self._nodes += 1
-        if self._nodes > NODES_MAX or depth > DEPTH_MAX or len(self._findings) >= _PROBLEMS_MAX:
+        if self._nodes > NODES_MAX or depth > DEPTH_MAX or self._findings.full:
             self._stop(event, path, depth)
-        if isinstance(event, yaml.AliasEvent):
-            return self._refused(
-                event, path, f"alias *{event.anchor} is not allowed; repeat the value"
-            )
-        if event.anchor is not None:
-            message = f"anchor &{event.anchor} is not allowed; repeat the value where it is needed"
-            self._findings.error(_place(event), path, message)
-        if event.tag is not None:
-            self._findings.error(_place(event), path, f"tag {quoted(event.tag)} is not allowed")
-        if isinstance(event, yaml.ScalarEvent):
+        kind = event.__class__
+        if kind is yaml.AliasEvent:
+            message = f"alias {_name('*', event.anchor)} is not allowed; repeat the value"
+            return self._refused(event, path, message)
+        if event.anchor is not None or event.tag is not None:
+            self._decorated(event, path)
+        if kind is yaml.ScalarEvent:
             return self._scalar(event, path)
-        if isinstance(event, yaml.MappingStartEvent):
+        if kind is yaml.MappingStartEvent:
             return self._mapping(event, path, depth)
         return self._sequence(event, path, depth)
 
+    def _decorated(self, event: Any, path: Path) -> None:
+        if event.anchor is not None:
+            anchor = _name("&", event.anchor)
+            message = f"anchor {anchor} is not allowed; repeat the value where it is needed"
+            self._findings.error(_place(event), path, message)
+        if event.tag is not None:
+            self._findings.error(_place(event), path, f"tag {quoted(event.tag)} is not allowed")
+
     def _stop(self, event: Any, path: Path, depth: int) -> NoReturn:
         if self._nodes > NODES_MAX:
-            message = f"the file has more than {NODES_MAX} values"
+            message = f"the file has more than {NODES_MAX} keys and values"
+            self._findings.error(_place(event), path[:4], message)
         elif depth > DEPTH_MAX:
             message = f"nested more than {DEPTH_MAX} levels deep"
-        else:
-            message = f"more than {_PROBLEMS_MAX} problems; the rest is not read"
-        self._findings.error(_place(event), path[:4], message)
+            self._findings.error(_place(event), path[:4], message)
         raise _Unreadable
 
     def _mapping(self, event: Any, path: Path, depth: int) -> MapNode:
         entries: dict[str, Entry] = {}
-        while not isinstance(key_event := self._next(), yaml.MappingEndEvent):
+        following = self._next
+        while (key_event := following()).__class__ is not yaml.MappingEndEvent:
             key = self._key(key_event, path, depth)
             value_path = path if key is None else (*path, key)
-            value = self._node(self._next(), value_path, depth + 1)
+            value = self._node(following(), value_path, depth + 1)
             if key is None:
                 continue
             if first := entries.get(key):
@@ -163,7 +195,7 @@ class _Composer:
         return MapNode(entries, _place(event))
 
     def _key(self, event: Any, path: Path, depth: int) -> str | None:
-        if not isinstance(event, yaml.ScalarEvent):
+        if event.__class__ is not yaml.ScalarEvent:
             node = self._node(event, path, depth + 1)
             if node.place not in self._findings.settled:
                 self._findings.error(
@@ -186,26 +218,30 @@ class _Composer:
 
     def _sequence(self, event: Any, path: Path, depth: int) -> ListNode:
         items: list[Node] = []
-        while not isinstance(item := self._next(), yaml.SequenceEndEvent):
+        following = self._next
+        while (item := following()).__class__ is not yaml.SequenceEndEvent:
             items.append(self._node(item, (*path, len(items)), depth + 1))
         return ListNode(tuple(items), _place(event))
 
     def _scalar(self, event: Any, path: Path) -> Scalar:
         text: str = event.value
-        value: ScalarValue = text
-        if unprintable := _UNPRINTABLE.search(text):
-            message = f"control character U+{ord(unprintable[0]):04X} is not allowed"
-            return self._refused(event, path, message)
         if event.implicit[0]:  # plain: not quoted, not a block
             try:
-                value = resolved_scalar(text)
+                return Scalar(resolved_scalar(text), _place(event), text)
             except ValueError as error:
                 return self._refused(event, path, f"{quoted(text)} {error}")
-        return Scalar(value, _place(event), text)
+        # Written out, a character was seen before; an escape in double quotation marks was not.
+        if refused := _NOT_ALLOWED.search(text):
+            return self._refused(event, path, _not_allowed(refused[0]))
+        return Scalar(text, _place(event), text)
 
     def _refused(self, event: Any, path: Path, message: str) -> Scalar:
         self._findings.settle(_place(event), path, message)
         return Scalar(None, _place(event), "")
+
+
+def _name(sign: str, anchor: str) -> str:
+    return quoted(sign + anchor).strip("'")  # of letters and digits only, as YAML has it
 
 
 def _place(event: Any) -> Place:

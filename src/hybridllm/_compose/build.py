@@ -8,34 +8,70 @@ from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import api_key
 from hybridllm._adapters.otel import OtelTracer
-from hybridllm._core.policy.compiled import Policy
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
+from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.target import Targets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from hybridllm._core.policy.compiled import Policy
     from hybridllm._runtime.ports import Clock, Codec, Wire
+    from hybridllm._runtime.reload import Reloader
+    from hybridllm._runtime.source import PolicySource, Taken
 
 
 def built_engine(
-    policy: Policy,
+    in_force: InForce,
     *,
     environ: Mapping[str, str],
     wire: Wire | None,
     tracer_provider: TracerProvider | None,
     clock: Clock | None,
+    ready: Callable[[], None] | None = None,
 ) -> Engine:
-    """Return an engine that runs `policy`; it opens nothing before its first request."""
+    """Return an engine that runs the policy in force; it opens nothing before its first request.
+
+    `ready` is called then, in the event loop of that request.
+    """
     return Engine(
-        policy,
+        in_force,
         wire=(lambda: wire) if wire is not None else _aiohttp_wire,
         codec=_openai_codec,
         targets=Targets(lambda name: api_key(environ, name)),
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
         draw=random.Random().random,  # noqa: S311 - jitter is no secret
+        ready=ready,
+    )
+
+
+def built_reloader(
+    source: PolicySource,
+    first: Taken,
+    in_force: InForce,
+    *,
+    swap: Callable[[Policy], None],
+    meter_provider: MeterProvider | None,
+    clock: Clock | None,
+    watch_s: float,
+) -> Reloader:
+    """Return what reloads the policy file; it starts neither task nor thread before it is used."""
+    from hybridllm._adapters.otel import OtelReloads
+    from hybridllm._runtime.reload import Reloader
+
+    return Reloader(
+        source,
+        first,
+        in_force,
+        swap=swap,
+        listener=OtelReloads(meter_provider),
+        clock=clock or SystemClock(),
+        watch_s=watch_s,
     )
 
 

@@ -153,15 +153,15 @@ class Embeddings:
 class Models:
     """`router.models`."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Callable[[], Policy]) -> None:
         self._policy = policy
 
     def list(self) -> ModelList:
-        """Return the policy's logical models, as `openai` lists models. Asks nobody.
+        """Return the logical models of the policy in force, as `openai` lists models. Asks nobody.
 
         `await` it for a page, or iterate it with `async for`.
         """
-        return ModelList(self._policy)
+        return ModelList(self._policy())
 
 
 class ModelList:

@@ -6,7 +6,7 @@ go into `extra_body`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, Required, TypedDict
 
@@ -34,7 +34,9 @@ class HintParams(TypedDict, total=False):
     priority: Literal["interactive", "batch", "background"]
     deadline_s: float
     max_cost_usd: Decimal | float | str
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str | float | bool]
+    tags: Collection[str]
+    vector_space: str
     timeout: float
     extra_headers: Mapping[str, str]
     extra_body: Mapping[str, Any]

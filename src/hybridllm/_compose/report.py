@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.problems import Problem
+
+if TYPE_CHECKING:
+    from hybridllm._core.cases.run import CaseResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +21,12 @@ class PolicyReport:
     Attributes:
         policy: Compiled; `Router(policy)` runs it.
         problems: Warnings, in the order of the file.
+        results: Of its tests; all of them passed.
     """
 
     policy: Policy
     problems: tuple[Problem, ...]
+    results: tuple[CaseResult, ...] = ()
 
 
 def check(
@@ -34,9 +40,9 @@ def check(
         environment: Goes before the `environment` that the file says.
 
     Raises:
-        PolicyError: With every problem, if it does not load.
+        PolicyError: With every problem, if it does not load; a test of its own that fails is one.
     """
-    from hybridllm._adapters.policy_files import load_policy
+    from hybridllm._adapters.policy_files import load_tested
 
-    policy, problems = load_policy(path, environ=environ, environment=environment)
-    return PolicyReport(policy, problems)
+    policy, problems, results = load_tested(path, environ=environ, environment=environment)
+    return PolicyReport(policy, problems, results)

@@ -86,9 +86,12 @@ class Receipt:
         route: Name of the route that decided; None: it was denied before any route applied.
         candidates: `backend/model` in the plan's order.
         dropped: (`backend/model`, reason in words) of those the policy took out.
+        residency: The first tag that held for it; `residency_tags` are all of them: its own, its task's and
+            those that its session keeps.
         cost_usd: Sum over all attempts whose cost is known; None: none is known.
         cost_wasted_usd: The part of it that did not buy the answer.
         cost_complete: False if an attempt may have cost something that we do not know.
+        observed: What rules in `mode: observe` would have done, in words.
     """
 
     request_id: str
@@ -114,6 +117,8 @@ class Receipt:
     cost_usd: Decimal | None
     cost_wasted_usd: Decimal
     cost_complete: bool
+    residency_tags: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
 
     @property
     def served(self) -> Attempt | None:

@@ -27,11 +27,10 @@ def receipt_dict(receipt: Receipt) -> dict[str, Any]:
 
 def receipt_text(receipt: Receipt) -> str:
     """Return a receipt in a few lines: the route, each attempt, the cost."""
-    hints = ", ".join(
-        f"{name} {value}"
-        for name in ("task", "residency", "tenant", "feature")
-        if (value := getattr(receipt, name)) is not None
-    )
+    residency = " and ".join(receipt.residency_tags) or receipt.residency
+    told = {"task": receipt.task, "residency": residency}
+    told |= {"tenant": receipt.tenant, "feature": receipt.feature}
+    hints = ", ".join(f"{name} {value}" for name, value in told.items() if value is not None)
     lines = [
         f"{receipt.outcome.value}  route {receipt.route} of {receipt.policy}  "
         f"{receipt.duration_s * 1000:.0f} ms  {usd(receipt.cost_usd)}"
@@ -39,6 +38,7 @@ def receipt_text(receipt: Receipt) -> str:
         + (f"  ({hints})" if hints else "")
     ]
     lines += [_attempt_line(attempt) for attempt in receipt.attempts]
+    lines += [f"  observed: {what}" for what in receipt.observed]
     if receipt.cost_wasted_usd:
         lines.append(f"  wasted on failed attempts: {usd(receipt.cost_wasted_usd)}")
     return "\n".join(lines)

@@ -123,6 +123,8 @@ class Attempts:
                     failure = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
                 await upstream.close()
                 return self._failed(trial, permit, step, failure)
+            if upstream.first_token_s is not None and permit.stands:
+                self.fleet.latencies.first_token(trial.kept.candidate.name, upstream.first_token_s)
             end = StreamEnd(
                 run,
                 upstream,
@@ -276,9 +278,12 @@ class Attempts:
     def _served(self, run: Run, trial: Trial, permit: Permit, found: Parsed) -> None:
         permit.settle(BreakerEffect.SUCCESS)
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
+        now_s = self.clock.monotonic_s()
+        if permit.stands:
+            self.fleet.latencies.answer(trial.kept.candidate.name, now_s - trial.started_s)
         trial.ended(
             AttemptOutcome.SERVED,
-            now_s=self.clock.monotonic_s(),
+            now_s=now_s,
             usage=usage,
             model_served=found.model,
             facts=found.facts,
@@ -286,10 +291,22 @@ class Attempts:
 
     def _failed(self, trial: Trial, permit: Permit, step: Step, failure: Failure) -> Failure:
         permit.settle(failure.breaker)
-        trial.ended(AttemptOutcome.FAILED, now_s=self.clock.monotonic_s(), failure=failure)
-        self.fleet.cool_off(trial.kept.candidate, failure)
+        now_s = self.clock.monotonic_s()
+        trial.ended(AttemptOutcome.FAILED, now_s=now_s, failure=failure)
+        if permit.stands:
+            self.fleet.cool_off(trial.kept.candidate, failure)
+            if failure.breaker is BreakerEffect.FAILURE:
+                self._hung(trial, failure, now_s - trial.started_s)
         trial.run.failures.append((step.index, failure))
         return failure
+
+    def _hung(self, trial: Trial, failure: Failure, ran_s: float) -> None:
+        """A backend that let its own time limit pass was at least that slow."""
+        name = trial.kept.candidate.name
+        if failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
+            self.fleet.latencies.first_token(name, ran_s)
+        elif failure.kind is FailureKind.ATTEMPT_TIMEOUT:
+            self.fleet.latencies.answer(name, ran_s)
 
     def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""
@@ -304,7 +321,8 @@ class Attempts:
             first_token_s=upstream.first_token_s,
             facts=upstream.facts("error"),
         )
-        self.fleet.cool_off(trial.kept.candidate, failure)
+        if upstream.permit.stands:
+            self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
         permit.settle(BreakerEffect.ABANDONED)

@@ -6,7 +6,7 @@ wrong key, an exhausted quota, an unknown model, a `Retry-After`), and it ends b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from cachetools import TLRUCache
 
@@ -37,6 +37,11 @@ class CoolOffs:
         """Return why a pair is left alone now, or None."""
         entry = self._until.get((backend, None)) or self._until.get((backend, model))
         return entry[1] if entry is not None else None
+
+    def keep(self, endpoints: Collection[tuple[str, str | None]]) -> None:
+        """Forget all but these."""
+        for key in [key for key in self._until if key not in endpoints]:
+            self._until.pop(key, None)
 
     def __bool__(self) -> bool:
         return self._until.currsize > 0

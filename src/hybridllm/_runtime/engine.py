@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from hybridllm._core.decide.decide import decide
@@ -28,9 +29,11 @@ from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.failed import failed
 from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.ports import Clock, Codec, Parsed, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stream import Stream
+from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
@@ -38,17 +41,21 @@ _SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "
 
 
 class Engine:
-    """Runs requests by a policy, inside one event loop.
+    """Runs requests by the policy in force, inside one event loop.
+
+    A request reads the policy once, as it is decided; from then on its plan's policy is its own.
 
     Args:
+        in_force: Holds the policy.
         wire: Makes the wire, at the first request.
         codec: Makes the codec, at the first request: it loads `openai`.
         draw: A number in [0, 1], drawn anew at each call.
+        ready: Called once, in the event loop of the first request.
     """
 
     def __init__(
         self,
-        policy: Policy,
+        in_force: InForce,
         *,
         wire: Callable[[], Wire],
         codec: Callable[[], Codec],
@@ -56,15 +63,18 @@ class Engine:
         tracer: Tracer,
         clock: Clock,
         draw: Callable[[], float],
+        ready: Callable[[], None] | None = None,
     ) -> None:
-        self.policy = policy
+        self._in_force = in_force
         self.fleet = Fleet(clock.monotonic_s)
+        self.taints = Taints(clock.monotonic_s)
         self._make_wire = wire
         self._make_codec = codec
         self._targets = targets
         self._tracer = tracer
         self._clock = clock
         self._draw = draw
+        self._call_ready = ready
         self._attempts: Attempts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -126,6 +136,8 @@ class Engine:
             raise RouterClosed(
                 "this router belongs to another event loop; open one router in each loop"
             )
+        if self._call_ready is not None:
+            self._call_ready()
         import hybridllm._runtime.retry  # noqa: F401 - now, so that the first failover does not wait for it
 
         self._loop = asyncio.get_running_loop()
@@ -139,11 +151,16 @@ class Engine:
         )
         return self._attempts
 
+    def follow(self, policy: Policy) -> None:
+        """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
+        rekeyed = self._targets.follow(policy.backends)
+        self.fleet.follow(self._in_force.policy, policy, rekeyed)
+
     def _begun(self, call: Call) -> Run | PolicyDenied:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
-        decision = decide(self.policy, facts_of(call, self.policy), self.fleet.snapshot())
+        decision = self._decision(call, started_at)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):
             receipt = denied_receipt(
@@ -175,6 +192,21 @@ class Engine:
             started_s + deadline_s,
             trace,
         )
+
+    def _decision(self, call: Call, now_utc: datetime) -> Plan | Denied:
+        """Decide by the policy in force now; what its session carries is known from here on."""
+        policy, session = self._in_force.policy, call.hints.session
+        facts = facts_of(call, policy, self.taints.of(session, policy))
+        chance = self._draw() if policy.splits else 0.0
+        decision = decide(
+            policy, facts, self.fleet.snapshot(policy, now_utc=now_utc, chance=chance)
+        )
+        if policy.taints:
+            own = () if facts.residency is None else (facts.residency,)
+            self.taints.carry(session, (*decision.residency, *own), policy)
+        if decision.observed:
+            self._in_force.observed.count(decision.observed)
+        return decision
 
     def _traced(self, decision: Plan | Denied, request_id: str, call: Call) -> RequestTrace | None:
         if not self._tracer.listens():
@@ -215,7 +247,7 @@ class Engine:
     def _step(self, run: Run) -> Step:
         """Ask what is next; raise the request's error if nothing is."""
         now_s = self._clock.monotonic_s()
-        policy = self.policy
+        policy = run.plan.policy
         if self._closed:
             raise RouterClosed("this router was closed while a request was under way")
         refusals = self.fleet.refusals(run.plan.kept)
@@ -243,7 +275,7 @@ class Engine:
                 kept=kept,
                 failures=run.failures,
                 gated=self.fleet.refusals(kept).reasons.keys(),
-                attempts_max=self.policy.attempts_max,
+                attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,
         )

@@ -7,16 +7,19 @@ back here, once, through a `Permit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
-from hybridllm._core.policy.compiled import Candidate
+from hybridllm._core.policy.compiled import Candidate, Policy
+from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
 from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._runtime.latencies import Latencies
 
 if TYPE_CHECKING:
     from hybridllm._runtime.cool_offs import CoolOffs
@@ -45,21 +48,31 @@ NOBODY_REFUSED = Refusals(MappingProxyType({}))
 class Permit:
     """The right to make one attempt. Handed back exactly once, however the attempt ends."""
 
-    __slots__ = ("_candidate", "_fleet", "_permit", "breaker_phase")
+    __slots__ = ("_candidate", "_fleet", "_out", "_permit", "_turn", "breaker_phase")
 
     def __init__(
-        self, fleet: Fleet, candidate: Candidate, permit: breaker.Permit | None, phase: str
+        self, fleet: Fleet, candidate: Candidate, permit: breaker.Permit | None, phase: str, turn: int
     ) -> None:
-        self._fleet: Fleet | None = fleet
+        self._fleet = fleet
+        self._out = True
         self._candidate = candidate
         self._permit = permit
+        self._turn = turn
         self.breaker_phase = phase
 
     def settle(self, effect: BreakerEffect) -> None:
         """Hand it back and say how it went; a second call does nothing."""
-        fleet, self._fleet = self._fleet, None
-        if fleet is not None:
-            fleet.give_back(self._candidate, self._permit, effect)
+        out, self._out = self._out, False
+        if out:
+            self._fleet.give_back(self._candidate, self._permit, effect, self._turn)
+
+    @property
+    def stands(self) -> bool:
+        """False once another policy has put something else in its endpoint's place.
+
+        What such an attempt tells of the endpoint holds for nobody any more.
+        """
+        return self._fleet.stands(self._candidate, self._turn)
 
 
 class Fleet:
@@ -76,13 +89,19 @@ class Fleet:
         self._now_s = now_s
         self._config = config or breaker.BreakerConfig()
         self._in_flight: dict[str, int] = {}
+        self.latencies = Latencies(now_s)
         # Only breakers that have something to say; a closed one without failures is not kept.
         self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
+        self._turn = 0  # how many policies came after the first
+        self._since: dict[Endpoint, int] = {}  # endpoints that were put in another's place, and when
 
-    def snapshot(self) -> Snapshot:
-        """Return an immutable value of the load, for one decision."""
-        return Snapshot(self._in_flight.copy()) if self._in_flight else IDLE
+    def snapshot(self, policy: Policy, *, now_utc: datetime, chance: float) -> Snapshot:
+        """Return an immutable value of all that a decision by this policy may look at."""
+        if policy.measures:
+            return Snapshot(self._in_flight.copy(), self.latencies.snapshot(), now_utc, chance)
+        in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
+        return Snapshot(in_flight, IDLE.latency, now_utc, chance)
 
     def refusals(self, kept: tuple[Kept, ...]) -> Refusals:
         """Return who of the plan is refused now, by breaker or cool-off."""
@@ -120,10 +139,10 @@ class Fleet:
             phase = state.phase
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, phase.value)
+        return Permit(self, candidate, permit, phase.value, self._turn)
 
     def give_back(
-        self, candidate: Candidate, permit: breaker.Permit | None, effect: BreakerEffect
+        self, candidate: Candidate, permit: breaker.Permit | None, effect: BreakerEffect, turn: int
     ) -> None:
         """End an attempt; called by its `Permit` only."""
         name = candidate.backend.name
@@ -132,6 +151,8 @@ class Fleet:
             self._in_flight[name] = left
         else:
             del self._in_flight[name]
+        if turn != self._turn and not self.stands(candidate, turn):
+            return
         key = (name, candidate.model.name)
         state = self._breakers.get(key)
         if state is None:
@@ -163,7 +184,41 @@ class Fleet:
             candidate.backend.name, model, seconds=failure.cool_off_s, reason=reason
         )
 
+    def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
+        """Go over to another policy: what was learnt of endpoints that it does not share goes.
+
+        Attempts under way stay counted, by the backend's name; what those on such endpoints come to
+        changes nothing any more.
+
+        Args:
+            former: The policy so far.
+            policy: The one from now on.
+            rekeyed: Backends whose key has another value now.
+        """
+        kept = carried_on(former, policy, rekeyed=rekeyed)
+        self._turn += 1
+        for key in self._breakers.keys() - kept:
+            del self._breakers[key]
+        if self._cool_offs is not None:
+            self._cool_offs.keep(kept)
+        self.latencies.keep({f"{backend}/{model}" for backend, model in kept if model is not None})
+        if not self._in_flight:
+            self._since.clear()  # nobody is under way who could speak of a former one
+            return
+        now = dict.fromkeys(endpoints(policy) - kept, self._turn)
+        self._since = {key: turn for key, turn in self._since.items() if key in kept} | now
+
+    def stands(self, candidate: Candidate, turn: int) -> bool:
+        """Return whether a candidate's endpoint is still the one of that turn."""
+        key = (candidate.backend.name, candidate.model.name)
+        return turn == self._turn or self._since.get(key, 0) <= turn
+
     @property
     def in_flight(self) -> int:
         """Attempts under way now, all backends together."""
         return sum(self._in_flight.values())
+
+    @property
+    def in_flight_by_backend(self) -> Mapping[str, int]:
+        """The same for each backend that has any."""
+        return self._in_flight.copy()

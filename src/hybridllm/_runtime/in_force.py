@@ -1,4 +1,4 @@
-"""The policy in force, and what became of attempts to replace it. Needs no event loop, so `status` can read it.
+"""The policy in force, and what became of attempts to replace it. Knows nothing of event loops.
 
 Whoever runs a request reads `policy` once, at its beginning: what a request began with, it ends with.
 """

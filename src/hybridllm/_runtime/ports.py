@@ -12,11 +12,10 @@ from typing import Any, Protocol
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.receipt import Attempt, AttemptReason, Receipt
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.outcome import Failure, FailureKind
-from hybridllm.errors import HybridLLMError, InvalidRequest, PolicyError
+from hybridllm.errors import HybridLLMError, InvalidRequest
 
 # A kept connection that breaks later than this after a request went out: the backend died at work, and
 # may have charged for it. Only one that breaks at once had been closed before.
@@ -217,65 +216,4 @@ class Codec(Protocol):
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return the error as an instance of the matching `openai` error too."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a policy file came to: a policy, or why there is none.
-
-    Attributes:
-        content: Tells one content from another; shows nothing of it.
-        look: The file from outside, as it was when it was read; None: it was not there.
-    """
-
-    content: str
-    look: tuple[int, ...] | None
-    policy: Policy | None = None
-    error: PolicyError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Glimpse:
-    """What was in a policy file at one moment; its writer may be at work. Compared by value.
-
-    Attributes:
-        data: Of the file; None: it could not be read.
-        tests: Of the file with its tests beside it; None: there is none.
-        trouble: Why it could not be read.
-        look: The file from outside.
-    """
-
-    data: bytes | None = field(repr=False)
-    tests: bytes | None = field(repr=False)
-    trouble: str | None
-    look: tuple[int, ...] | None
-
-
-class PolicySource(Protocol):
-    """Where a policy is read again. Touches the disk: called in a thread, one call at a time."""
-
-    @property
-    def file(self) -> str:
-        """Its name, as it was given."""
-        ...
-
-    def look(self) -> tuple[int, ...] | None:
-        """What the file looks like from outside: equal as long as nobody touched it; None: not there."""
-        ...
-
-    def take(self, seen: Glimpse | None) -> Taken | Glimpse:
-        """Read the file, and load it if that is safe.
-
-        It is if its content is known from before, or the same as it was in `seen`, some time ago.
-        Otherwise what was seen now is returned, to be handed in again a little later.
-        """
-        ...
-
-
-class ReloadListener(Protocol):
-    """Who is told of reloads. Must not raise."""
-
-    def reloaded(self, outcome: str, policy: str) -> None:
-        """A reload is over: `ok`, `failed` or `unchanged`; and the name of the policy."""
         ...

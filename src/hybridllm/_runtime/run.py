@@ -160,6 +160,8 @@ def denied_receipt(
         cost_usd=_NO_COST,
         cost_wasted_usd=_NO_COST,
         cost_complete=True,
+        residency_tags=denied.residency,
+        observed=denied.observed,
     )
 
 
@@ -207,4 +209,6 @@ def _receipt(
         total,
         wasted,
         complete,
+        plan.residency,
+        plan.observed,
     )

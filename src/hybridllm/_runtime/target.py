@@ -33,6 +33,9 @@ class Target:
 class Targets:
     """Makes each backend's `Target` when it is first asked.
 
+    Keeps those of the policy in force alone: a request that still runs by a former one has its targets made
+    anew.
+
     Args:
         secret: Returns the secret that a name stands for, or None if there is none.
     """
@@ -40,6 +43,8 @@ class Targets:
     def __init__(self, secret: Callable[[str], Secret | None]) -> None:
         self._secret = secret
         self._targets: dict[Backend, Target] = {}
+        self._keyless: set[str] = set()  # asked for, while their key was missing
+        self._in_force: Mapping[str, Backend] | None = None  # None: whoever is asked
 
     def of(self, backend: Backend) -> Target:
         """Return the backend's target.
@@ -49,8 +54,35 @@ class Targets:
         """
         target = self._targets.get(backend)
         if target is None:
-            target = self._targets[backend] = self._made(backend)
+            try:
+                target = self._made(backend)
+            except KeyMissing:
+                self._keyless.add(backend.name)
+                raise
+            if self._in_force is None or self._in_force.get(backend.name) is backend:
+                self._targets[backend] = target
         return target
+
+    def follow(self, backends: Mapping[str, Backend]) -> frozenset[str]:
+        """Keep the targets of these backends from now on, with their keys read anew.
+
+        Returns:
+            The names of those that were asked before and have another key now, or at last have one.
+        """
+        before = {backend.name: target.secrets for backend, target in self._targets.items()}
+        before |= dict.fromkeys(self._keyless, ())
+        self._targets, self._keyless, self._in_force = {}, set(), backends
+        return frozenset(
+            name
+            for name, secrets in before.items()
+            if name in backends and self._secrets(backends[name]) != secrets
+        )
+
+    def _secrets(self, backend: Backend) -> tuple[str, ...]:
+        try:
+            return self.of(backend).secrets
+        except KeyMissing:
+            return ()
 
     def _made(self, backend: Backend) -> Target:
         headers = {

@@ -19,7 +19,9 @@ from hybridllm.cli.exits import EXIT_CODES, Exit
 
 # Each is a function of that name in the module, in the order of the help.
 COMMANDS = {
+    "init": "hybridllm.cli.init.command",
     "check": "hybridllm.cli.check",
+    "test": "hybridllm.cli.test",
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
     "models": "hybridllm.cli.models",

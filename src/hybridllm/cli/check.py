@@ -52,6 +52,8 @@ def check(
 def _verdict(report: PolicyReport, *, file: str) -> str:
     count = len(report.problems)
     warnings = plural(count, "warning") if count else "no problems"
+    if report.results:
+        warnings += f", {plural(len(report.results), 'test')} passed"
     policy = report.policy
     parts = [f"{file}:", typer.style("ok", fg="green", bold=True) + f", {warnings}"]
     return " ".join([*parts, f"(environment {policy.environment}, version {policy.version})"])
@@ -62,5 +64,6 @@ def _facts(report: PolicyReport, reach: picture.Reach, *, file: str) -> dict[str
         "ok": True,
         "file": file,
         "warnings": [problem_facts(problem) for problem in report.problems],
+        "tests_passed": len(report.results),
         **picture.facts(report, reach),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -28,6 +29,18 @@ Priority = Annotated[
     str | None,
     typer.Option("--priority", metavar="NAME", help="interactive, batch or background."),
 ]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tags", metavar="NAME,...", help="Words that policies may look at."),
+]
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="KEY=VALUE", help="As often as needed; stays with us."),
+]
+VectorSpace = Annotated[
+    str | None,
+    typer.Option("--vector-space", metavar="NAME", help="That embeddings must be of."),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="Pin a logical model of the policy."),
@@ -43,3 +56,23 @@ MaxCost = Annotated[
     str | None,
     typer.Option("--max-cost", metavar="USD", help="What the request may be expected to cost."),
 ]
+
+
+def listed(given: list[str] | None) -> list[str]:
+    """Return the names of an option that takes several, separated by commas or given again."""
+    return [name for text in given or () for name in text.split(",")]
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """Return the pairs of an option that is given as KEY=VALUE, again and again.
+
+    Raises:
+        typer.BadParameter: If one has another form.
+    """
+    found = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise typer.BadParameter(f"{option}: {text!r} is not KEY=VALUE")
+        found[key] = value
+    return found

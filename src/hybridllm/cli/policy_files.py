@@ -5,10 +5,12 @@ The wheel carries them in `hybridllm/policies/`; in a checkout they lie in `poli
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
 
+_TESTS = ".test.yaml"
 _CHECKOUT = Path(__file__).parents[3] / "policies"
 
 
@@ -27,6 +29,29 @@ def policy_path(name: str) -> Path:
     raise typer.BadParameter(_not_there(path, shipped))
 
 
+def policy_paths(names: Iterable[str]) -> list[Path]:
+    """Return the files that a user means, each once.
+
+    A folder stands for every policy in it, a file of tests for the policy that it lies beside.
+
+    Raises:
+        typer.BadParameter: If there is no such file.
+    """
+    paths: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = _policies_in(path)
+            if not found:
+                raise typer.BadParameter(f"there is no policy file in the folder {path}")
+            paths |= dict.fromkeys(found)
+        elif name.endswith(_TESTS) and path.exists():
+            paths[policy_path(name.removesuffix(_TESTS) + ".yaml")] = None
+        else:
+            paths[policy_path(name)] = None
+    return list(paths)
+
+
 def shipped_policies() -> dict[str, Path]:
     """Return the shipped policies by name."""
     from importlib.resources import files
@@ -35,7 +60,12 @@ def shipped_policies() -> dict[str, Path]:
     found = next((folder for folder in folders if folder.is_dir()), None)
     if found is None:
         return {}
-    return {path.stem: path for path in sorted(found.glob("*.yaml"))}
+    return {path.stem: path for path in _policies_in(found)}
+
+
+def _policies_in(folder: Path) -> list[Path]:
+    """Return the policy files of a folder, without the files of tests beside them."""
+    return sorted(path for path in folder.glob("*.y*ml") if not path.name.endswith(_TESTS))
 
 
 def _not_there(path: Path, shipped: dict[str, Path]) -> str:

@@ -132,7 +132,7 @@ def _class(policy: Policy, facts: Facts) -> _Class:
     denied = _unknown_names(policy, facts)
     task = policy.tasks.get(facts.task) if facts.task is not None else None
     tags = () if denied else residency_tags(policy, facts)
-    if denied is None and not tags and policy.deny_untagged:
+    if denied is None and policy.deny_untagged and not own_tags(policy, facts):
         allowed = ", ".join(sorted(policy.residency))
         message = (
             f"policy {policy.name!r} denies requests without a residency tag (default_residency: deny); "
@@ -154,7 +154,7 @@ def _class(policy: Policy, facts: Facts) -> _Class:
     first = routes[0] if routes else None
     if perhaps or (first is not None and (first.when.per_request or first.observe)):
         return known
-    choice = _choice(policy, known, first, known.constraints, facts)
+    choice = _choice_on(policy, known, first, known.constraints, facts)
     return _Class(tags, task, choice, routes, known.constraints)
 
 
@@ -176,16 +176,22 @@ def _unknown_names(policy: Policy, facts: Facts) -> tuple[str, str] | None:
 
 
 def residency_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
-    """Return the tags that hold: the request's own, its task's, and those that its session keeps.
+    """Return the tags that hold: the request's own and its task's, and those that its session keeps.
 
-    Only without any of them does the policy's default hold.
+    Without a tag of its own or its task's the policy's default holds; what a session keeps adds to that and
+    replaces nothing.
     """
+    own = own_tags(policy, facts)
+    if not own and policy.default_residency is not None:
+        own = (policy.default_residency,)
+    return tuple(dict.fromkeys((*own, *facts.taints)))
+
+
+def own_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    """Return the tags that the request and its task bring."""
     task = policy.tasks.get(facts.task) if facts.task is not None else None
-    own = [facts.residency, task.residency if task is not None else None, *facts.taints]
-    tags = tuple(dict.fromkeys(tag for tag in own if tag is not None))
-    if not tags and policy.default_residency is not None:
-        return (policy.default_residency,)
-    return tags
+    own = (facts.residency, task.residency if task is not None else None)
+    return tuple(dict.fromkeys(tag for tag in own if tag is not None))
 
 
 def _routes(policy: Policy, subject: Subject) -> tuple[Route, ...]:
@@ -224,14 +230,26 @@ def _choice_now(
     constraints = known.constraints
     if known.perhaps:
         constraints += tuple(one for one in known.perhaps if holds(one.when, subject))
+    return _choice_on(policy, known, decides, constraints, facts), tuple(observed)
+
+
+def _choice_on(
+    policy: Policy,
+    known: _Class,
+    route: Route | None,
+    constraints: tuple[Constraint, ...],
+    facts: Facts,
+) -> _Choice:
+    """Return what is left on a route, remembered: many classes of requests share one."""
+    if route is None and facts.model is None:
+        return _Choice(None, denied=_no_route(policy, facts, known.tags))
     own = (facts.model, facts.needs, facts.environment, facts.vector_space)
-    key = (decides, known.tags, known.task, constraints, own)
-    choice = policy.memo.get(key)
+    key = (route, known.tags, known.task, constraints, own)
+    choice: _Choice | None = policy.memo.get(key)
     if choice is None:
-        choice = _choice(policy, known, decides, constraints, facts)
-        if decides is not None or facts.model is not None:
-            _remember(policy, key, choice)
-    return choice, tuple(observed)
+        choice = _choice(policy, known, route, constraints, facts)
+        _remember(policy, key, choice)
+    return choice
 
 
 def _choice(
@@ -242,8 +260,6 @@ def _choice(
     facts: Facts,
 ) -> _Choice:
     """Apply the hard filters to a route's candidates, or to those of the model that was pinned."""
-    if route is None and facts.model is None:
-        return _Choice(None, denied=_no_route(policy, facts, known.tags))
     uses = route.use if route is not None else _pinned(policy, facts.model)
     space = _vector_space(uses, facts) if Capability.EMBEDDINGS in facts.needs else None
     tags = tuple(policy.residency[tag] for tag in known.tags)

@@ -1,41 +1,53 @@
-"""A decision told to people: who would be asked, in which order, who not, and why."""
+"""A decision told to people: who would be asked, in which order, who not, and why.
+
+Holds the decision and the world it was taken in; everything else is worked out when it is asked for.
+How it is written lies beside it: `explain_facts.py` (JSON), `explain_tree.py` (text), `mermaid.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybridllm._core.decide.filters import expected_cost_usd
+from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.decide.snapshot import IDLE, Snapshot
 
-_TOLD = (
-    "task",
-    "residency",
-    "tenant",
-    "feature",
-    "model",
-    "environment",
-    "input_tokens_estimate",
-    "output_tokens_max",
-    "max_cost_usd",
-)
+if TYPE_CHECKING:
+    from hybridllm._core.decide.considered import (
+        ConsideredConstraint,
+        ConsideredRoute,
+        HeldTag,
+    )
+    from hybridllm._core.decide.world import Answering, World
+    from hybridllm._core.policy.compiled import Policy
+    from hybridllm._core.request.facts import Facts
+
+DOWN = "down"
+"""Why somebody who is down in a given world is passed over: it is asked, and does not answer."""
+
+_NOBODY: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the policy says of a request, as production would decide it now.
+    """What the policy says of a request: as production would decide it now, or in a world that was given.
 
     Attributes:
         plan: The decision itself.
-        refusals: Per place in the plan, why a breaker or a cool-off would pass it over now.
-        in_flight: Requests under way per backend when it was decided.
+        refusals: Per place in the plan, why it would be passed over: a breaker, a cool-off, `down`.
+        snapshot: Load, measured latency, time and chance that the decision saw.
+        cooling: The places in the plan that a cool-off refuses.
+        world: The state of the world that was given; None: it is the router's own, now.
     """
 
     plan: Plan | Denied
     refusals: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
-    in_flight: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    snapshot: Snapshot = IDLE
+    cooling: frozenset[int] = _NOBODY
+    world: World | None = None
 
     @property
     def allowed(self) -> bool:
@@ -62,84 +74,105 @@ class Explanation:
         """What denies the request; None if it is allowed."""
         return self.plan.rule if isinstance(self.plan, Denied) else None
 
+    @property
+    def in_flight(self) -> Mapping[str, int]:
+        """Requests under way per backend when it was decided."""
+        return self.snapshot.in_flight
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """What routes and constraints in `mode: observe` would have done, in words."""
+        return self.plan.observed
+
+    @property
+    def answering(self) -> Answering | None:
+        """Who answers, and why that one; None if nobody does.
+
+        In a given world, those who are down fail and the request goes on as it would. Otherwise it is
+        who would be asked first now, and it is taken to answer.
+        """
+        if isinstance(self.plan, Denied):
+            return None
+        from hybridllm._core.decide.world import answering
+
+        if self.world is not None:
+            return answering(self.plan, self.world)
+        return self._asked_first(self.plan)
+
+    @property
+    def answer(self) -> str | None:
+        """`backend/model` of who answers; None if nobody does."""
+        found = self.answering
+        return None if found is None else self.candidates[found.index]
+
+    @property
+    def error(self) -> str | None:
+        """What is raised instead of an answer: `policy_denied`, `route_exhausted`; None: there is one."""
+        if not self.allowed:
+            return "policy_denied"
+        return "route_exhausted" if self.answering is None else None
+
+    @property
+    def routes(self) -> tuple[ConsideredRoute, ...]:
+        """The routes that were looked at, in order, up to the one that decides."""
+        from hybridllm._core.decide.considered import routes_considered
+
+        return routes_considered(self.plan, self.snapshot.now_utc)
+
+    @property
+    def constraints(self) -> tuple[ConsideredConstraint, ...]:
+        """Every constraint of the policy: whether it applies, and what it did."""
+        from hybridllm._core.decide.considered import constraints_considered
+
+        return constraints_considered(self.plan, self.snapshot.now_utc)
+
+    @property
+    def residency(self) -> tuple[HeldTag, ...]:
+        """The residency tags that hold, each with who brought it."""
+        from hybridllm._core.decide.considered import tags_held
+
+        return tags_held(self.plan)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; amounts of money are texts."""
-        plan = self.plan
-        told: dict[str, Any] = {
-            "allowed": self.allowed,
-            "policy": plan.policy.name,
-            "policy_version": plan.policy.version,
-            "route": plan.route,
-            "residency": list(plan.residency),
-            "request": self._request(),
-            "candidates": self._candidates(),
-            "dropped": [
-                {
-                    "candidate": drop.candidate.name,
-                    "reason": drop.reason.value,
-                    "detail": drop.detail,
-                }
-                for drop in plan.dropped
-            ],
-        }
-        if isinstance(plan, Denied):
-            told |= {"rule": plan.rule, "message": plan.message}
-        return told
+        from hybridllm._core.decide.explain_facts import explanation_dict
+
+        return explanation_dict(self)
+
+    def to_mermaid(self) -> str:
+        """Return it as a flowchart in Mermaid's language, for a ```mermaid block of a page."""
+        from hybridllm._core.decide.mermaid import flowchart
+
+        return flowchart(self)
 
     def __str__(self) -> str:
-        plan = self.plan
-        asked = ", ".join(f"{name} {value}" for name, value in self._request().items())
-        if plan.residency and plan.residency != (plan.facts.residency,):
-            # Of the task, or the policy's default: the request itself did not bring it.
-            asked += f", under residency {' and '.join(plan.residency)}"
-        lines = [f"policy {plan.policy.name} {plan.policy.version}: {asked or 'a plain request'}"]
-        if isinstance(plan, Denied):
-            lines.append(f"DENIED by {plan.rule}; nothing would be sent")
-        else:
-            lines.append(f"route {plan.route}")
-            for place, kept in enumerate(plan.kept):
-                refusal = self.refusals.get(place)
-                mark = f"  (now passed over: {refusal})" if refusal else ""
-                lines.append(f"  {place + 1}. {kept.candidate.name}  {kept.reason}{mark}")
-        lines += [f"  -  {name}  {detail}" for name, detail in self.dropped]
-        return "\n".join(lines)
+        from hybridllm._core.decide.explain_tree import explanation_text
 
-    def _request(self) -> dict[str, Any]:
-        facts = self.plan.facts
-        told: dict[str, Any] = {"operation": facts.operation}
-        for name in _TOLD:
-            value = getattr(facts, name)
-            if value not in (None, "", 0):
-                told[name] = value if isinstance(value, str | int) else str(value)
-        if facts.needs:
-            told["needs"] = sorted(facts.needs)
-        if facts.stream:
-            told["stream"] = True
-        return told
+        return explanation_text(self)
 
-    def _candidates(self) -> list[dict[str, Any]]:
-        if isinstance(self.plan, Denied):
-            return []
-        rows = []
-        for place, kept in enumerate(self.plan.kept):
-            candidate = kept.candidate
-            price = candidate.price
-            cost = expected_cost_usd(candidate, self.plan.facts)
-            rows.append(
-                {
-                    "candidate": candidate.name,
-                    "backend": candidate.backend.name,
-                    "region": candidate.backend.region,
-                    "model": candidate.model.name,
-                    "wire_model": candidate.wire_model,
-                    "fallback": kept.fallback,
-                    "reason": kept.reason,
-                    "passed_over": self.refusals.get(place),
-                    "in_flight": self.in_flight.get(candidate.backend.name, 0),
-                    "price_id": price.price_id if price else None,
-                    "usd_per_mtok_in": str(price.usd_per_mtok_in) if price else None,
-                    "usd_per_mtok_out": str(price.usd_per_mtok_out) if price else None,
-                    "expected_cost_usd": str(cost) if cost is not None else None,
-                }
-            )
-        return rows
+    def _asked_first(self, plan: Plan) -> Answering | None:
+        from hybridllm._core.decide.world import Answering
+        from hybridllm._core.resilience.next_step import GiveUp, next_step
+
+        step = next_step(
+            kept=plan.kept,
+            failures=(),
+            gated=self.refusals.keys(),
+            cooling=self.cooling,
+            retries_max=plan.policy.retries_max,
+            attempts_max=plan.policy.attempts_max,
+            remaining_s=float("inf"),
+            jitter=0.0,
+        )
+        return None if isinstance(step, GiveUp) else Answering(step.index, step.reason)
+
+
+def explained_in(policy: Policy, facts: Facts, world: World) -> Explanation:
+    """Return what a policy says of a request in a given world."""
+    snapshot = world.snapshot(policy)
+    plan = decide(policy, facts, snapshot)
+    kept = plan.kept if isinstance(plan, Plan) else ()
+    down = {
+        place: DOWN for place, one in enumerate(kept) if one.candidate.backend.name in world.down
+    }
+    return Explanation(plan, down, snapshot, world=world)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from hybridllm._core.policy.compiled import Task
 from hybridllm._core.policy.conditions import (
+    GLOB_SIGNS,
     METADATA,
     AnyOf,
     Condition,
@@ -23,8 +24,6 @@ from hybridllm._core.policy.conditions import (
     when_text,
 )
 from hybridllm._core.request.facts import Facts
-
-_GLOB_SIGNS = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +79,26 @@ def texts_of(fact: str, subject: Subject) -> Iterable[str | None]:
 
 def fits(patterns: frozenset[str], values: Iterable[str | None]) -> bool:
     """True if one of the values is named by a pattern, or fits it as a glob (`acme-*`)."""
-    for value in values:
-        if value is not None and (
-            value in patterns or any(fnmatchcase(value, glob) for glob in _globs(patterns))
-        ):
-            return True
-    return False
+    return any(
+        value is not None and (value in patterns or _globs_fit(_globs(patterns), value))
+        for value in values
+    )
+
+
+def _text_fits(condition: Text, value: str | None) -> bool:
+    return value is not None and (value in condition.patterns or _globs_fit(condition.globs, value))
+
+
+def _globs_fit(globs: tuple[str, ...], value: str) -> bool:
+    return any(fnmatchcase(value, glob) for glob in globs)
 
 
 def _met(condition: Condition, subject: Subject) -> bool:
-    kind = condition.__class__
-    if kind is Text:
-        return fits(condition.patterns, texts_of(condition.fact, subject))  # type: ignore[union-attr]  # by its class
+    if isinstance(condition, Text):
+        if not condition.single:
+            return any(_text_fits(condition, one) for one in texts_of(condition.fact, subject))
+        value: str | None = getattr(subject.facts, condition.fact)
+        return value in condition.patterns or bool(condition.globs and _text_fits(condition, value))
     if isinstance(condition, Flag):
         return subject.facts.stream is condition.value
     if isinstance(condition, Number):
@@ -143,4 +150,4 @@ def _has(fact: str, subject: Subject) -> str:
 @lru_cache(maxsize=4_096)
 def _globs(patterns: frozenset[str]) -> tuple[str, ...]:
     """Those of the patterns that are more than a name."""
-    return tuple(pattern for pattern in patterns if not _GLOB_SIGNS.isdisjoint(pattern))
+    return tuple(pattern for pattern in patterns if not GLOB_SIGNS.isdisjoint(pattern))

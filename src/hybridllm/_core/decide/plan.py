@@ -70,8 +70,8 @@ class Plan:
         dropped: Who may not, and why.
         dropped_names: The same as (`backend/model`, reason in words).
         task: The request's task class, if the policy declares it; its timeouts go before the backend's.
-        residency: The tags that hold for the request: its own, its task's, those its session keeps; without
-            any, the policy's default.
+        residency: The tags that hold for the request: its own and its task's, or the policy's default;
+            and those that its session keeps.
         observed: What routes and constraints in `mode: observe` would have done, in words.
     """
 

@@ -93,6 +93,9 @@ def compiled_policy(
         constraints=constraints,
         looks_at=frozenset().union(*(facts_looked_at(when) for when in whens)),
         splits=any(use.weights for route in routes for use in route.use),
+        taints=MappingProxyType(
+            {key: tag.taint for key, tag in spec.residency.items() if tag.taint is not None}
+        ),
         measures=_measures(routes, spec),
         default_residency=None if default == DENY else default,
         deny_untagged=default == DENY,

@@ -306,6 +306,7 @@ class Policy:
         constraints: All that fit a request hold, together.
         looks_at: The facts that some condition looks at: `task`, `metadata.plan`.
         splits: True if a route splits its requests, so that a decision needs its chance.
+        taints: Tags that a session keeps once it has carried them, and for how many seconds.
         measures: True if measured latency orders candidates somewhere.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
@@ -330,5 +331,6 @@ class Policy:
     looks_at: frozenset[str] = frozenset()
     splits: bool = False
     measures: bool = False
+    taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

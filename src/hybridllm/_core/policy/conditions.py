@@ -15,6 +15,8 @@ from typing import Any
 from hybridllm._core.policy.units import WEEKDAYS
 
 METADATA = "metadata."
+SINGLE = frozenset({"task", "tenant", "feature", "session", "environment"})
+GLOB_SIGNS = frozenset("*?[")
 # Facts with so many values that no decision about them is remembered; they are judged per request.
 PER_REQUEST = frozenset({"session", "input_tokens", "time"})
 BOUNDS = ("gte", "gt", "lte", "lt")
@@ -31,6 +33,13 @@ class Text:
 
     fact: str
     patterns: frozenset[str]
+    globs: tuple[str, ...] = field(init=False)  # those of them that are more than a name
+    single: bool = field(init=False)  # a field of the request's facts: one value, or none
+
+    def __post_init__(self) -> None:
+        found = (one for one in self.patterns if not GLOB_SIGNS.isdisjoint(one))
+        object.__setattr__(self, "globs", tuple(sorted(found)))
+        object.__setattr__(self, "single", self.fact in SINGLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,26 @@ Nodes are named tuples, not dataclasses: there are thousands of them, and every 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from hybridllm._core.policy.problems import Problem
+from hybridllm._core.policy.problems import Problem, hint_cost, nearest
 
 Path = tuple[str | int, ...]
 ScalarValue = str | int | Decimal | bool | None
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _SHOWN_MAX = 80
-_USER_INFO = re.compile(r"//.*@", re.DOTALL)  # user name and password of a URL
+PROBLEMS_MAX = 100
+"""Errors told of one file, and as many warnings: more help nobody, and a file could hold thousands."""
+_HINTING_MAX = 200_000  # for all of a file, as `hint_cost` has it: 20 ms
+_KEY_LENGTH_MIN = 11  # of the shortest text that looks like an API key
 # What API keys look like. Rather a name too many refused than one key kept in a file or printed.
 _KEY_LIKE = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:sk|rk|pk)[-_][A-Za-z0-9_-]{8,}|gsk_[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}"
-    r"|xai-[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{12,}"
-    r"|eyJ[A-Za-z0-9_-]{16,}|[Bb]earer\s+\S{8,})"
+    r"|(?:xai|nvapi|pplx|glpat|xox[abprs])-[A-Za-z0-9_-]{16,}|r8_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{12,}"
+    r"|eyJ[A-Za-z0-9_-]{16,}|[Bb]earer\s+\S{8,})|-----BEGIN [A-Z ]{0,40}PRIVATE KEY"
 )
 
 
@@ -93,12 +97,14 @@ class Findings:
         self.source = source
         self.settled: set[Place] = set()
         self._wrong: set[Place] = set()
-        self._problems: dict[Problem, None] = {}  # in order, each once
+        self._errors: dict[Problem, None] = {}  # in order, each once
+        self._warnings: dict[Problem, None] = {}
+        self._hinting_left = _HINTING_MAX
 
     def error(self, place: Place, path: Path, message: str) -> None:
         """Tell of something wrong."""
         self._wrong.add(place)
-        self._add(place, path, message, warning=False)
+        self._add(self._errors, place, path, message)
 
     def is_wrong(self, place: Place) -> bool:
         """Return whether something is wrong at just this place."""
@@ -111,15 +117,38 @@ class Findings:
 
     def warn(self, place: Place, path: Path, message: str) -> None:
         """Tell of something doubtful."""
-        self._add(place, path, message, warning=True)
+        self._add(self._warnings, place, path, message)
 
-    def _add(self, place: Place, path: Path, message: str, *, warning: bool) -> None:
+    def _add(self, told: dict[Problem, None], place: Place, path: Path, message: str) -> None:
+        if len(told) > PROBLEMS_MAX:
+            return
+        warning = told is self._warnings
         where = path_text(path)
-        problem = Problem(self.source, place.line, place.column, where, message, warning)
-        self._problems[problem] = None
+        if len(told) == PROBLEMS_MAX:
+            kind = "warnings" if warning else "problems"
+            where, message = "", f"more than {PROBLEMS_MAX} {kind}; the rest is not told"
+        told[Problem(self.source, place.line, place.column, where, message, warning)] = None
 
-    def __len__(self) -> int:
-        return len(self._problems)
+    def hint(self, name: str, allowed: Collection[str]) -> str:
+        """Return `; did you mean 'x'?`, or nothing, as long as looking for it stays cheap.
+
+        A name that may be a key is never proposed.
+        """
+        cost = hint_cost(name, allowed)
+        if cost > self._hinting_left:
+            return ""
+        self._hinting_left -= cost
+        return nearest(name, [one for one in allowed if not looks_like_key(one)])
+
+    @property
+    def full(self) -> bool:
+        """Whether no further error would be told, so that nobody need look for one."""
+        return len(self._errors) > PROBLEMS_MAX
+
+    @property
+    def full_of_warnings(self) -> bool:
+        """Whether no further warning would be told."""
+        return len(self._warnings) > PROBLEMS_MAX
 
     @property
     def failed(self) -> bool:
@@ -128,7 +157,8 @@ class Findings:
 
     def in_order(self) -> tuple[Problem, ...]:
         """Return all problems in the order of the file."""
-        return tuple(sorted(self._problems, key=lambda problem: (problem.line, problem.column)))
+        told = (*self._errors, *self._warnings)
+        return tuple(sorted(told, key=lambda problem: (problem.line, problem.column)))
 
 
 def plain(node: Node) -> Any:
@@ -179,13 +209,41 @@ def _below(node: Node, step: str | int) -> Node | None:
     return None
 
 
+def child(node: Node | None, key: str) -> Node | None:
+    """Return the value under `key`, if the node is a mapping that has it."""
+    return node.get(key) if isinstance(node, MapNode) else None
+
+
+def entries(node: Node | None) -> Iterator[tuple[str, Entry]]:
+    """Yield the keys of a node that is a mapping."""
+    if isinstance(node, MapNode):
+        yield from node.entries.items()
+
+
+def items(node: Node | None) -> tuple[Node, ...]:
+    """Return the items of a list; of what a person wrote without its brackets, the one alone."""
+    if isinstance(node, ListNode):
+        return node.items
+    return () if node is None else (node,)
+
+
+def texts(node: Node | None, path: Path) -> Iterator[tuple[Scalar, Path]]:
+    """Yield the strings of a node that is one string or a list of them, each with its path."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        yield node, path
+    elif isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            if isinstance(item, Scalar) and isinstance(item.value, str):
+                yield item, (*path, index)
+
+
 def path_text(path: Path) -> str:
     """Return a path as messages show it: `routes[2].use[0]`; keys that may be secrets are left out."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif _PLAIN_KEY.match(step) and not looks_like_key(step):
+        elif len(step) <= _SHOWN_MAX and _PLAIN_KEY.match(step) and not looks_like_key(step):
             text += f".{step}" if text else step
         else:
             text += f"[{quoted(step)}]"
@@ -210,10 +268,25 @@ def quoted(text: str) -> str:
     """Return `text` in quotation marks, shortened, or words in its place if it may be a key."""
     if looks_like_key(text):
         return "(a value that looks like an API key)"
-    text = _USER_INFO.sub("//…@", text)
+    text = _without_credentials(text)
     return repr(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")
+
+
+def _without_credentials(text: str) -> str:
+    """Return a URL without its user name, password and query; anything else as it is.
+
+    By plain searches: a regular expression would take a minute for a megabyte of slashes.
+    """
+    start = text.find("//")
+    if start < 0:
+        return text
+    at = text.rfind("@")
+    if at > start:
+        text = f"{text[:start]}//…@{text[at + 1 :]}"
+    query = text.find("?", start)
+    return text if query < 0 else text[: query + 1] + "…"
 
 
 def looks_like_key(text: str) -> bool:
     """Return whether `text` holds what may be an API key."""
-    return _KEY_LIKE.search(text) is not None
+    return len(text) >= _KEY_LENGTH_MIN and _KEY_LIKE.search(text) is not None

@@ -8,8 +8,8 @@ from hybridllm._core.decide.filters import environment_drop, residency_drop
 from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency
 from hybridllm._core.policy.conditions import named
 from hybridllm._core.policy.document import Findings, Node, Path, key_place
+from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.problems import nearest
-from hybridllm._core.policy.references import is_glob
 from hybridllm._core.secret import Secret
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,8 +27,14 @@ Reference = Annotated[str, Field(pattern=r"^\$\{")]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,127}(?<! )\Z")
 _WIRE_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?\Z")
-_GLOB = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,128}(?<! )\Z")  # a tenant may have any name
+# A tenant may have any name, but for spaces that nobody sees.
+_GLOB = re.compile(
+    "(?! )[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]{1,128}(?<! )\\Z"
+)
+_STARS_MAX = 8  # in one pattern
 _METADATA_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
+_NUMBER = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,12})?\Z")
+_BOUND_MAX = 10**15
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 
 
@@ -38,6 +45,14 @@ def _matching(form: re.Pattern[str], what: str) -> Callable[[object], str]:
         return value
 
     return check
+
+
+def _glob(value: object) -> str:
+    if not isinstance(value, str) or not _GLOB.match(value):
+        raise ValueError("is not a name or a pattern with * and ?: visible, at most 128 characters")
+    if value.count("*") > _STARS_MAX:
+        raise ValueError(f"is a pattern with more than {_STARS_MAX} *")
+    return value
 
 
 def _flag(value: object) -> bool:
@@ -89,16 +104,9 @@ def _integer(value: object) -> int:
 
 
 def _decimal(value: object) -> Decimal:
-    if isinstance(value, str):
-        try:
-            value = Decimal(value)
-        except InvalidOperation:
-            value = None
-    if (
-        isinstance(value, int | Decimal)
-        and not isinstance(value, bool)
-        and Decimal(value).is_finite()
-    ):
+    if isinstance(value, str) and _NUMBER.match(value):  # what a variable holds is always a string
+        return Decimal(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return Decimal(value)
     raise ValueError("is not a number")
 
@@ -113,27 +121,41 @@ def _weight(value: object) -> Decimal:
 
 
 def _bound(value: object) -> Decimal:
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return Decimal(units.context_tokens(value) or 0)
     try:
-        return _decimal(value)
+        bound = _decimal(value)
     except ValueError:
-        raise ValueError("is not a number; write 500 or 8K (8,192)") from None
+        tokens = None
+        with suppress(ValueError):
+            tokens = units.context_tokens(value)
+        if tokens is None:
+            raise ValueError("is not a number; write 500 or 8K (8,192)") from None
+        bound = Decimal(tokens)
+    if abs(bound) > _BOUND_MAX:
+        raise ValueError(f"is out of range: from {-_BOUND_MAX:,} to {_BOUND_MAX:,}")
+    return bound
 
 
 def _zone(value: object) -> str:
-    with suppress(ValueError, OSError, KeyError):  # a name that is a folder, too long, or unknown
-        return ZoneInfo(value if isinstance(value, str) else "").key
-    close = nearest(str(value), available_timezones()) if isinstance(value, str) else ""
+    # Of a name that is no zone: a folder, a path, nothing of that name, no data about zones at all.
+    with suppress(ValueError, OSError, KeyError):
+        if isinstance(value, str) and len(value) <= 64:
+            return value if value == "UTC" else ZoneInfo(value).key
+    close = nearest(value, _zones()) if isinstance(value, str) else ""
     raise ValueError(f"is not a time zone; write UTC or Europe/Berlin{close}")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def as_text(value: object) -> object:
     """Return a value as metadata are compared: as text, in JSON's spelling."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | Decimal) else value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value) if isinstance(value, int) else value
 
 
 def _text_globs(value: object) -> object:
@@ -170,13 +192,7 @@ WireName = Annotated[
         json_schema_input_type=str,
     ),
 ]
-Glob = Annotated[
-    str,
-    BeforeValidator(
-        _matching(_GLOB, "a name or a pattern with * and ?"),
-        json_schema_input_type=str,
-    ),
-]
+Glob = Annotated[str, BeforeValidator(_glob, json_schema_input_type=str)]
 Globs = Annotated[
     tuple[Glob, ...],
     Field(min_length=1),
@@ -256,6 +272,13 @@ ClockMinute = Annotated[
     int,
     BeforeValidator(
         units.clock_minute,
+        json_schema_input_type=Annotated[str, Field(pattern="^[0-2][0-9]:[0-5][0-9]$")] | Reference,
+    ),
+]
+FirstMinute = Annotated[
+    int,
+    BeforeValidator(
+        units.first_minute,
         json_schema_input_type=Annotated[str, Field(pattern="^[0-2][0-9]:[0-5][0-9]$")] | Reference,
     ),
 ]

@@ -6,6 +6,7 @@ also give the JSON Schema that editors use. Field names are the file's keys.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -201,13 +202,12 @@ Served = Annotated[ServedSpec, BeforeValidator(_served, json_schema_input_type=S
 
 
 def _band(value: object) -> tuple[Decimal, Decimal]:
-    message = "is not a band of prices; write [0.10, 0.30], the first below the second"
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(message)
-    first, below = usd(value[0]), usd(value[1])
-    if not 0 <= first < below <= 100_000:
-        raise ValueError(message)
-    return first, below
+    if isinstance(value, list) and len(value) == 2:
+        with suppress(ValueError):
+            first, below = usd(value[0]), usd(value[1])
+            if 0 <= first < below <= 100_000:
+                return first, below
+    raise ValueError("is not a band of prices; write [0.10, 0.30], the first below the second")
 
 
 Band = Annotated[

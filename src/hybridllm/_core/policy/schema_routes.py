@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -28,6 +29,11 @@ Operators = Annotated[
     Field(min_length=1),
     BeforeValidator(as_list, json_schema_input_type=Operator | list[Operator]),
 ]
+ModelNames = Annotated[
+    tuple[ModelName, ...],
+    Field(min_length=1),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+]
 Mode = Literal["enforce", "observe"]
 Order = Literal["price", "latency", "load"]
 ENTRY_KINDS = ("model", "tier", "bucket", "split")
@@ -40,6 +46,18 @@ class PercentilesSpec(Spec):
     p90: Milliseconds | None = Field(default=None, description="Nine of ten.")
     p95: Milliseconds | None = Field(default=None, description="19 of 20.")
     p99: Milliseconds | None = Field(default=None, description="99 of 100.")
+
+    @field_validator("p90", "p95", "p99")
+    @classmethod
+    def _not_below_a_smaller_share(
+        cls, value: Decimal | None, info: ValidationInfo
+    ) -> Decimal | None:
+        for share, ms in info.data.items():
+            if value is not None and ms is not None and ms > value:
+                raise ValueError(
+                    f"is below {share}, {ms:f}: more requests cannot be faster than fewer"
+                )
+        return value
 
 
 class SloSpec(Spec):
@@ -106,6 +124,13 @@ class UseSpec(CeilingsSpec):
             raise ValueError("does not fit a split, which is ordered by its weights")
         return value
 
+    @field_validator("sticky_by")
+    @classmethod
+    def _of_a_split(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("split", value) is None:
+            raise ValueError("fits a split only; write it beside `split`")
+        return value
+
 
 def _used(value: object) -> object:
     return {"model": value} if isinstance(value, str) else value
@@ -162,20 +187,14 @@ class AllowSpec(Spec):
     operators: Operators | None = Field(default=None, description="Operators of backends.")
     retention: Retentions | None = Field(default=None, description="Retention terms of backends.")
     backends: Names | None = Field(default=None, description="Backends.")
-    models: Annotated[
-        tuple[ModelName, ...] | None,
-        BeforeValidator(as_list, json_schema_input_type=str | list[str]),
-    ] = Field(default=None, description="Models.")
+    models: ModelNames | None = Field(default=None, description="Models.")
 
 
 class DenySpec(Spec):
     """What is never used."""
 
     backends: Names | None = Field(default=None, description="Backends.")
-    models: Annotated[
-        tuple[ModelName, ...] | None,
-        BeforeValidator(as_list, json_schema_input_type=str | list[str]),
-    ] = Field(default=None, description="Models.")
+    models: ModelNames | None = Field(default=None, description="Models.")
 
 
 class ConstraintSpec(CeilingsSpec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from hybridllm._core.policy.compiled import Capability
 from hybridllm._core.policy.fields import (
@@ -34,8 +34,11 @@ Needs = Annotated[
     BeforeValidator(as_list, json_schema_input_type=Capability | list[Capability]),
 ]
 CandidateNames = Annotated[
-    tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
+_OF_AN_ANSWER = ("backend", "model", "reason")
 
 
 class GivenSpec(Spec):
@@ -86,6 +89,13 @@ class GivenSpec(Spec):
         default=Decimal(0), description="What is drawn for a split without a value to stick to."
     )
 
+    @field_validator("stream")
+    @classmethod
+    def _fits_the_operation(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("operation") == "embeddings":
+            raise ValueError("does not fit embeddings, which cannot be streamed")
+        return value
+
 
 class ExpectSpec(Spec):
     """What the policy must make of it; at least one key."""
@@ -107,10 +117,24 @@ class ExpectSpec(Spec):
         default=None, description="Backends that may not be among the candidates."
     )
 
+    @property
+    def denial(self) -> bool:
+        """Whether the policy is to deny the request."""
+        return self.error == "policy_denied" or self.rule is not None
+
     @model_validator(mode="after")
-    def _something(self) -> ExpectSpec:
-        if not self.model_fields_set:
+    def _something_possible(self) -> ExpectSpec:
+        given = [name for name, value in self if value is not None]
+        if not given:
             raise ValueError(f"expects nothing; write one of {', '.join(type(self).model_fields)}")
+        answered = [name for name in given if name in _OF_AN_ANSWER]
+        if answered and (self.error is not None or self.denial):
+            error = "error" if self.error is not None else "rule"
+            raise ValueError(f"expects an answer ({', '.join(answered)}) and an error ({error})")
+        if self.rule is not None and self.error == "route_exhausted":
+            raise ValueError("expects a rule that denies, and an exhausted route; write one of them")
+        if self.denial and self.candidates is not None:
+            raise ValueError("expects a denial, which has no candidates; leave out `candidates`")
         return self
 
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from hybridllm._core.policy.fields import (
     Bound,
     ClockMinute,
+    FirstMinute,
     Flag,
     Globs,
     MetadataKey,
@@ -26,6 +27,10 @@ def _reserved(value: object) -> None:
 
 Reserved = Annotated[None, BeforeValidator(_reserved, json_schema_input_type=Any)]
 """A key that later versions will know; today it is refused, and told apart from a misspelt one."""
+
+
+UNWRITTEN = "\0"
+"""Key of what a file writes without a key. No file can hold it: a control character is refused."""
 
 
 class BoundsSpec(Spec):
@@ -58,18 +63,16 @@ class BoundsSpec(Spec):
 class MetadataTestSpec(BoundsSpec):
     """A name, a pattern or a list of them; or bounds, for values that are numbers."""
 
-    names: TextGlobs | None = Field(default=None, description="Written without its key.")
+    names: TextGlobs | None = Field(
+        default=None, alias="\0", description="Written without its key."
+    )
 
     def _is_other(self) -> bool:
         return self.names is not None
 
 
 def _metadata_test(value: object) -> object:
-    if not isinstance(value, dict):
-        return {"names": value}
-    if "names" in value:
-        raise ValueError("takes a name, a list of names, or bounds such as {gte: 100}")
-    return value
+    return value if isinstance(value, dict) else {UNWRITTEN: value}
 
 
 MetadataTest = Annotated[
@@ -84,7 +87,7 @@ MetadataTest = Annotated[
 class TimeSpec(Spec):
     """Hours of the day, on some days of the week, as clocks in a zone show them."""
 
-    from_: ClockMinute = Field(
+    from_: FirstMinute = Field(
         default=0, alias="from", description="Begin of the window, included: 08:00. Default: 00:00."
     )
     to: ClockMinute = Field(

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,12})?)"
-_TOKENS = re.compile(_NUMBER + r"\s?([KM]?)\Z", re.IGNORECASE)
-_COUNT = re.compile(_NUMBER + r"\s?([KMB]?)\Z", re.IGNORECASE)
-_DURATION = re.compile(_NUMBER + r"\s?(ms|s|m|h|d)\Z")
-_MONEY = re.compile(r"\$?\s?" + _NUMBER + r"\Z")
+# Without ASCII the Kelvin sign, U+212A, would count as a K.
+_TOKENS = re.compile(_NUMBER + r" ?([KM]?)\Z", re.IGNORECASE | re.ASCII)
+_COUNT = re.compile(_NUMBER + r" ?([KMB]?)\Z", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(_NUMBER + r" ?(ms|s|m|h|d)\Z")
+_MONEY = re.compile(r"\$? ?" + _NUMBER + r"\Z")
 _CLOCK = re.compile(r"([0-2][0-9]):([0-5][0-9])\Z")
 MINUTES_A_DAY = 1_440
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -85,7 +86,15 @@ def clock_minute(value: object) -> int:
     match = _CLOCK.match(value) if isinstance(value, str) else None
     minute = int(match[1]) * 60 + int(match[2]) if match else MINUTES_A_DAY + 1
     if minute > MINUTES_A_DAY:
-        raise ValueError("is not a time of day; write 08:30, from 00:00 to 24:00")
+        raise ValueError('is not a time of day; write "08:30", from "00:00" to "24:00"')
+    return minute
+
+
+def first_minute(value: object) -> int:
+    """Return when a window of a day begins, in minutes from midnight: before 24:00."""
+    minute = clock_minute(value)
+    if minute == MINUTES_A_DAY:
+        raise ValueError('is the end of a day, where no window begins; write "00:00"')
     return minute
 
 

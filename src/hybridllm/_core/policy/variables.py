@@ -29,6 +29,8 @@ _NAME_OF_A_SECRET = re.compile(
     r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)\Z", re.IGNORECASE
 )
 _VALUE_LENGTH_MAX = 4096
+_NAME_LENGTH_MAX = 128
+_REFERENCES_MAX = 32  # in one value: a megabyte of them could stand for gigabytes
 _NOT_A_REFERENCE = (
     "is not a reference to a variable; write ${NAME} or ${NAME:-default}, or $${ for a literal ${"
 )
@@ -49,19 +51,24 @@ class _Resolver:
         self._findings = findings
 
     def node(self, node: Node, path: Path) -> Node:
+        """Return a node with its variables in place; the very same one if there are none."""
+        if isinstance(node, Scalar):
+            return self._scalar(node, path)
         if isinstance(node, MapNode):
-            return MapNode(
-                {key: self._entry(entry, path) for key, entry in node.entries.items()}, node.place
-            )
-        if isinstance(node, ListNode):
-            items = (self.node(item, (*path, index)) for index, item in enumerate(node.items))
-            return ListNode(tuple(items), node.place)
-        return self._scalar(node, path)
+            return self._mapping(node, path)
+        items = [self.node(item, (*path, index)) for index, item in enumerate(node.items)]
+        same = all(new is old for new, old in zip(items, node.items, strict=True))
+        return node if same else ListNode(tuple(items), node.place)
 
-    def _entry(self, entry: Entry, path: Path) -> Entry:
-        if looks_like_key(entry.key):
-            self._findings.settle(entry.key_place, path, f"this name {_KEY_HELD}")
-        return Entry(entry.key, entry.key_place, self.node(entry.value, (*path, entry.key)))
+    def _mapping(self, node: MapNode, path: Path) -> MapNode:
+        changed: dict[str, Entry] = {}
+        for key, entry in node.entries.items():
+            if looks_like_key(key):
+                self._findings.settle(entry.key_place, path, f"this name {_KEY_HELD}")
+            value = self.node(entry.value, (*path, key))
+            if value is not entry.value:
+                changed[key] = Entry(key, entry.key_place, value)
+        return MapNode({**node.entries, **changed}, node.place) if changed else node
 
     def _scalar(self, node: Scalar, path: Path) -> Scalar:
         value = node.value
@@ -73,11 +80,22 @@ class _Resolver:
         if "${" not in value or path[-1:] == ("api_key_env",):
             return node
         try:
-            resolved = _REFERENCE.sub(self._replacement, value)
+            return Scalar(self._resolved(value), node.place, node.written)
         except ValueError as error:
             self._findings.settle(node.place, path, str(error))
             return Scalar(None, node.place, node.written)
-        return Scalar(resolved, node.place, node.written)
+
+    def _resolved(self, value: str) -> str:
+        if value.count("${") > _REFERENCES_MAX:
+            raise ValueError(f"{quoted(value)} holds more than {_REFERENCES_MAX} references")
+        resolved = _REFERENCE.sub(self._replacement, value)
+        if len(resolved) > _VALUE_LENGTH_MAX:
+            raise ValueError(
+                f"{quoted(value)} is longer than {_VALUE_LENGTH_MAX} characters with its variables in place"
+            )
+        if looks_like_key(resolved):  # of several pieces: `sk-${REST}`
+            raise ValueError(f"{quoted(value)}, with its variables in place, {_KEY_HELD}")
+        return resolved
 
     def _replacement(self, reference: re.Match[str]) -> str:
         if reference[0] == "$${":
@@ -86,6 +104,8 @@ class _Resolver:
         if inside is None or not reference[2] or "${" in reference[1]:
             raise ValueError(f"{quoted(reference[0])} {_NOT_A_REFERENCE}")
         name, default = inside.groups()
+        if len(name) > _NAME_LENGTH_MAX:
+            raise ValueError(f"{quoted(reference[0])} {_NOT_A_REFERENCE}")
         if _NAME_OF_A_SECRET.search(name):
             raise ValueError(
                 f"environment variable {name!r} holds a secret, which never gets into a policy; the key of a "
@@ -96,7 +116,7 @@ class _Resolver:
             return str(default)
         if name not in self._environ:
             raise ValueError(
-                f"environment variable {quoted(name)} is not set; set it, or write ${{{name}:-default}}"
+                f"environment variable {name!r} is not set; set it, or write ${{{name}:-default}}"
             )
         if looks_like_key(value):
             raise ValueError(f"environment variable {name!r} holds what {_KEY_HELD}")

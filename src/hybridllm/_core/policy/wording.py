@@ -7,11 +7,8 @@ name. Validators of ours raise the predicate only (`fields.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, get_args
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hybridllm._core.policy.document import (
@@ -27,22 +24,29 @@ from hybridllm._core.policy.document import (
     quoted,
     shown,
 )
-from hybridllm._core.policy.problems import nearest
-from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec
-from hybridllm._core.policy.spec import Spec
+from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec, TestsSpec
+from hybridllm._core.policy.schema_paths import keys_of, model_at
+from hybridllm._core.policy.schema_tests import CaseSpec
+from hybridllm._core.policy.schema_when import UNWRITTEN
 
-_NOT_YET = frozenset(
-    {
-        "budgets", "capacity", "limits", "overflow", "saturation",
-    }
-)  # fmt: skip
+_NOT_YET = frozenset({"budgets", "capacity", "limits", "overflow", "saturation"})
 _HOLDS_A_SECRET = re.compile(
     r"(?:api_?)?key|token|secret|password|authorization|bearer", re.IGNORECASE
 )
+# A value that a person may well have put in place of the name of a variable is a key; this is none.
+_NAME_OF_A_VARIABLE = re.compile(r"\$\{.*|[A-Za-z _-]{1,32}", re.DOTALL)
 _QUOTED_WORD = re.compile(r"'([^']*)'")
 _SHORT_FORMS = {
     "ServedSpec": "the backend's name for the model, or ",
     "UseSpec": "a model's name, or ",
+}
+_IN_WORDS = {
+    "BoundsSpec": "this test",
+    "ConstraintSpec": "this constraint",
+    "ExpectSpec": "this case",
+    "MetadataTestSpec": "this test",
+    "TimeSpec": "this time",
+    "UseSpec": "this entry",
 }
 _WHAT_IS_EXPECTED = {
     "string_type": "must be a string; put it in quotation marks",
@@ -50,6 +54,7 @@ _WHAT_IS_EXPECTED = {
     "dict_type": "must be a mapping (name: value)",
     "tuple_type": "must be a list",
     "too_long": "has too many entries",
+    "string_too_long": "is too long",
 }
 
 
@@ -58,15 +63,43 @@ def validated(root: Node, findings: Findings) -> PolicySpec | None:
     try:
         return PolicySpec.model_validate(plain(root))
     except ValidationError as error:
-        for details in error.errors(include_url=False, include_input=False):
-            _tell(root, details, findings)
+        _tell_all(root, error, findings)
         return None
 
 
+def validated_tests(root: Node, findings: Findings) -> tuple[CaseSpec, ...]:
+    """Return the cases of a file beside a policy; none, and every problem, if its shape is wrong.
+
+    Below its one key it is made as a policy is, so that all is told in the same words.
+    """
+    if not isinstance(root, MapNode):
+        findings.error(root.place, (), f"{shown(root)} must be a mapping with the one key tests")
+        return ()
+    for name, entry in root.entries.items():
+        if name != "tests":
+            hint = findings.hint(name, ("tests",))
+            message = f"unknown key {quoted(name)}; a file of tests has the one key tests{hint}"
+            findings.error(entry.key_place, (name,), message)
+    known = MapNode({k: v for k, v in root.entries.items() if k == "tests"}, root.place)
+    try:
+        return TestsSpec.model_validate(plain(known)).tests
+    except ValidationError as error:
+        _tell_all(known, error, findings)
+        return ()
+
+
+def _tell_all(root: Node, error: ValidationError, findings: Findings) -> None:
+    for details in error.errors(include_url=False, include_input=False):
+        if findings.full:
+            return
+        _tell(root, details, findings)
+
+
 def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
-    kind, path = error["type"], tuple(error["loc"])
+    kind = error["type"]
+    path: Path = tuple(step for step in error["loc"] if step != UNWRITTEN)
     if kind == "extra_forbidden":
-        findings.error(key_place(root, path), path, _unknown_key(path))
+        findings.error(key_place(root, path), path, _unknown_key(path, findings))
         return
     if kind == "reserved":
         findings.error(key_place(root, path), path, _not_yet(str(path[-1])))
@@ -76,10 +109,10 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
         return
     if path[-1:] == ("[key]",):
         path = path[:-1]
-        place = key_place(root, path)
-        message = f"{quoted(str(path[-1]))} {_predicate(error)}"
+        place, key = key_place(root, path), str(path[-1])
         if place not in findings.settled:
-            findings.error(place, path, message)
+            predicate = _predicate(error, path, key, findings)
+            findings.error(place, path, f"{quoted(key)} {predicate}")
         return
     node = found(root, path)
     if node.place in findings.settled:
@@ -88,8 +121,23 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
         if _length(node) == 0:  # otherwise its entries are wrong, and told one by one
             findings.error(node.place, path, "must not be empty; leave it out or name at least one")
         return
+    model = model_at(path) if kind == "value_error" and isinstance(node, MapNode) else None
+    if model is not None and model.__name__ in _IN_WORDS:  # of the mapping as a whole
+        subject = f"{_IN_WORDS[model.__name__]} {_predicate(error, path, '', findings)}"
+        findings.error(key_place(root, path), path, subject)
+        return
     written = node.written if isinstance(node, Scalar) else ""
-    findings.error(node.place, path, f"{shown(node)} {_predicate(error, path, written)}")
+    predicate = _predicate(error, path, written, findings)
+    findings.error(node.place, path, f"{_value(node, path)} {predicate}")
+
+
+def _value(node: Node, path: Path) -> str:
+    """Return a value as a message may show it; not where keys end up by mistake."""
+    if not isinstance(node, Scalar) or node.value is None:
+        return shown(node)
+    if path[-1:] == ("api_key_env",) and not _NAME_OF_A_VARIABLE.fullmatch(node.written):
+        return "this value (not shown)"
+    return "this value (not shown)" if path[-2:-1] == ("headers",) else shown(node)
 
 
 def _tell_missing(root: Node, path: Path, findings: Findings) -> None:
@@ -97,8 +145,8 @@ def _tell_missing(root: Node, path: Path, findings: Findings) -> None:
     if holder.place in findings.settled:
         return
     name = str(path[-1])
-    model = _model_at(path[:-1])
-    description = _keys(model)[name].description if model else None
+    model = model_at(path[:-1])
+    description = keys_of(model)[name].description if model else None
     findings.error(key_place(root, path[:-1]), path, f"key {name!r} is missing: {description}")
 
 
@@ -108,31 +156,28 @@ def _length(node: Node) -> int:
     return len(node.items) if isinstance(node, ListNode) else 1
 
 
-def _predicate(error: ErrorDetails, path: Path = (), written: str = "") -> str:
+def _predicate(error: ErrorDetails, path: Path, written: str, findings: Findings) -> str:
     """Return what follows the value in a message."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind in ("enum", "literal_error"):
-        return _one_of(str(context["expected"]), written)
+        words = _QUOTED_WORD.findall(str(context["expected"])) or [str(context["expected"])]
+        hint = findings.hint(written, words)
+        return f"is not allowed here; allowed: {', '.join(words)}{hint}"
     if kind == "model_type":
-        model = _model_at(path)
-        keys = ", ".join(_keys(model)) if model else ""
+        model = model_at(path)
+        keys = ", ".join(keys_of(model)) if model else ""
         short_form = _SHORT_FORMS.get(model.__name__, "") if model else ""
         return f"must be {short_form}a mapping with the keys {keys}"
     return _WHAT_IS_EXPECTED.get(kind, "is not allowed here")
 
 
-def _one_of(expected: str, written: str) -> str:
-    words = _QUOTED_WORD.findall(expected) or [expected]
-    return f"is not allowed here; allowed: {', '.join(words)}{nearest(written, words)}"
-
-
-def _unknown_key(path: Path) -> str:
+def _unknown_key(path: Path, findings: Findings) -> str:
     name = str(path[-1])
     if name in _NOT_YET:
         return _not_yet(name)
-    model = _model_at(path[:-1])
+    model = model_at(path[:-1])
     if _HOLDS_A_SECRET.fullmatch(name):
         return (
             f"unknown key {name!r}: a policy never holds a key or password; put it into an environment "
@@ -140,49 +185,10 @@ def _unknown_key(path: Path) -> str:
         )
     if model is BackendTimeoutsSpec and name == "total":
         return "'total' limits a request, not a backend; set it under a task's timeouts"
-    allowed = tuple(_keys(model)) if model else ()
-    return f"unknown key {quoted(name)}; allowed: {', '.join(allowed)}{nearest(name, allowed)}"
+    allowed = tuple(keys_of(model)) if model else ()
+    hint = findings.hint(name, allowed)
+    return f"unknown key {quoted(name)}; allowed: {', '.join(allowed)}{hint}"
 
 
 def _not_yet(name: str) -> str:
     return f"{name!r} is not supported yet in this version"
-
-
-def _keys(model: type[Spec]) -> dict[str, FieldInfo]:
-    """Return the fields of a model by the keys that a file has for them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _model_at(path: Path) -> type[Spec] | None:
-    """Return the schema's model of the mapping at `path`."""
-    annotation: Any = PolicySpec
-    for step in path:
-        annotation = next(
-            (inner for kind in _kinds(annotation) for inner in _inner(kind, step)), None
-        )
-    return next(
-        (kind for kind in _kinds(annotation) if isinstance(kind, type) and issubclass(kind, Spec)),
-        None,
-    )
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yield an annotation without its `Annotated`, and every member of a union."""
-    if hasattr(annotation, "__metadata__"):
-        yield from _kinds(annotation.__origin__)
-    elif isinstance(annotation, type) or getattr(annotation, "__origin__", None) in (dict, tuple):
-        yield annotation
-    else:
-        for member in get_args(annotation):
-            yield from _kinds(member)
-
-
-def _inner(kind: Any, step: str | int) -> Iterator[Any]:
-    if isinstance(kind, type) and issubclass(kind, Spec):
-        keys = _keys(kind)
-        if step in keys:
-            yield keys[str(step)].annotation
-    elif getattr(kind, "__origin__", None) is dict:
-        yield get_args(kind)[1]
-    elif getattr(kind, "__origin__", None) is tuple and isinstance(step, int):
-        yield get_args(kind)[0]

@@ -66,7 +66,9 @@ NOT_EXTRA = frozenset(
         "residency",
         "session",
         "stream",
+        "tags",
         "task",
         "tenant",
+        "vector_space",
     }
 )

@@ -7,6 +7,7 @@ own value is shown, a field's never.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from hybridllm._core.policy.problems import nearest
@@ -15,10 +16,15 @@ from hybridllm._core.request.fields import FIELDS
 from hybridllm.errors import InvalidRequest
 
 HINTS = frozenset(Hints.__dataclass_fields__)
-TEXT_HINTS = frozenset({"task", "residency", "tenant", "feature", "session", "priority"})
+TEXT_HINTS = frozenset(
+    {"task", "residency", "tenant", "feature", "session", "priority", "vector_space"}
+)
 PRIORITIES = ("interactive", "batch", "background")
 HINT_CHARS_MAX = 256
 DEADLINE_S_MAX = 86_400.0
+TAGS_MAX = 32
+METADATA_KEYS_MAX = 64
+METADATA_CHARS_MAX = 512
 
 _OPENAI_EXTRAS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
 _GIVEN_CLASSES = frozenset({str, int, float, bool, list, dict, type(None)})
@@ -83,10 +89,45 @@ def checked_hints(given: dict[str, Any]) -> Hints:
         raise InvalidRequest(f"priority: {priority!r} is not one of {allowed}")
     if "deadline_s" in given:
         given["deadline_s"] = deadline_s(given["deadline_s"], "deadline_s")
-    metadata = given.get("metadata")
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidRequest(f"metadata: must be a mapping, got {type(metadata).__name__}")
+    if given.get("tags") is not None:
+        given["tags"] = _tags(given["tags"])
+    if given.get("metadata") is not None:
+        given["metadata"] = _metadata(given["metadata"])
     return Hints(**given)
+
+
+def _tags(value: Any) -> frozenset[str]:
+    """Return the caller's tags; one alone may be given as a text."""
+    if isinstance(value, str):
+        value = (value,)
+    good = isinstance(value, list | tuple | set | frozenset) and len(value) <= TAGS_MAX
+    if not good or not all(
+        isinstance(tag, str) and 0 < len(tag) <= HINT_CHARS_MAX for tag in value
+    ):
+        raise InvalidRequest(
+            f"tags: must be a list of at most {TAGS_MAX} texts of 1 to {HINT_CHARS_MAX} characters, "
+            f"got {shown(value)}"
+        )
+    return frozenset(value)
+
+
+def _metadata(value: Any) -> Mapping[str, str]:
+    """Return metadata as conditions compare them: as texts, true and false as JSON has them."""
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"metadata: must be a mapping, got {type(value).__name__}")
+    if len(value) > METADATA_KEYS_MAX:
+        raise InvalidRequest(f"metadata: has {len(value)} keys; at most {METADATA_KEYS_MAX}")
+    told: dict[str, str] = {}
+    for key, one in value.items():
+        text = {True: "true", False: "false"}[one] if isinstance(one, bool) else one
+        text = str(text) if isinstance(text, int | float | Decimal) else text
+        if not isinstance(key, str) or not isinstance(text, str) or len(text) > METADATA_CHARS_MAX:
+            raise InvalidRequest(
+                f"metadata: {shown(key)} must be a text, a number or a boolean of at most "
+                f"{METADATA_CHARS_MAX} characters, under a key that is a text; got {type(one).__name__}"
+            )
+        told[key] = text
+    return told
 
 
 def deadline_s(value: Any, name: str) -> float:

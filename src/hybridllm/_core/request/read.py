@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridllm._core.decide.match import fits
 from hybridllm._core.policy.compiled import Capability, Policy
-from hybridllm._core.request.facts import Facts, Hints
+from hybridllm._core.request.facts import NO_METADATA, Facts, Hints
 from hybridllm._core.request.fields import NOT_EXTRA
 from hybridllm._core.request.hints import shown
 from hybridllm._core.request.prompt import read_input, read_messages, read_tools
@@ -27,6 +27,7 @@ HEADERS_ALLOWED = frozenset(
 )
 N_MAX = 1_024
 
+_NO_TAGS: frozenset[str] = frozenset()
 _NO_NEEDS: frozenset[Capability] = frozenset()
 _EMBEDDING_NEEDS = frozenset({Capability.EMBEDDINGS})
 
@@ -125,8 +126,8 @@ def read_embeddings(params: dict[str, Any], hints: Hints) -> Call:
     )
 
 
-def facts_of(call: Call, policy: Policy) -> Facts:
-    """Return what a policy may look at of a call."""
+def facts_of(call: Call, policy: Policy, taints: tuple[str, ...] = ()) -> Facts:
+    """Return what a policy may look at of a call; `taints` are the tags that its session keeps."""
     hints = call.hints
     task, model = hints.task, call.model
     named = model is not None and model in policy.candidates
@@ -149,6 +150,10 @@ def facts_of(call: Call, policy: Policy) -> Facts:
         call.answers,
         call.max_cost_usd,
         call.needs,
+        hints.tags or _NO_TAGS,
+        NO_METADATA if hints.metadata is None else hints.metadata,
+        hints.vector_space,
+        taints,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hybridllm.cli import explain
+from hybridllm.cli import explain_tables
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally, quantile
 from hybridllm.cli.demo.world import MAY_SEE
 from hybridllm.cli.output import headline, paragraph, percent, plural, usd
@@ -28,7 +28,7 @@ def draw(course: Course, explained: Explanation) -> None:
         headline("One failover, as its caller's receipt tells it")
         typer.echo(str(failover))
     headline("One decision, as `hybridllm explain` tells it")
-    explain.draw(explained)
+    explain_tables.draw(explained)
 
 
 def _verdict(tally: Tally) -> None:

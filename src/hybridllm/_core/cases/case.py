@@ -1,0 +1,152 @@
+"""A test of a policy, made ready: a request, a state of the world, and what must come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hybridllm._core.decide.snapshot import Latency
+from hybridllm._core.decide.world import MONDAY_NOON, World
+from hybridllm._core.policy.compile_routes import percentile_values
+from hybridllm._core.policy.compiled import Capability, Policy
+from hybridllm._core.policy.document import Place
+from hybridllm._core.policy.schema_routes import PercentilesSpec
+from hybridllm._core.policy.schema_tests import CaseSpec, ExpectSpec, GivenSpec
+from hybridllm._core.request.facts import Facts, Hints
+from hybridllm._core.request.read import Call, facts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must come of a case; None, or nothing: it may be anything.
+
+    Attributes:
+        route: That decides, or `(pinned)`.
+        backend: That answers; so are `model` and `reason`.
+        error: `policy_denied` or `route_exhausted`.
+        rule: That denies.
+        candidates: All of them, in order.
+        never: Backends that are not among the candidates.
+    """
+
+    route: str | None = None
+    backend: str | None = None
+    model: str | None = None
+    reason: str | None = None
+    error: str | None = None
+    rule: str | None = None
+    candidates: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A test of a policy.
+
+    Attributes:
+        name: As the file has it, or `test 3` for the third.
+        file: Where it stands, as given to the loader; `line` and `column` from 1.
+    """
+
+    name: str
+    facts: Facts
+    world: World
+    expected: Expected
+    file: str = "<text>"
+    line: int = 0
+    column: int = 1
+
+
+def compiled_case(
+    spec: CaseSpec, policy: Policy, *, environment: str, file: str, place: Place, number: int
+) -> Case:
+    """Return a case whose names are known to be right.
+
+    Args:
+        spec: As the file has it.
+        policy: That it tests.
+        environment: Where it runs if it does not say.
+        file: Where it stands.
+        place: Of it in the file.
+        number: Of it among the cases of the file, from 1.
+    """
+    return Case(
+        spec.name or f"test {number}",
+        given_facts(spec.given, policy, environment=environment),
+        given_world(spec.given),
+        _expected(spec.expect),
+        file,
+        place.line,
+        place.column,
+    )
+
+
+def given_facts(given: GivenSpec, policy: Policy, *, environment: str) -> Facts:
+    """Return the facts of a request, made as those of a call are."""
+    embeds = given.operation == "embeddings"
+    call = Call(
+        given.operation,
+        {},
+        None,
+        Hints(
+            task=given.task,
+            residency=given.residency,
+            tenant=given.tenant,
+            feature=given.feature,
+            session=given.session,
+            tags=frozenset(given.tags),
+            vector_space=given.vector_space,
+            metadata=given.metadata or None,
+        ),
+        given.model,
+        given.stream,
+        given.input_tokens,
+        given.input_tokens,
+        0 if embeds else given.max_tokens,
+        given.max_cost_usd,
+        frozenset(given.needs) | ({Capability.EMBEDDINGS} if embeds else frozenset()),
+    )
+    facts = facts_of(call, policy, _kept(given, policy))
+    return replace(facts, environment=given.environment or environment)
+
+
+def _kept(given: GivenSpec, policy: Policy) -> tuple[str, ...]:
+    """Return the tags that the session keeps: those that it has carried, where the policy says so."""
+    return tuple(tag for tag in policy.taints if tag in (given.carried or ()))
+
+
+def given_world(given: GivenSpec) -> World:
+    """Return the state of the world that a request meets."""
+    return World(
+        frozenset(given.down),
+        given.in_flight,
+        _latency(given.ttft_ms, given.total_ms),
+        given.now or MONDAY_NOON,
+        float(given.chance),
+    )
+
+
+def _latency(
+    ttft_ms: Mapping[str, PercentilesSpec], total_ms: Mapping[str, PercentilesSpec]
+) -> dict[str, Latency]:
+    nothing = PercentilesSpec.model_construct()
+    return {
+        who: Latency(
+            percentile_values(ttft_ms.get(who, nothing)),
+            percentile_values(total_ms.get(who, nothing)),
+        )
+        for who in (*ttft_ms, *total_ms)
+    }
+
+
+def _expected(expect: ExpectSpec) -> Expected:
+    return Expected(
+        expect.route,
+        expect.backend,
+        expect.model,
+        expect.reason,
+        expect.error,
+        expect.rule,
+        expect.candidates or (),
+        expect.never or (),
+    )

@@ -1,0 +1,108 @@
+"""The names that a policy file declares, and the one way to tell of a name that it does not.
+
+Taken from the tree, so that a file of the wrong shape in one place has its names told in the others: a
+section that cannot be read declares everything, as far as anybody can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+
+from hybridllm._core.money.book import Book
+from hybridllm._core.policy.document import (
+    Findings,
+    MapNode,
+    Node,
+    Path,
+    Scalar,
+    child,
+    entries,
+    looks_like_key,
+    quoted,
+    texts,
+)
+
+_NAMES_SHOWN_MAX = 20
+_NAME_SHOWN_LENGTH_MAX = 128
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+def is_glob(name: str) -> bool:
+    """Return whether a name under `when` is a pattern."""
+    return not _GLOB_CHARACTERS.isdisjoint(name)
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names as a message lists them: in order, not too many, and none that may be a key."""
+    shown = sorted(
+        name for name in names if len(name) <= _NAME_SHOWN_LENGTH_MAX and not looks_like_key(name)
+    )
+    more = f" and {len(names) - _NAMES_SHOWN_MAX} more" if len(shown) > _NAMES_SHOWN_MAX else ""
+    return ", ".join(shown[:_NAMES_SHOWN_MAX]) + more if shown else "none"
+
+
+class Names:
+    """What is declared in a file; None: not readable, so that no name is unknown.
+
+    Attributes:
+        book: The model book.
+        findings: Takes what is wrong.
+        tiers: Price tiers: the policy's own, else the book's.
+        buckets: Those that have an entry under `buckets`.
+        served: Backends that serve a model, by model; None: not readable.
+    """
+
+    def __init__(self, root: MapNode, book: Book, findings: Findings) -> None:
+        self.book = book
+        self.findings = findings
+        self.backends = _declared(root, "backends")
+        self.models = _declared(root, "models")
+        self.tags = _declared(root, "residency", absent=frozenset())
+        self.buckets = _declared(root, "buckets", absent=frozenset())
+        own = _declared(root, "tiers", absent=frozenset())
+        self.tiers = own if own or own is None else frozenset(tier.name for tier in book.tiers)
+        self.served: dict[str, frozenset[str] | None] = {}
+        for name, entry in entries(root.get("models")):
+            on = child(entry.value, "on")
+            readable = on is None or isinstance(on, MapNode)
+            self.served[name] = frozenset(dict(entries(on))) if readable else None
+
+    def known(
+        self,
+        what: str,
+        scalar: Scalar,
+        declared: Collection[str] | None,
+        path: Path,
+        *,
+        also: tuple[str, ...] = (),
+    ) -> bool:
+        """Return whether a name is declared; tell of it if it is not."""
+        name = str(scalar.value)
+        if declared is None or name in declared or self.findings.is_wrong(scalar.place):
+            return True
+        if not self.findings.full:
+            allowed = (*sorted(declared), *also)
+            hint = self.findings.hint(name, allowed)
+            message = f"unknown {what} {quoted(scalar.written)}; known: {listed(allowed)}{hint}"
+            self.findings.error(scalar.place, path, message)
+        return False
+
+    def all_known(
+        self, what: str, node: Node | None, declared: Collection[str] | None, path: Path
+    ) -> None:
+        """Tell of every name of a list that is not declared; a pattern must fit one that is."""
+        for scalar, where in texts(node, path):
+            name = str(scalar.value)
+            if is_glob(name) and any(fnmatchcase(one, name) for one in declared or ()):
+                continue
+            self.known(what, scalar, declared, where)
+
+
+def _declared(
+    root: MapNode, section: str, *, absent: frozenset[str] | None = None
+) -> frozenset[str] | None:
+    node = root.get(section)
+    if node is None:
+        return absent
+    return frozenset(node.entries) if isinstance(node, MapNode) else None

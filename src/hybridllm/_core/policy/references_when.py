@@ -1,0 +1,37 @@
+"""Whether the names under a `when` are names that there are, however deep.
+
+Tasks, tenants, features and the like come with requests: any name may be right. Residency tags, buckets
+and capabilities are known here.
+"""
+
+from __future__ import annotations
+
+from hybridllm._core.policy.compiled import Bucket, Capability
+from hybridllm._core.policy.document import MapNode, Node, Path, items
+from hybridllm._core.policy.names import Names
+
+_BUCKETS = frozenset(bucket.value for bucket in Bucket)
+_CAPABILITIES = frozenset(capability.value for capability in Capability)
+
+
+def check_when(when: Node | None, path: Path, names: Names) -> None:
+    """Tell of every name that no request can have."""
+    if not isinstance(when, MapNode):
+        return
+    for key, what, known in (
+        ("residency", "residency tag", names.tags),
+        ("bucket", "bucket", _BUCKETS),
+        ("capability", "capability", _CAPABILITIES),
+    ):
+        names.all_known(what, when.get(key), known, (*path, key))
+    if (inner := when.get("not")) is not None:
+        _check_inner(inner, (*path, "not"), names)
+    for index, one in enumerate(items(when.get("any"))):
+        _check_inner(one, (*path, "any", index), names)
+
+
+def _check_inner(when: Node, path: Path, names: Names) -> None:
+    if isinstance(when, MapNode) and not when.entries:
+        message = "has no condition, so it holds always; name at least one, or leave it out"
+        names.findings.error(when.place, path, message)
+    check_when(when, path, names)

@@ -1,0 +1,99 @@
+"""Who may be asked at all, worked out a second time: from what tags and constraints say, and nothing else.
+
+Written without `decide/filters.py`, so that a mistake there is not repeated here. A request's own tags are
+read from its facts, a backend's terms from its declarations; what is not declared allows nothing. It knows
+no routes, no order, no prices and no sizes: it is only asked whether data may go somewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from hybridllm._core.policy.compiled import Backend, Candidate, Constraint, Policy
+from hybridllm._core.request.facts import Facts
+
+
+def tags_of(policy: Policy, facts: Facts) -> frozenset[str]:
+    """Return the tags that hold for a request, in this judge's own reading."""
+    tags = set(facts.taints)
+    if facts.residency is not None:
+        tags.add(facts.residency)
+    if facts.task in policy.tasks:
+        tag = policy.tasks[facts.task].residency
+        if tag is not None:
+            tags.add(tag)
+    if not tags and policy.default_residency is not None:
+        tags.add(policy.default_residency)
+    return frozenset(tags)
+
+
+def objections(
+    policy: Policy, facts: Facts, candidate: Candidate, held: Collection[Constraint] = ()
+) -> tuple[str, ...]:
+    """Return why a request may not go to a candidate; nothing if it may.
+
+    Args:
+        policy: The rules.
+        facts: Of the request.
+        candidate: Who would be asked.
+        held: Constraints that hold for the request.
+    """
+    backend = candidate.backend
+    tags = tags_of(policy, facts)
+    found = [
+        reason
+        for tag in sorted(tags)
+        for reason in (backend_objection(policy, tag, backend),)
+        if reason is not None
+    ]
+    if not tags and policy.deny_untagged:
+        found.append("a request without a residency tag is denied")
+    if backend.environments and facts.environment not in backend.environments:
+        found.append(f"{backend.name!r} is not for environment {facts.environment!r}")
+    found += [
+        f"model {candidate.model.name!r} cannot {need.value}"
+        for need in sorted(facts.needs)
+        if need not in candidate.model.capabilities
+    ]
+    for constraint in held:
+        found += _of_constraint(constraint, candidate)
+    return tuple(found)
+
+
+def backend_objection(policy: Policy, tag: str, backend: Backend) -> str | None:
+    """Return why data with a tag may not go to a backend, in words; None if it may."""
+    declared = policy.residency.get(tag)
+    if declared is None:
+        return f"tag {tag!r} is not declared"
+    terms = (backend.region, backend.operator, backend.retention)
+    if terms == (None, None, None):
+        return f"{backend.name!r} declares no terms, and tag {tag!r} is for those that do"
+    for word, term, wanted in zip(
+        ("region", "operator", "retention"),
+        terms,
+        (declared.regions, declared.operators, declared.retention),
+        strict=True,
+    ):
+        if len(wanted) and (term is None or term not in wanted):
+            return f"{word} of {backend.name!r} is {term or 'undeclared'}; tag {tag!r} wants " + (
+                " or ".join(sorted(wanted))
+            )
+    return None
+
+
+def _of_constraint(constraint: Constraint, candidate: Candidate) -> Iterator[str]:
+    backend, model = candidate.backend, candidate.model.name
+    wanted = (
+        (constraint.regions, backend.region),
+        (constraint.operators, backend.operator),
+        (constraint.retention, backend.retention),
+        (constraint.backends, backend.name),
+        (constraint.models, model),
+    )
+    if any(len(names) and value not in names for names, value in wanted):
+        yield f"constraint {constraint.name!r} does not allow {candidate.name}"
+    if backend.name in constraint.denied_backends or model in constraint.denied_models:
+        yield f"constraint {constraint.name!r} denies {candidate.name}"
+    ceiling, price = constraint.ceilings.output_price, candidate.price
+    if ceiling is not None and (price is None or price.usd_per_mtok_out > ceiling):
+        yield f"constraint {constraint.name!r} sets a price that {candidate.name} is above"

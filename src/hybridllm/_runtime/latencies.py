@@ -1,0 +1,81 @@
+"""How fast candidates were lately; what decisions see of it is an immutable value.
+
+Waits for a first token and whole answers are kept apart. An attempt that ran into the policy's own time
+limit counts as long as it ran: a backend that hangs is not an unmeasured one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+
+from hybridllm._core.decide.snapshot import Latency
+from hybridllm._core.latency import Samples, forget_old, new_samples, percentiles
+
+_LOOKED_THROUGH_EVERY_S = 5.0
+
+
+class Latencies:
+    """Samples per candidate name (`backend/model`).
+
+    Args:
+        now_s: The clock's monotonic seconds.
+    """
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._samples: dict[str, tuple[Samples, Samples]] = {}
+        self._changed: set[str] = set()
+        self._known: dict[str, Latency] = {}
+        self._shown: Mapping[str, Latency] = MappingProxyType({})
+        self._looked_through_s = 0.0
+
+    def first_token(self, candidate: str, seconds: float) -> None:
+        """Record how long a stream's first token took."""
+        self._add(candidate, 0, seconds)
+
+    def answer(self, candidate: str, seconds: float) -> None:
+        """Record how long a whole answer took."""
+        self._add(candidate, 1, seconds)
+
+    def _add(self, candidate: str, place: int, seconds: float) -> None:
+        both = self._samples.get(candidate)
+        if both is None:
+            both = self._samples[candidate] = (new_samples(), new_samples())
+        both[place].append((self._now_s(), seconds * 1e3))
+        self._changed.add(candidate)
+
+    def keep(self, candidates: Collection[str]) -> None:
+        """Forget all but these."""
+        for name in self._samples.keys() - candidates:
+            del self._samples[name]
+            self._changed.add(name)
+
+    def snapshot(self) -> Mapping[str, Latency]:
+        """Return what is known now; candidates that were not measured lately are not in it."""
+        now_s = self._now_s()
+        if now_s - self._looked_through_s >= _LOOKED_THROUGH_EVERY_S:
+            self._look_through(now_s)
+        if self._changed:
+            for name in self._changed:
+                self._know(name)
+            self._changed.clear()
+            self._shown = MappingProxyType(dict(self._known))
+        return self._shown
+
+    def _know(self, name: str) -> None:
+        both = self._samples.get(name)
+        ttft_ms, total_ms = (percentiles(one) for one in both) if both else ({}, {})
+        if ttft_ms or total_ms:
+            self._known[name] = Latency(ttft_ms, total_ms)
+        else:
+            self._known.pop(name, None)
+
+    def _look_through(self, now_s: float) -> None:
+        self._looked_through_s = now_s
+        for name, both in list(self._samples.items()):
+            changed = [forget_old(one, now_s=now_s) for one in both]
+            if any(changed):
+                self._changed.add(name)
+            if not any(both):
+                del self._samples[name]

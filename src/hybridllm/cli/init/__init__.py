@@ -1,0 +1,1 @@
+"""`hybridllm init`: look around, ask a few questions, write a starter policy."""
