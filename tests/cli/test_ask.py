@@ -86,6 +86,17 @@ async def test_hints_and_parameters_reach_the_router(ask, backend) -> None:
     assert "acme" not in json.dumps(sent)
 
 
+async def test_tags_and_metadata_decide_and_stay_here(ask, policy: Path, backend) -> None:
+    """A policy may look at them; a backend never sees them."""
+    when = "name: default, when: {tags: beta, metadata: {plan: pro-7}}"
+    policy.write_text(policy.read_text().replace("name: default", when))
+    result = await ask("Hello", "--tags", "x,beta", "--metadata", "plan=pro-7", "--json")
+
+    assert result.exit_code == 0, result.output
+    assert "pro-7" not in json.dumps(backend.requests[0].json)
+    assert (await ask("Hello", "--tags", "beta")).exit_code == 3
+
+
 async def test_json_is_one_object_with_text_and_receipt(ask) -> None:
     """Nothing else is on standard output, and nothing on standard error."""
     result = await ask("Hello", "--json")

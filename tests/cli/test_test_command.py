@@ -228,6 +228,14 @@ def test_results_are_written_for_ci(hybridllm, tested_file: Path) -> None:
     assert (wrong.get("errors"), wrong[0][0].tag) == ("1", "error")
 
 
+def test_a_file_for_ci_that_cannot_be_written_is_wrong_usage(hybridllm, tested_file: Path) -> None:
+    """The message says which, and why."""
+    result = hybridllm("test", tested_file, "--junit", tested_file.parent)
+
+    assert result.exit_code == 2
+    assert "cannot be written: Is a directory" in " ".join(result.stderr.split())
+
+
 def test_the_shipped_policies_pass_their_tests_and_leave_no_route_untouched() -> None:
     """As the real command, in a process of its own, which loads neither openai nor aiohttp."""
     done = run_process("test", "api-first", "regulated", "--min-coverage", 100)

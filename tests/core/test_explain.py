@@ -237,7 +237,9 @@ def test_the_dropped_are_names_and_words() -> None:
         pytest.param({}, [("public", ["default"])], id="default"),
         pytest.param({"residency": "eu"}, [("eu", ["request"])], id="request"),
         pytest.param({"task": "secret"}, [("eu", ["task"])], id="task"),
-        pytest.param({"taints": ("eu",)}, [("eu", ["session"])], id="session"),
+        pytest.param(
+            {"taints": ("eu",)}, [("public", ["default"]), ("eu", ["session"])], id="session"
+        ),
         pytest.param(
             {"residency": "public", "task": "secret", "taints": ("eu",)},
             [("public", ["request"]), ("eu", ["task", "session"])],
@@ -248,7 +250,7 @@ def test_the_dropped_are_names_and_words() -> None:
 def test_each_residency_tag_says_who_brought_it(
     given: dict[str, Any], tags: list[tuple[str, list[str]]]
 ) -> None:
-    """Who wonders why a request is restricted finds the answer here; the default is nobody's doing."""
+    """Who wonders why a request is restricted finds the answer here; the default is the policy's."""
     told = explained(**given)
     assert [(one["tag"], one["from"]) for one in told.to_dict()["residency_tags"]] == tags
     assert told.to_dict()["residency"] == [tag for tag, _ in tags]

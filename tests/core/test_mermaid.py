@@ -60,7 +60,7 @@ def test_a_chart_reads_like_this() -> None:
         '  request(["operation chat, feature chat, environment production<br/>'
         'in a world with us down#59; at Tue 2026-12-01 23#58;00 UTC"])\n'
         '  tag1[/"residency public<br/>anything"/]\n'
-        '  request -->|"of the default"| tag1\n'
+        '  request -->|"the policy\'s default"| tag1\n'
         '  route1{"route office<br/>tenant acme-#42;#59; time from 08#58;00, to 18#58;00, zone UTC"}\n'
         "  tag1 --> route1\n"
         '  route2{"route trial<br/>task classify<br/>only observes"}\n'

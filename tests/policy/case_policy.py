@@ -25,8 +25,8 @@ models:
     capabilities: [tools, vision]
     price: {input_per_1m: 1, output_per_1m: 4}
     on: {us: l, own: L, lab: L}
-  bge: {capabilities: [embeddings], on: {own: bge}}
-  ada: {capabilities: [embeddings], price: {input_per_1m: 0.1, output_per_1m: 0}, on: {us: ada}}
+  bge: {capabilities: [embeddings], vector_space: bge, on: {own: bge}}
+  ada: {capabilities: [embeddings], vector_space: ada, price: {input_per_1m: 0.1, output_per_1m: 0}, on: {us: ada}}
 residency:
   public: {}
   eu: {regions: [eu]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +78,17 @@ def test_every_key_of_given_is_tried() -> None:
     from hybridllm._core.policy.schema_tests import GivenSpec
 
     assert {key for key, _, _ in GIVEN} == set(GivenSpec.model_fields)
+
+
+def test_the_page_on_policy_tests_tells_every_key() -> None:
+    """Whoever writes a case finds it there."""
+    from hybridllm._core.policy.schema_tests import ExpectSpec, GivenSpec
+
+    page = (Path(__file__).parents[2] / "docs" / "policy-tests.md").read_text(encoding="utf-8")
+    _, given, expect, *_ = re.split(r"^## (?:given|expect|Coverage)$", page, flags=re.MULTILINE)
+    for section, spec in ((given, GivenSpec), (expect, ExpectSpec)):
+        first_cells = " ".join(re.findall(r"^\| (.*?) \|", section, re.MULTILINE))
+        assert set(re.findall(r"`(\w+)`", first_cells)) == set(spec.model_fields)
 
 
 AT_HOME = {"residency": "phi"}
@@ -164,6 +177,14 @@ def test_what_a_model_measures_goes_before_what_its_backend_does() -> None:
     assert result_of(given, {"candidates": ["us/large", "own/large"]}).passed
     given["ttft_ms"] = {"us": {"p90": 900}, "us/large": {"p50": 300}}
     assert result_of(given, {"candidates": ["own/large", "us/large"]}).passed
+
+
+def test_the_name_of_a_case_is_one_line() -> None:
+    """However it was written; without one it has its number."""
+    read = reading(
+        {"name": "a\n  b", "expect": {"route": "default"}}, {"expect": {"route": "default"}}
+    )
+    assert [result.case.name for result in read.results] == ["a b", "test 2"]
 
 
 def test_a_failed_case_reads_like_this() -> None:

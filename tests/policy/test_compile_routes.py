@@ -116,7 +116,7 @@ def test_a_bucket_may_name_another_and_ceilings_take_the_lowest() -> None:
     ]
     low = Ceilings(Decimal("0.3"), Decimal("0.01"))
     assert [use.ceilings for use in uses] == [low, low, low]
-    assert route("use: qwen3-8b, max_request_cost: 0").ceilings == Ceilings(None, Decimal(0))
+    assert route("use: mine, max_request_cost: 0").ceilings == Ceilings(None, Decimal(0))
 
 
 def test_ceilings_fold_in_any_order_and_zero_is_a_ceiling() -> None:

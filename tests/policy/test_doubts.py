@@ -64,8 +64,8 @@ DOUBTFUL = [
     ),
     (
         "task: [classify, extract]",
-        "«task: [clasify]",
-        "routes[0].when.task",
+        "task: [«clasify]",
+        "routes[0].when.task[0]",
         "did you mean 'classify'?",
     ),
     (

@@ -76,6 +76,25 @@ def test_a_request_under_way_ends_by_the_policy_it_began_with(tmp_path: Path, st
             assert found.attempts[-1].backend == "eu"
             assert here.sent("us") == 0
             assert receipt(await here.chat()).attempts[-1].backend == "us"
+            remembered = here.router._engine._targets._targets
+            assert set(remembered) == set(here.router.policy.backends.values())
+
+    run_in_virtual_time(main)
+
+
+def test_a_request_under_way_shares_its_time_as_it_began(tmp_path: Path) -> None:
+    """A backend that hangs leaves the next one its part, whatever the new policy allows."""
+
+    async def main() -> None:
+        path = tmp_path / "team.yaml"
+        replies = {"old": DOWN.after(1.0), "eu": Reply.hang()}
+        async with reloading(path, text("old", "eu", "us"), replies) as here:
+            task = asyncio.get_running_loop().create_task(here.chat(deadline_s=9))
+            await asyncio.sleep(0.5)
+            put(path, text("asia", retries="{attempts_max: 1}"))
+            assert await here.router.reload()
+            assert routed(await task)[2] == "us"
+            assert asyncio.get_running_loop().time() == pytest.approx(5.0, abs=0.2)
 
     run_in_virtual_time(main)
 

@@ -103,6 +103,15 @@ def test_a_watch_outlives_whatever_goes_wrong(where: str, caplog: pytest.LogCapt
     assert ("RuntimeError" if where == "look" else "RecursionError") in record.getMessage()
 
 
+async def test_the_same_content_changes_nothing_even_if_it_was_compiled_anew() -> None:
+    """Its source may have forgotten it; the policy in force stays the object that it was."""
+    first, again = load(GOOD), load(GOOD)
+    async with held(first) as (source, reloader, in_force, heard):
+        source.now = source.content("first", again)
+        assert await reloader.reload() is False
+        assert (in_force.policy, heard.outcomes) == (first, ["unchanged"])
+
+
 async def test_a_call_gets_a_load_that_began_after_it() -> None:
     """Never the one that is under way: the file may have changed since that one read it."""
     first, second, third = load(GOOD), load(GOOD), load(GOOD)

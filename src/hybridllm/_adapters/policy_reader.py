@@ -21,6 +21,7 @@ from hybridllm._core.policy.problems import Problem
 from hybridllm._core.policy.references import check_references
 from hybridllm._core.policy.variables import with_variables
 from hybridllm._core.policy.wording import validated, validated_tests
+from hybridllm._core.proof.doubts import denied_on_purpose, tell_proof
 
 
 class Beside(NamedTuple):
@@ -117,8 +118,10 @@ def _read(
         version=f"sha256:{hashlib.sha256(data).hexdigest()[:12]}",
         environment=environment,
     )
-    tell_doubts(policy, root, environ, findings)
+    tell_doubts(policy, spec, root, environ, findings)
     suites = (Suite(spec.tests, root, findings), *(() if tests is None else (tests,)))
-    return policy, results_of(
+    results = results_of(
         policy, suites, environment=spec.environment or "", refuse=refuse_failing
     )
+    tell_proof(policy, root, findings, meant=denied_on_purpose(results))
+    return policy, results

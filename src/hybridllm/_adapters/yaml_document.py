@@ -75,19 +75,26 @@ def read_document(data: bytes, findings: Findings, *, pure: bool = False) -> Nod
 
 
 def _tell_invalid(error: yaml.MarkedYAMLError, text: str, findings: Findings) -> None:
-    mark = error.problem_mark or error.context_mark
-    what = str(error.problem or error.context)
+    mark, begin = error.problem_mark or error.context_mark, error.context_mark
     if mark is None:
         findings.error(WHOLE_FILE, (), "not valid YAML")
         return
-    lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    before = line[: mark.column + 1]
-    if "\t" in before and not before.strip():
+    what = str(error.problem or error.context)
+    if looks_like_key(what):  # PyYAML's own parser quotes the names of tags
+        what = "this cannot be read"
+    context = str(error.context).startswith(("while parsing a flow", "while scanning a quoted"))
+    if context and begin is not None and begin.line < mark.line:
+        what = f"what begins here does not end; noticed in line {mark.line + 1}: {what}"
+        mark = begin
+    elif _begins_with_tab(text, mark):
         what = "a tab; YAML is indented with spaces"
-    elif looks_like_key(what):  # PyYAML's own parser quotes names of tags
-        what = "this place"
     findings.error(Place(mark.line + 1, mark.column + 1), (), f"not valid YAML: {what}")
+
+
+def _begins_with_tab(text: str, mark: Any) -> bool:
+    lines = _LINE_BREAK.split(text)
+    before = lines[mark.line][: mark.column + 1] if mark.line < len(lines) else ""
+    return "\t" in before and not before.strip()
 
 
 def _decoded(data: bytes, findings: Findings) -> str:

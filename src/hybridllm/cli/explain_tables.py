@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -103,8 +104,8 @@ def _not_asked(dropped: list[Row]) -> Table:
 def _tags(tags: list[Row]) -> Table:
     made = Table("residency tag", "of the", "allows", prose=("allows",))
     for one in tags:
-        source = "policy's default" if one["from"] == ["default"] else " and ".join(one["from"])
-        made.add_row(one["tag"], source, _terms(one["allows"]))
+        sources = ("policy's default" if source == "default" else source for source in one["from"])
+        made.add_row(one["tag"], " and ".join(sources), _terms(one["allows"]))
     return made
 
 
@@ -136,7 +137,8 @@ def _world(world: Row) -> str:
     parts += [f"{name} {_latency(latency)}" for name, latency in world["latency"].items()]
     if world["chance"]:
         parts.append(f"chance {world['chance']:g}")
-    return "; ".join(parts or ["nothing amiss"]) + f"; at {world['now']}"
+    now = datetime.fromisoformat(world["now"]).strftime("%a %Y-%m-%d %H:%M UTC")
+    return "; ".join(parts or ["nothing amiss"]) + f"; at {now}"
 
 
 def _latency(latency: dict[str, dict[str, float]]) -> str:

@@ -89,9 +89,7 @@ def test(
     if text and not any(one.selected or one.error for one in found):
         raise typer.BadParameter(f"no test has {text!r} in its name", param_hint="'-k'")
     if junit is not None:
-        from hybridllm.cli.junit import written
-
-        junit.write_text(written(found), encoding="utf-8")
+        _write(junit, found)
     good = all(one.good for one in found)
     if as_json:
         print_json({"ok": good, "policies": [_facts(one) for one in found]})
@@ -113,6 +111,16 @@ def _tested(path: Path, *, text: str, min_coverage: float | None) -> Tested:
     if min_coverage is not None and report.coverage.percent < min_coverage:
         too_little = report.coverage.shortfall(min_coverage)
     return Tested(path, report, None, selected, too_little)
+
+
+def _write(junit: Path, found: Sequence[Tested]) -> None:
+    from hybridllm.cli.junit import written
+
+    try:
+        junit.write_text(written(found), encoding="utf-8")
+    except OSError as error:
+        message = f"{junit} cannot be written: {error.strerror}"
+        raise typer.BadParameter(message, param_hint="'--junit'") from None
 
 
 def _draw(found: Sequence[Tested], *, all_of_them: bool) -> None:

@@ -70,8 +70,9 @@ def compiled_case(
         place: Of it in the file.
         number: Of it among the cases of the file, from 1.
     """
+    name = " ".join((spec.name or "").split())  # a line of its own in lists, whatever is in it
     return Case(
-        spec.name or f"test {number}",
+        name or f"test {number}",
         given_facts(spec.given, policy, environment=environment),
         given_world(spec.given),
         _expected(spec.expect),

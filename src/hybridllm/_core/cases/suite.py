@@ -63,6 +63,9 @@ def results_of(
             result = run_case(policy, case)
             results.append(result)
             if refuse and not result.passed:
-                message = f"the policy fails its test {case.name!r}: {result.difference()}"
+                message = (
+                    f"the policy fails its test {case.name!r}: {result.difference()}; "
+                    "`hybridllm test` shows why"
+                )
                 suite.findings.error(place, path, message)
     return tuple(results)

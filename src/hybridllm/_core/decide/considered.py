@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from hybridllm._core.decide.decide import own_tags
 from hybridllm._core.decide.match import Subject, failing
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.policy.compiled import Ceilings, Constraint, Residency, Route, Slo
@@ -52,7 +53,7 @@ class HeldTag:
     """A residency tag that holds for the request.
 
     Attributes:
-        sources: Who brought it: request, task, session; default only if nobody brought any.
+        sources: Who brought it: request, task, session, or default, the policy's for who brings none.
     """
 
     tag: Residency
@@ -91,15 +92,17 @@ def tags_held(decision: Plan | Denied) -> tuple[HeldTag, ...]:
     """Return the residency tags that hold, each with who brought it."""
     policy, facts = decision.policy, decision.facts
     task = policy.tasks.get(facts.task) if facts.task is not None else None
+    by_default = not own_tags(policy, facts)
     held = []
     for name in decision.residency:
         own = (
             ("request", facts.residency == name),
             ("task", task is not None and task.residency == name),
             ("session", name in facts.taints),
+            ("default", by_default and name == policy.default_residency),
         )
         sources = tuple(source for source, brought in own if brought)
-        held.append(HeldTag(policy.residency[name], sources or ("default",)))
+        held.append(HeldTag(policy.residency[name], sources))
     return tuple(held)
 
 

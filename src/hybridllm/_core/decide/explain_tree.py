@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Policy
     from hybridllm._core.request.facts import Facts
 
+SOURCES = {
+    "request": "of the request",
+    "task": "of the task",
+    "session": "kept by the session",
+    "default": "the policy's default",
+}
+
 
 @dataclass(slots=True)
 class _Branch:
@@ -108,11 +115,8 @@ def route_text(one: ConsideredRoute) -> str:
 
 def tag_text(held: HeldTag) -> str:
     """Return a residency tag: what it allows, and who brought it."""
-    if held.sources == ("default",):
-        source = "the policy's default"
-    else:
-        source = "of the " + " and the ".join(held.sources)
-    return f"residency {held.tag.tag}, {source}: {terms_text(residency_terms(held.tag))}"
+    sources = " and ".join(SOURCES[source] for source in held.sources)
+    return f"residency {held.tag.tag}, {sources}: {terms_text(residency_terms(held.tag))}"
 
 
 def constraint_text(one: ConsideredConstraint) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hybridllm._core.decide.considered import constraint_terms, residency_terms, terms_text
 from hybridllm._core.decide.explain_facts import candidate_facts
 from hybridllm._core.decide.explain_tree import (
+    SOURCES,
     answer_text,
     candidate_notes,
     request_text,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hybridllm._core.decide.explain import Explanation
 
 LABEL_CHARS_MAX = 160
-_PLAIN = frozenset(" .,-/'?()=+")
+_PLAIN = frozenset(" .,-/'?()=+…")
 _STYLES = (
     "classDef answers stroke:green,stroke-width:3px",
     "classDef out stroke-dasharray:4 3",
@@ -74,7 +75,8 @@ class _Flow:
 def _tags(flow: _Flow, explanation: Explanation) -> None:
     for number, held in enumerate(explanation.residency, start=1):
         told = (f"residency {held.tag.tag}", terms_text(residency_terms(held.tag)))
-        flow.edge = f"-->|{label('of the ' + ', '.join(held.sources))}|"
+        sources = " and ".join(SOURCES[source] for source in held.sources)
+        flow.edge = f"-->|{label(sources)}|"
         flow.step(f"tag{number}", f"[/{label(*told)}/]")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC
 from zoneinfo import ZoneInfo
 
 from hybridllm._core.policy.compiled import (
@@ -63,7 +64,8 @@ class RouteCompiler:
         if spec.order_by is not None:
             together = tuple(dict.fromkeys(one for use in uses for one in use.candidates))
             what = "all models of the route"
-            uses = (Use(together, what, OrderBy(spec.order_by), ceilings=NO_CEILINGS),)
+            # All entries have the same ceilings: anything else has been refused (doubts_routes.py).
+            uses = (Use(together, what, OrderBy(spec.order_by), ceilings=uses[0].ceilings),)
         uses += tuple(self._uses(spec.fallbacks or (), fallback=True, begin=len(spec.use) + 1))
         return Route(
             spec.name,
@@ -74,6 +76,10 @@ class RouteCompiler:
             observe=spec.mode == "observe",
             line=line,
         )
+
+    def uses_of(self, spec: UseSpec) -> tuple[Use, ...]:
+        """Return what one entry comes to, wherever it stands."""
+        return tuple(self._entry(spec, 1))
 
     def _uses(self, specs: Iterable[UseSpec], *, fallback: bool, begin: int) -> Iterator[Use]:
         for place, spec in enumerate(specs, start=begin):
@@ -206,7 +212,9 @@ def _conditions(spec: WhenSpec) -> Iterator[Condition]:
     if spec.time is not None:
         time = spec.time
         weekdays = frozenset(time.weekdays)
-        yield Hours(time.from_, time.to, weekdays, ZoneInfo(time.zone), time.zone)
+        # Machines without data about zones know UTC all the same.
+        zone = UTC if time.zone == "UTC" else ZoneInfo(time.zone)
+        yield Hours(time.from_, time.to, weekdays, zone, time.zone)
     if spec.not_ is not None:
         yield Not(compiled_when(spec.not_))
     if spec.any is not None:

@@ -1,25 +1,54 @@
-"""What is allowed in a policy and yet is probably not what its author meant: the warnings of `check`."""
+"""What is allowed in a policy and yet is probably not what its author meant: the warnings of `check`.
+
+Some of it is an error: what only the compiled policy shows, such as a ceiling that nobody is under.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from hybridllm._core.decide.filters import environment_drop, residency_drop
 from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency
-from hybridllm._core.policy.conditions import named
-from hybridllm._core.policy.document import Findings, Node, Path, key_place
-from hybridllm._core.policy.names import is_glob
-from hybridllm._core.policy.problems import nearest
+from hybridllm._core.policy.document import (
+    Findings,
+    Node,
+    Path,
+    child,
+    items,
+    key_place,
+    value_place,
+)
+from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
+from hybridllm._core.policy.doubts_routes import tell_route_doubts
+from hybridllm._core.policy.names import is_glob, listed
+from hybridllm._core.policy.references_when import names_under
+from hybridllm._core.policy.schema import PolicySpec
 from hybridllm._core.secret import Secret
 
 
-def tell_doubts(policy: Policy, root: Node, environ: Mapping[str, str], findings: Findings) -> None:
-    """Add a warning for everything doubtful."""
+def tell_doubts(
+    policy: Policy, spec: PolicySpec, root: Node, environ: Mapping[str, str], findings: Findings
+) -> None:
+    """Add a warning for everything doubtful, and an error for what cannot be meant.
+
+    Args:
+        policy: Compiled.
+        spec: What it was compiled from.
+        root: The same file as a tree, for the places.
+        environ: Variables, for keys that are missing.
+        findings: Takes what is doubtful.
+    """
     doubts = _Doubts(policy, root, findings)
     doubts.backends(environ)
     doubts.models()
+    doubts.tiers(spec.tiers)
     doubts.residency()
-    doubts.routes()
+    doubts.conditions()
+    tell_route_doubts(policy, spec, root, findings)
+    tell_constraint_doubts(policy, spec, root, findings)
 
 
 class _Doubts:
@@ -37,6 +66,12 @@ class _Doubts:
             path: Path = ("backends", name)
             if name not in serving:
                 self._warn(path, f"backend {name!r} serves no model; no request ever reaches it")
+            if self._policy.residency and not backend.terms_declared:
+                message = (
+                    f"backend {name!r} declares neither region nor operator nor retention, so no request "
+                    "with a residency tag ever reaches it"
+                )
+                self._warn(path, message)
             if backend.base_url.count("/") == 2:  # those of https://
                 self._warn(
                     (*path, "base_url"), "base_url has no path; most servers answer under /v1 only"
@@ -58,16 +93,40 @@ class _Doubts:
             self._warn(path, str(error))
 
     def models(self) -> None:
+        first_of_space: dict[str, tuple[str, int]] = {}
         for name, model in self._policy.models.items():
             path: Path = ("models", name)
             if name not in self._policy.candidates:
                 self._warn(path, f"nobody serves model {name!r}; name its backends in its `on`")
-            if model.dimensions and Capability.EMBEDDINGS not in model.capabilities:
-                message = (
-                    f"model {name!r} has dimensions, but `embeddings` is not among its capabilities"
-                )
-                self._warn((*path, "dimensions"), message)
+            if Capability.EMBEDDINGS not in model.capabilities:
+                for key, has in (
+                    ("dimensions", model.dimensions),
+                    ("vector_space", model.vector_space),
+                ):
+                    if has:
+                        message = f"model {name!r} has {key}, but `embeddings` is not among its capabilities"
+                        self._warn((*path, key), message)
+            if model.vector_space is not None and model.dimensions is not None:
+                known = (name, model.dimensions)
+                first, dimensions = first_of_space.setdefault(model.vector_space, known)
+                if dimensions != model.dimensions:
+                    message = (
+                        f"vector space {model.vector_space!r} has {dimensions} dimensions with model "
+                        f"{first!r} and {model.dimensions} with {name!r}; vectors of one space have the same "
+                        "length"
+                    )
+                    where = (*path, "dimensions")
+                    self._findings.error(value_place(self._root, where), where, message)
         self._unpriced()
+
+    def tiers(self, bands: Mapping[str, tuple[Decimal, Decimal]]) -> None:
+        """Tell of bands that overlap: a price in two of them belongs to the first."""
+        ordered = sorted(bands.items(), key=lambda band: band[1])
+        for (below, band), (above, next_band) in pairwise(ordered):
+            if next_band[0] < band[1]:
+                first, second = sorted((below, above), key=list(bands).index)
+                message = f"overlaps tier {first!r}; a price in both belongs to {first!r}"
+                self._warn(("tiers", second), message)
 
     def _unpriced(self) -> None:
         told: set[Path] = set()
@@ -102,11 +161,11 @@ class _Doubts:
         declared_regions = sorted({b.region for b in self._policy.backends.values() if b.region})
         for name, tag in tags.items():
             for region in sorted(tag.regions.difference(declared_regions)):
-                known = ", ".join(declared_regions) or "none"
-                hint = nearest(region, declared_regions) or nearest(
-                    region.lower(), declared_regions
+                hint = self._findings.hint(region, declared_regions)
+                message = (
+                    f"no backend is in region {region!r}; regions of backends: "
+                    f"{listed(declared_regions)}{hint}"
                 )
-                message = f"no backend is in region {region!r}; regions of backends: {known}{hint}"
                 self._warn(("residency", name, "regions"), message)
             if not self._is_served(tag):
                 message = (
@@ -123,15 +182,26 @@ class _Doubts:
             for candidate in served
         )
 
-    def routes(self) -> None:
-        policy, routes = self._policy, self._policy.routes
-        for index, route in enumerate(routes):
-            path: Path = ("routes", index)
-            for task in sorted(named(route.when, "task").difference(policy.tasks)):
-                hint = "" if is_glob(task) else nearest(task, policy.tasks)
-                if hint:
-                    message = f"task {task!r} is not declared under tasks{hint}"
-                    self._warn((*path, "when", "task"), message)
+    def conditions(self) -> None:
+        """Tell of tasks that are nearly declared ones, and of buckets that no task is in."""
+        tasks = self._policy.tasks
+        buckets = {task.bucket.value for task in tasks.values() if task.bucket is not None}
+        for section in ("routes", "constraints"):
+            for index, rule in enumerate(items(child(self._root, section))):
+                path: Path = (section, index, "when")
+                for fact, scalar, where in names_under(child(rule, "when"), path):
+                    if self._findings.full_of_warnings:
+                        return
+                    name = str(scalar.value)
+                    if fact == "task" and not is_glob(name) and name not in tasks:
+                        if hint := self._findings.hint(name, tasks):
+                            message = f"task {name!r} is not declared under tasks{hint}"
+                            self._findings.warn(scalar.place, where, message)
+                    elif fact == "bucket" and not any(fnmatchcase(one, name) for one in buckets):
+                        message = (
+                            f"no task is in bucket {name!r}; buckets of tasks: {listed(buckets)}"
+                        )
+                        self._findings.warn(scalar.place, where, message)
 
 
 def _restricts(tag: Residency) -> bool:

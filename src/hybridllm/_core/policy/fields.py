@@ -140,8 +140,19 @@ def _zone(value: object) -> str:
     with suppress(ValueError, OSError, KeyError):
         if isinstance(value, str) and len(value) <= 64:
             return value if value == "UTC" else ZoneInfo(value).key
-    close = nearest(value, _zones()) if isinstance(value, str) else ""
+    close = nearest(value, _zones_like(value)) if isinstance(value, str) else ""
     raise ValueError(f"is not a time zone; write UTC or Europe/Berlin{close}")
+
+
+def _zones_like(name: str) -> list[str]:
+    """Return the zones that begin as a name does, or whose city does; comparing all takes too long."""
+    begin, city = name[:2].casefold(), name.rpartition("/")[2][:3].casefold()
+    folded = ((zone, zone.casefold()) for zone in _zones())
+    return [
+        zone
+        for zone, low in folded
+        if low.startswith(begin) or low.rpartition("/")[2].startswith(city)
+    ]
 
 
 @cache

@@ -266,10 +266,10 @@ def _is_served(model: Scalar, path: Path, names: Names) -> bool:
     if findings.full or findings.is_wrong(model.place):
         return False
     hint = findings.hint(name, names.models)
-    if names.book.get(name) and not hint:
+    if names.book.get(name):
         message = (
             f"model {quoted(name)} is in the model book, but this policy does not say who serves "
-            f"it; add it under models, with `on`. Declared models: {listed(names.models)}"
+            f"it; add it under models, with `on`. Declared models: {listed(names.models)}{hint}"
         )
     else:
         message = f"unknown model {quoted(model.written)}; known: {listed(names.models)}{hint}"

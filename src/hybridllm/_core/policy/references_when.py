@@ -6,8 +6,10 @@ and capabilities are known here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hybridllm._core.policy.compiled import Bucket, Capability
-from hybridllm._core.policy.document import MapNode, Node, Path, items
+from hybridllm._core.policy.document import MapNode, Node, Path, Scalar, child, items, texts
 from hybridllm._core.policy.names import Names
 
 _BUCKETS = frozenset(bucket.value for bucket in Bucket)
@@ -28,6 +30,17 @@ def check_when(when: Node | None, path: Path, names: Names) -> None:
         _check_inner(inner, (*path, "not"), names)
     for index, one in enumerate(items(when.get("any"))):
         _check_inner(one, (*path, "any", index), names)
+
+
+def names_under(when: Node | None, path: Path) -> Iterator[tuple[str, Scalar, Path]]:
+    """Yield every name of a task and of a bucket under a `when`, however deep: (key, name, its path)."""
+    for key in ("task", "bucket"):
+        for scalar, where in texts(child(when, key), (*path, key)):
+            yield key, scalar, where
+    if (inner := child(when, "not")) is not None:
+        yield from names_under(inner, (*path, "not"))
+    for index, one in enumerate(items(child(when, "any"))):
+        yield from names_under(one, (*path, "any", index))
 
 
 def _check_inner(when: Node, path: Path, names: Names) -> None:

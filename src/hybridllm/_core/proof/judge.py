@@ -7,7 +7,7 @@ no routes, no order, no prices and no sizes: it is only asked whether data may g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from hybridllm._core.policy.compiled import Backend, Candidate, Constraint, Policy
 from hybridllm._core.request.facts import Facts
@@ -18,10 +18,9 @@ def tags_of(policy: Policy, facts: Facts) -> frozenset[str]:
     tags = set(facts.taints)
     if facts.residency is not None:
         tags.add(facts.residency)
-    if facts.task in policy.tasks:
-        tag = policy.tasks[facts.task].residency
-        if tag is not None:
-            tags.add(tag)
+    for task in policy.tasks.values():
+        if task.name == facts.task and task.residency is not None:
+            tags.add(task.residency)
     if not tags and policy.default_residency is not None:
         tags.add(policy.default_residency)
     return frozenset(tags)
@@ -56,7 +55,7 @@ def objections(
         if need not in candidate.model.capabilities
     ]
     for constraint in held:
-        found += _of_constraint(constraint, candidate)
+        found += constraint_objections(constraint, candidate)
     return tuple(found)
 
 
@@ -81,7 +80,8 @@ def backend_objection(policy: Policy, tag: str, backend: Backend) -> str | None:
     return None
 
 
-def _of_constraint(constraint: Constraint, candidate: Candidate) -> Iterator[str]:
+def constraint_objections(constraint: Constraint, candidate: Candidate) -> tuple[str, ...]:
+    """Return why a constraint keeps a candidate out, whatever a request costs; nothing if it does not."""
     backend, model = candidate.backend, candidate.model.name
     wanted = (
         (constraint.regions, backend.region),
@@ -90,10 +90,12 @@ def _of_constraint(constraint: Constraint, candidate: Candidate) -> Iterator[str
         (constraint.backends, backend.name),
         (constraint.models, model),
     )
+    found = []
     if any(len(names) and value not in names for names, value in wanted):
-        yield f"constraint {constraint.name!r} does not allow {candidate.name}"
+        found.append(f"constraint {constraint.name!r} does not allow {candidate.name}")
     if backend.name in constraint.denied_backends or model in constraint.denied_models:
-        yield f"constraint {constraint.name!r} denies {candidate.name}"
+        found.append(f"constraint {constraint.name!r} denies {candidate.name}")
     ceiling, price = constraint.ceilings.output_price, candidate.price
     if ceiling is not None and (price is None or price.usd_per_mtok_out > ceiling):
-        yield f"constraint {constraint.name!r} sets a price that {candidate.name} is above"
+        found.append(f"constraint {constraint.name!r} sets a price that {candidate.name} is above")
+    return tuple(found)

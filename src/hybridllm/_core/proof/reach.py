@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from hybridllm._core.decide.decide import PINNED, decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Policy, Route
+from hybridllm._core.policy.compiled import Constraint, Policy
 from hybridllm._core.policy.conditions import ALWAYS
 from hybridllm._core.proof.asks import Ask
 from hybridllm._core.proof.boxes import Box, Test, TooMany, cut, narrowed, places_in
+from hybridllm._core.proof.judge import backend_objection
 from hybridllm._core.proof.space import ASK_AT, ENVIRONMENT, WHO_AT, Space
 from hybridllm._core.proof.taken import Shares, Taken
 from hybridllm._core.request.facts import Facts
 
-PIECES_MAX = 512
+PIECES_MAX = 4_096
 DECISIONS_MAX = 20_000
 COMPARED_MAX = 256
 Decide = Callable[[Policy, Facts, Snapshot], Plan | Denied]
@@ -104,30 +105,39 @@ class _Way:
     """How requests come to candidates, and what decides them.
 
     Attributes:
+        alone: The policy with this route only, which takes everything.
         model: That the caller names; None: a route decides.
-        exact: False if the policy is one that lets more through.
+        exact: False if constraints are left out of `alone`.
     """
 
     route: str
-    policy: Policy
+    alone: Policy
     model: str | None
     exact: bool
 
 
-def reach_of(policy: Policy, shares: Shares, *, thorough: bool, decide: Decide = decide) -> Reach:
+def reach_of(
+    policy: Policy,
+    shares: Shares,
+    *,
+    thorough: bool,
+    within: Constraint | None = None,
+    decide: Decide = decide,
+) -> Reach:
     """Return who can be reached by which requests.
 
     Args:
         policy: The rules.
         shares: The requests that its routes take.
-        thorough: Whether every capability and every combination of constraints is looked at; if not, only
-            what can reach the most: needing more, and one more constraint, only takes candidates away.
+        thorough: Whether every capability is looked at, and every combination of tags; if not, only what
+            can reach the most: to need more, or to carry one more tag, only takes candidates away.
+        within: Only requests for which this constraint holds.
         decide: What decides a request; another one only to show that a wrong one is found out.
 
     Raises:
         Disagreement: If a request goes another way than was worked out for it.
     """
-    walk = _Walk(policy, shares, thorough=thorough, decide=decide)
+    walk = _Walk(policy, shares, within, thorough=thorough, decide=decide)
     for model in policy.candidates:
         walk.pinned(model)
     for one in shares.taken:
@@ -137,12 +147,21 @@ def reach_of(policy: Policy, shares: Shares, *, thorough: bool, decide: Decide =
 
 
 class _Walk:
-    def __init__(self, policy: Policy, shares: Shares, *, thorough: bool, decide: Decide) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        shares: Shares,
+        within: Constraint | None,
+        *,
+        thorough: bool,
+        decide: Decide,
+    ) -> None:
         self._policy = replace(
             policy, memo={}
         )  # what is remembered here is of no use to production
         self._shares = shares
         self._space, self._view = shares.space, shares.view
+        self._within = shares.test(within.when) if within is not None else None
         self._thorough = thorough
         self._decide = decide
         self._asks = [
@@ -150,6 +169,7 @@ class _Walk:
         ]
         self._size_at = self._space.place("input_tokens")
         self.found = Reach(policy, shares, notes=list(shares.notes))
+        self._confirmed: set[tuple[str, Box]] = set()
         whole = self._view.whole
         self._everything = self._pieces([whole] if all(whole) else [])
 
@@ -169,7 +189,9 @@ class _Walk:
             return
         pieces, exact = self._pieces(taken.boxes)
         exact = exact and taken.exact
-        policy = self._policy if exact else _only(self._policy, taken.route)
+        alone = replace(taken.route, when=ALWAYS)
+        constraints = self._policy.constraints if exact else ()
+        policy = replace(self._policy, routes=(alone,), constraints=constraints, memo={})
         self._decide_all(pieces, _Way(name, policy, None, exact))
 
     def _note(self, why: str, left_out: str) -> None:
@@ -177,89 +199,120 @@ class _Walk:
             self.found.notes.append(f"{why}; left out: {left_out}")
 
     def _pieces(self, boxes: list[Box]) -> tuple[list[_Piece], bool]:
-        """Cut what of boxes is in the policy's environment by its constraints; False: there are too many."""
+        """Cut what of boxes is in the policy's environment by its constraints; False: there are too many.
+
+        Of several sets of constraints that can hold for the same requests, the smaller is enough.
+        """
         place = self._space.place(ENVIRONMENT)
         here = boxes if place is None else narrowed(boxes, place, 1)  # its class comes first
+        if self._within is not None:
+            here = cut(here, self._within)[0]
         if self._shares.blind:
             return [_Piece(box) for box in here], False
-        pieces = [_Piece(box) for box in here]
-        tests = self._shares.constraints
-        kept = [place for place in (WHO_AT, ASK_AT, self._size_at) if place is not None]
+        pieces: list[_Piece] = []
         try:
-            for at, (number, test) in enumerate(tests):
-                later = frozenset(kept).union(*(places_in(one) for _, one in tests[at + 1 :]))
-                pieces = self._told_once(_cut(pieces, number, test), sorted(later))
+            for box in here:
+                free = self._unconstrained(box)
+                pieces += self._constrained(box) if free is None else [_Piece(free)]
         except TooMany:
             self._note("constraints can hold in too many combinations", "constraints")
             return [_Piece(box) for box in here], False
         return pieces, True
 
-    def _told_once(self, pieces: list[_Piece], places: list[int]) -> list[_Piece]:
-        """Keep one of those that are alike to whoever looks further; if there are many, the least held."""
-        least = not self._thorough or len(pieces) > PIECES_MAX
-        found: dict[Box, list[_Piece]] = {}
-        for one in sorted(pieces, key=lambda piece: len(piece.held)):
-            alike = found.setdefault(tuple([one.box[place] for place in places]), [])
-            held = set(one.held)
-            if not any(
-                held.issuperset(other.held) if least else held == set(other.held) for other in alike
-            ):
-                alike.append(one)
-        kept = [one for alike in found.values() for one in alike]
-        if len(kept) > PIECES_MAX:
-            raise TooMany
-        return kept
+    def _unconstrained(self, box: Box) -> Box | None:
+        """Return a box of the same requests, as far as others see them, for which no constraint holds."""
+        free = box
+        for _, test in self._shares.constraints:
+            like = (one for one in cut([free], test)[1] if self._seen(one) == self._seen(box))
+            found = next(like, None)
+            if found is None:
+                return None
+            free = found
+        return free
+
+    def _seen(self, box: Box) -> tuple[int, int, int]:
+        return box[WHO_AT], box[ASK_AT], self._size(box)
+
+    def _constrained(self, box: Box) -> list[_Piece]:
+        tests = self._shares.constraints
+        kept = [place for place in (WHO_AT, ASK_AT, self._size_at) if place is not None]
+        pieces = [_Piece(box)]
+        for at, (number, test) in enumerate(tests):
+            later = frozenset(kept).union(*(places_in(one) for _, one in tests[at + 1 :]))
+            pieces = _told_once(_cut(pieces, number, test), sorted(later))
+        return pieces
 
     def _decide_all(self, pieces: list[_Piece], way: _Way) -> None:
         """Decide a request of each kind that can reach somebody whom no other of its tags reaches."""
         found: dict[tuple[str, ...], list[_Kind]] = {}
         for tags, where in self._view.standing.effective.items():
+            if way.model is not None and self._needless(way.model, tags):
+                continue
             for piece in pieces:
                 who = piece.box[WHO_AT] & where
                 if not who:
                     continue
-                size = self._size(piece)
+                size = self._size(piece.box)
                 found.setdefault(tags, []).extend(
                     _Kind(place, ask, piece, size, who)
                     for place, ask in self._asks
                     if piece.box[ASK_AT] >> place & 1
                 )
         for tags, kinds in found.items():
-            for kind in self._kept(kinds):
-                box = (kind.who, 1 << kind.place, *kind.piece.box[2:])
-                facts, outcome = self._one(way, box)
+            for kind, who in self._kept(kinds):
+                facts, outcome = self._one(way, kind)
+                held = kind.piece.held
                 self.found.reached.append(
-                    Reached(
-                        way.route,
-                        tags,
-                        kind.ask,
-                        kind.who,
-                        kind.piece.held,
-                        facts,
-                        outcome,
-                        way.exact,
-                    )
+                    Reached(way.route, tags, kind.ask, who, held, facts, outcome, way.exact)
                 )
 
-    def _kept(self, kinds: list[_Kind]) -> list[_Kind]:
-        """Leave out who is covered by others that are restricted less: by size, needs and constraints."""
+    def _needless(self, model: str, tags: tuple[str, ...]) -> bool:
+        """Return whether a pinned model cannot go wrong for these tags, or no more than for each of them."""
+        if self._thorough or self._within is not None:
+            return False
+        return len(tags) > 1 or not any(
+            backend_objection(self._policy, tag, candidate.backend)
+            for tag in tags
+            for candidate in self._policy.candidates[model]
+        )
+
+    def _kept(self, kinds: list[_Kind]) -> list[tuple[_Kind, int]]:
+        """Return those to decide, each with all whom it stands for.
+
+        Who is covered by others that are restricted less, by size, needs and constraints, is left out.
+        """
         kinds.sort(key=lambda one: (len(one.piece.held), len(one.ask.needs), one.size))
-        strictly = self._thorough or len(kinds) > COMPARED_MAX
-        kept: dict[object, list[_Kind]] = {}
+        apart = self._thorough or len(kinds) > COMPARED_MAX
+        kept: dict[int, list[_Kind]] = {}
         for kind in kinds:
             who = kind.who
-            alike = kept.setdefault((kind.place, kind.piece.held) if strictly else None, [])
+            alike = kept.setdefault(kind.place if apart else 0, [])
             for other in alike:
                 if other.who & who and _covers(other, kind):
                     who &= ~other.who
             if who:
                 alike.append(replace(kind, who=who))
-        return [kind for alike in kept.values() for kind in alike]
+        together: dict[object, tuple[_Kind, int]] = {}
+        for alike in kept.values():
+            for kind in alike:
+                # Nothing else about a request has a say in who may be asked.
+                key = (kind.place, kind.piece.held, kind.size)
+                first, who = together.get(key, (kind, 0))
+                together[key] = (first, who | kind.who)
+        return list(together.values())
 
-    def _one(self, way: _Way, box: Box) -> tuple[Facts, Plan | Denied]:
-        facts, snapshot = self._space.request(box, self._view, way.model)
+    def _one(self, way: _Way, kind: _Kind) -> tuple[Facts, Plan | Denied]:
+        """Decide one request: the first of its kind by the whole policy, the others on their route alone."""
+        facts, snapshot = self._space.request(
+            (kind.who, 1 << kind.place, *kind.piece.box[2:]), self._view, way.model
+        )
+        first = (way.route, kind.piece.box if self._thorough else ())
+        policy = way.alone
+        if way.exact and first not in self._confirmed:
+            self._confirmed.add(first)
+            policy = self._policy
         self.found.decisions += 1
-        outcome = self._decide(way.policy, facts, snapshot)
+        outcome = self._decide(policy, facts, snapshot)
         expected = way.route if way.model is None or isinstance(outcome, Plan) else None
         if outcome.route != expected:
             raise Disagreement(
@@ -267,10 +320,23 @@ class _Walk:
             )
         return facts, outcome
 
-    def _size(self, piece: _Piece) -> int:
-        """Return the number of the least class of sizes in a piece."""
-        sizes = piece.box[self._size_at] if self._size_at is not None else 1
+    def _size(self, box: Box) -> int:
+        """Return the number of the least class of sizes in a box."""
+        sizes = box[self._size_at] if self._size_at is not None else 1
         return (sizes & -sizes).bit_length()
+
+
+def _told_once(pieces: list[_Piece], places: list[int]) -> list[_Piece]:
+    """Keep one of those that are alike to whoever looks further: that for which less constraints hold."""
+    found: dict[Box, list[_Piece]] = {}
+    for one in sorted(pieces, key=lambda piece: len(piece.held)):
+        alike = found.setdefault(tuple([one.box[place] for place in places]), [])
+        if not any(set(other.held) <= set(one.held) for other in alike):
+            alike.append(one)
+    kept = [one for alike in found.values() for one in alike]
+    if len(kept) > PIECES_MAX:
+        raise TooMany
+    return kept
 
 
 def _covers(one: _Kind, other: _Kind) -> bool:
@@ -288,9 +354,3 @@ def _cut(pieces: list[_Piece], number: int, test: Test) -> list[_Piece]:
         found += [_Piece(box, (*piece.held, number)) for box in inside]
         found += [_Piece(box, piece.held) for box in outside]
     return found
-
-
-def _only(policy: Policy, route: Route) -> Policy:
-    """Return a policy in which a route takes every request, and no constraint holds."""
-    alone = replace(route, when=ALWAYS, observe=False)
-    return replace(policy, routes=(alone,), constraints=(), memo={})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridllm._core.policy.compiled import Policy, Route
-from hybridllm._core.policy.conditions import ALWAYS
+from hybridllm._core.policy.conditions import ALWAYS, When
 from hybridllm._core.proof.atoms import Entangled
 from hybridllm._core.proof.boxes import (
     Box,
@@ -60,6 +60,10 @@ class Shares:
     def view(self) -> View:
         """The space as the policy sees it."""
         return self.space.views[0]
+
+    def test(self, when: When) -> Test:
+        """Return conditions of the policy as boxes are cut by them."""
+        return test_of(when, self.view.table, self.view.whole)
 
 
 def shares_of(policy: Policy) -> Shares:

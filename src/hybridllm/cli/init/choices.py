@@ -118,16 +118,12 @@ def chosen(options: Options, found: Found) -> Draft:
     from hybridllm import model_book
 
     apis = _apis(options, found)
-    surely_own = any(server.kind is not UNKNOWN for server in found.usable)
-    private = options.private
-    if private is None:
-        asks = options.ask and bool(found.usable)
-        private = questions.ask_private(default=surely_own) if asks else surely_own
+    own = bool(found.usable)
     wishes = Wishes(
-        Side(_first(options, both=bool(apis and found.usable))),
-        private,
-        _region(options, own=bool(found.usable)),
-        _tasks(options),
+        first=Side(_first(options, both=own and bool(apis))),
+        private=_private(options, found),
+        region=_region(options, own=own),
+        tasks=_tasks(options),
     )
     contexts = {entry.id: entry.context_tokens for entry in model_book()}
     draft = draft_of(found.usable, apis, wishes, book=contexts)
@@ -158,6 +154,13 @@ def _first(options: Options, *, both: bool) -> str:
     if options.first is not None:
         return options.first
     return questions.ask_first() if options.ask and both else Side.OWN
+
+
+def _private(options: Options, found: Found) -> bool:
+    if options.private is not None:
+        return options.private
+    surely_own = any(server.kind is not UNKNOWN for server in found.usable)
+    return questions.ask_private(default=surely_own) if options.ask and found.usable else surely_own
 
 
 def _region(options: Options, *, own: bool) -> str | None:

@@ -112,8 +112,8 @@ def tell_written(written: Written, *, found: Found) -> None:
     if not found.usable and not found.keys:
         api = draft.hosted[0]
         typer.echo(
-            f"  Nothing was found, so it names {api.title}: set {api.variable} to its key, or start a "
-            "server and run this again with --force."
+            f"  no server and no key was found: set {api.variable} to a key of {api.title}, or start a "
+            "server and run this again with --force"
         )
     headline("Next")
     for command in written.commands:

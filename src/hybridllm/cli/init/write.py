@@ -120,11 +120,9 @@ def _own_backend(own: OwnBackend, *, region: str | None) -> Iterator[str]:
     if own.is_surely_own:
         yield explained("    operator: self", "you run it, and prompts end here")
     else:
-        yield from comment(
-            "It does not say what it is. If prompts end here, and are not passed on to somebody else:",
-            indent=4,
+        yield explained(
+            "    operator: third_party", "it may pass prompts on; if they end here, write self"
         )
-        yield "    # operator: self"
     yield explained("    # retention: none", "say so if it keeps no prompts, logs included")
     yield explained("    price: free", "paid by the month; without this line its cost is unknown")
     if server.kind.slow_start:
