@@ -13,8 +13,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from hybridllm._core.policy import schema
-from hybridllm._core.policy.schema import Spec
+from hybridllm._core.policy import schema, schema_routes, schema_tests, schema_when
+from hybridllm._core.policy.spec import Spec
 
 # In the order of a file; the second text is where the mapping stands.
 SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
@@ -27,14 +27,27 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema.ResidencySpec, "Residency tags", "residency: {<tag>: {...}}"),
     (schema.TaskSpec, "Tasks", "tasks: {<name>: {...}}"),
     (schema.TaskTimeoutsSpec, "Timeouts of a task", "tasks: {<name>: {timeouts: {...}}}"),
-    (schema.RouteSpec, "Routes", "routes: [{...}, {...}]"),
-    (schema.WhenSpec, "Conditions of a route", "routes: [{when: {...}}]"),
-    (schema.UseSpec, "Models of a route", "routes: [{use: [{...}, {...}]}]"),
+    (schema_routes.BucketSpec, "Buckets", "buckets: {<bucket>: {...}}"),
+    (schema_routes.RouteSpec, "Routes", "routes: [{...}, {...}]"),
+    (schema_when.WhenSpec, "Conditions", "when: {...}"),
+    (schema_when.BoundsSpec, "Bounds", "input_tokens: {...}"),
+    (schema_when.TimeSpec, "Hours", "time: {...}"),
+    (schema_routes.UseSpec, "Entries", "routes: [{use: [{...}, {...}]}]"),
+    (schema_routes.SloSpec, "Objectives", "slo: {...}"),
+    (schema_routes.PercentilesSpec, "Percentiles", "slo: {ttft_ms: {...}}"),
+    (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),
+    (schema_routes.AllowSpec, "Allowed", "constraints: [{allow: {...}}]"),
+    (schema_routes.DenySpec, "Denied", "constraints: [{deny: {...}}]"),
+    (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
+    (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
+    (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
     (schema.RetriesSpec, "Retries", "retries: {...}"),
 )
 SHORT_FORMS = {
     schema.ServedSpec: "A text alone is the name: `on: {cloud: qwen3-8b}`.",
-    schema.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
+    schema_when.WhenSpec: "`metadata` takes, for each key, a value, a pattern, a list of them, or "
+    "[bounds](#bounds). The keys of later versions are refused with `is not supported yet`.",
+    schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
     schema.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
     "hosted backends only; see [which price is in force](../receipts.md#which-price-is-in-force).",
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
@@ -74,7 +87,10 @@ def page() -> str:
 
 def _table(kind: type[Spec]) -> str:
     rows = ["| key | value | meaning |", "|---|---|---|"]
-    for name, info in kind.model_fields.items():
+    for field, info in kind.model_fields.items():
+        name = info.alias or field
+        if kind is schema_when.WhenSpec and "Reserved" in str(info.description):
+            continue
         need = "**required** · " if info.is_required() else ""
         meaning = f"{need}{info.description}{_default(info)}"
         rows.append(f"| `{name}` | {_cell(_form(kind, name, info))} | {_cell(meaning)} |")
@@ -86,7 +102,8 @@ def _values() -> str:
     said = {
         form
         for kind, _, _ in SECTIONS
-        for name in kind.model_fields
+        for field, info in kind.model_fields.items()
+        if (name := info.alias or field)
         if (form := _complaint(kind, name, "")) and _DETAIL.search(form)
     }
     rows = ["## Kinds of values\n", "| in the tables | that is |", "|---|---|"]
@@ -114,6 +131,8 @@ def _default(info: FieldInfo) -> str:
 
 def _form(kind: type[Spec], name: str, info: FieldInfo) -> str:
     """What the value may be, in words."""
+    if kind is schema_when.WhenSpec and name == "metadata":
+        return "keys, each with a value, a list of them, or [bounds](#bounds)"
     inner = next(_specs(info), None)
     if inner is not None and inner is not schema.PriceSpec:
         return f"{_shape(info)}[{_title(inner)}](#{_ANCHORS[inner]})"

@@ -2,14 +2,18 @@
 
 What a reader types is typed into a real shell, and what the page shows is what is printed. The server is
 the page's own stand-in; `init` is pointed at it, for the usual ports of this machine are not a test's.
+
+`python tests/cli/test_first_hour.py` brings the page up to date.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "first-hour.md"
 MINUTES_MAX = 10
 INSTALLS = "pip install"
+USUAL = "http://127.0.0.1:8000/v1"  # where the reader's server listens
 
 sys.path.append(str(ROOT / "docs"))
 blocks: Any = import_module("docgen.blocks")
@@ -55,21 +60,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    """The stand-in of step 2, in its own terminal."""
+@contextmanager
+def stand_in(folder: Path) -> Iterator[str]:
+    """The server of step 2, in its own terminal."""
     with subprocess.Popen(
         [sys.executable, "serve.py"], cwd=folder, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.kill()
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
 
 
-@pytest.fixture(scope="module")
-def walk(folder: Path, address: str) -> tuple[dict[int, str], float]:
-    """Everything typed in its order: what each step printed, and the minutes that it took."""
-    printed, started_s = {}, time.perf_counter()
+def typed(folder: Path, address: str) -> dict[int, str]:
+    """Type everything in its order; return what each step printed."""
+    printed = {}
     for block in TYPED:
         command = block.text.replace("init --yes", f"init --yes --no-look --endpoint {address}")
         done = subprocess.run(
@@ -85,6 +91,15 @@ def walk(folder: Path, address: str) -> tuple[dict[int, str], float]:
         )
         assert done.returncode == 0, f"{block.text}\n{done.stdout}"
         printed[block.line] = done.stdout
+    return printed
+
+
+@pytest.fixture(scope="module")
+def walk(folder: Path) -> tuple[dict[int, str], float]:
+    """What each step printed, and the minutes that all took."""
+    started_s = time.perf_counter()
+    with stand_in(folder) as address:
+        printed = typed(folder, address)
     return printed, (time.perf_counter() - started_s) / 60
 
 
@@ -119,3 +134,21 @@ def test_the_policy_that_the_page_quotes_is_the_one_that_was_written(
 def test_the_walk_is_short(walk: tuple[dict[int, str], float]) -> None:
     """What the machine needs of the ten minutes is next to nothing: the rest is for reading."""
     assert walk[1] < MINUTES_MAX / 10
+
+
+def renew() -> None:
+    """Write into the page what its steps print now: `python tests/cli/test_first_hour.py`."""
+    with tempfile.TemporaryDirectory() as name:
+        saved(Path(name))
+        with stand_in(Path(name)) as address:
+            printed = typed(Path(name), address)
+            shown = {line: text.replace(address, USUAL) for line, text in printed.items()}
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    for above, below in reversed(list(pairwise(BLOCKS))):
+        if above.line in shown:
+            lines[below.line : below.end - 1] = shown[above.line].strip("\n").splitlines()
+    PAGE.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    renew()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from hybridllm.cli.init.servers import (
 from hybridllm.testing import Fault, SimulatedBackend
 from raw_server import Exchange, raw_server, whole
 
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 URL = "http://127.0.0.1:8000/v1"
 
 
@@ -62,6 +64,16 @@ def test_a_server_is_known_by_what_it_says(
 
     assert found.kind.backend == kind
     assert found.problem is None
+
+
+@pytest.mark.parametrize("path", ["default/models.json", "auth/models_with_key.json"])
+def test_a_captured_list_of_a_real_vllm_is_read(path: str) -> None:
+    """vLLM 0.32's own bytes."""
+    response = json.loads((CAPTURES / path).read_text())["response"]
+    found = server_of(URL, Answer(response["status"], "uvicorn", response["body"].encode()))
+
+    assert found.kind.backend == "vllm"
+    assert [(model.name, model.context_tokens) for model in found.models] == [("tiny", 2_048)]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,7 @@ def test_of_a_huge_list_the_first_are_taken() -> None:
         (401, b"{}", ASKS_FOR_A_KEY),
         (403, b"{}", ASKS_FOR_A_KEY),
         (302, b"", "not followed"),
-        (404, b"", "/v1"),
+        (404, b"", "HTTP 404"),
         (503, b"", "HTTP 503"),
         (200, b"", "does not answer with a list"),
         (200, b"<html>", "does not answer with a list"),

@@ -50,7 +50,7 @@ main()
 # Times what loading typer, pydantic and yaml takes, which is 0.2 s where the bar of 0.4 s is measured.
 # It is about 2; one more heavy library would make it 4 or more.
 START_SHARE_MAX = 3.5
-COMMANDS = ("check", "explain", "ask", "models", "demo")
+COMMANDS = ("init", "check", "explain", "ask", "models", "demo")
 
 
 @pytest.mark.parametrize(

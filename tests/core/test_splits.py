@@ -52,6 +52,10 @@ routes:
   - name: by-account
     when: {feature: account}
     use: [{split: {large: 70, middle: 20, small: 10}, sticky_by: metadata.account}]
+  - name: quick
+    when: {feature: quick}
+    use: [{split: {large: 50, middle: 50}}]
+    slo: {total_ms: {p50: 900}}
   - {name: default, use: [small]}
 """
 
@@ -245,6 +249,16 @@ def test_among_the_backends_of_the_drawn_model_the_less_loaded_is_first() -> Non
     assert planned(session=session).candidate_names[0] == "us/large"
     busy = planned(session=session, snapshot=Snapshot({"us": 5, "eu": 1}))
     assert busy.candidate_names[0] == "eu/large"
+
+
+def test_an_objective_goes_before_the_draw() -> None:
+    """While a model is measured to miss it, its sessions are the others'; then they are its own again."""
+    slow = Latency(total_ms={50: 2_000.0})
+    missing = Snapshot(latency={"us/large": slow, "eu/large": slow})
+    for session in SESSIONS[:100]:
+        before = drawn(session=session, feature="quick")
+        assert drawn(session=session, feature="quick", snapshot=missing) == "middle"
+        assert drawn(session=session, feature="quick") == before
 
 
 def test_the_splits_of_two_routes_have_nothing_to_do_with_each_other() -> None:

@@ -26,7 +26,7 @@ models:
     price: {input_per_1m: 1, output_per_1m: 4}
     on: {us: l, own: L, lab: L}
   bge: {capabilities: [embeddings], vector_space: bge, on: {own: bge}}
-  ada: {capabilities: [embeddings], vector_space: ada, price: {input_per_1m: 0.1, output_per_1m: 0}, on: {us: ada}}
+  ada: {capabilities: embeddings, vector_space: ada, price: {input_per_1m: 1, output_per_1m: 0}, on: {us: a}}
 residency:
   public: {}
   eu: {regions: [eu]}

@@ -10,6 +10,7 @@ import asyncio
 import re
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 POLICIES = ROOT / "policies"
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 KEYS = dict.fromkeys(("GLOBAL_API_KEY", "GLOBAL_DEV_API_KEY", "VLLM_API_KEY"), "not-a-real-key")
-MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
+MESSAGES: list[Any] = [{"role": "user", "content": "Where is my parcel?"}]
 ROWS_OF_CHOOSING = {1, 2, 3, 4, 5, 7, 10, 11, 12, 14, 17, 18}
 ALL_ROWS = range(1, 19)
 
-sys.path.append(str(ROOT / "docs"))
+sys.path.append(str(ROOT / "docs"))  # the tools that the pages are made with; no package of ours
 
 
 class Row(NamedTuple):
@@ -163,8 +164,7 @@ def policy_file(name: str, folder: Path) -> Path:
     """A shipped policy's file; one of the cookbook is written into the folder first."""
     if not name.endswith(".yaml"):
         return POLICIES / f"{name}.yaml"
-    from docgen import blocks  # type: ignore[import-not-found]  # of docs/, no package of ours
-
+    blocks: Any = import_module("docgen.blocks")
     files = blocks.files(blocks.blocks(COOKBOOK.read_text(encoding="utf-8")))
     path = folder / name
     path.write_text(files[name], encoding="utf-8")

@@ -27,7 +27,7 @@ NAMES = (
 )
 KEYS = dict.fromkeys(("GLOBAL_API_KEY", "GLOBAL_DEV_API_KEY", "VLLM_API_KEY"), "not-a-real-key")
 HEAD_WORDS_MIN = 45  # of the paragraph that says why
-LOAD_S_MAX = 0.030
+LOAD_S_MAX = 0.050
 EACH = pytest.mark.parametrize("name", NAMES)
 
 
@@ -98,7 +98,7 @@ def test_it_says_why_before_it_says_what(name: str) -> None:
     assert len(why.split()) >= HEAD_WORDS_MIN
     for command in ("check", "test", "explain"):
         assert f"#   hybridllm {command} policies/{name}.yaml" in rest
-    assert max(len(line) for line in text_of(name).splitlines()) <= 150
+    assert max(len(line) for line in text_of(name).splitlines()) <= 120
 
 
 @EACH
@@ -182,8 +182,8 @@ def test_regulated_keeps_other_work_off_our_own_servers() -> None:
 
 
 @EACH
-def test_it_loads_in_a_few_milliseconds(name: str) -> None:
-    """Once the process has loaded any policy, its tests run with it: a reload must not be felt."""
+def test_it_loads_before_anybody_notices(name: str) -> None:
+    """Proof and tests run with it, at every reload; once the process has loaded any policy."""
     path = POLICIES / f"{name}.yaml"
     load_policy(path, environ=KEYS)
     best_s = float("inf")

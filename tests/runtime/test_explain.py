@@ -30,21 +30,19 @@ from runtime import generated
 from runtime.world import KEY, MESSAGES, many, policy, script
 from socket_watch import SocketWatch
 
-POLICIES, REQUESTS_EACH = 130, 8
+POLICIES, REQUESTS_EACH = 65, 16
 _STICKY = re.compile(r"sticky by ([\w.]+)")
 
 
 def compared(seed: int, tally: Counter[str]) -> None:
     """One policy under load: explain each request, make it, and compare."""
     rng = Random(seed)
-    document = generated.document(rng)
+    loaded, document = generated.loaded(rng)
     wire = ScriptedWire({f"{name}.test": Reply.hang() for name in document["backends"]})
 
     async def main() -> None:
         async with (
-            Router.from_text(
-                generated.as_text(document), environ={}, wire=wire, clock=LoopClock()
-            ) as router,
+            Router(loaded, environ={}, wire=wire, clock=LoopClock()) as router,
             asyncio.TaskGroup() as group,
         ):
             load = [
@@ -68,6 +66,7 @@ def compared(seed: int, tally: Counter[str]) -> None:
                 tally["allowed"] += told.allowed
                 tally["several"] += len(told.candidates) > 1
                 tally["split"] += "drawn by weight" in str(told) and not by_chance(told)
+                tally["tier"] += "tier '" in str(told)
                 tally["constrained"] += any(one.dropped for one in told.constraints)
             for task in load:
                 task.cancel()
@@ -127,7 +126,7 @@ def test_explain_and_the_call_agree_on_a_thousand_requests() -> None:
     assert tally["allowed"] > 300
     assert tally["several"] > 200
     assert tally["under load"] > 300
-    assert min(tally["split"], tally["constrained"]) > 20
+    assert min(tally[what] for what in ("split", "tier", "constrained")) > 20
 
 
 def test_explain_opens_no_socket_and_needs_no_event_loop(socket_watch: SocketWatch) -> None:

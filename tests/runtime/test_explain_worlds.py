@@ -16,6 +16,7 @@ from hybridllm import (
     Explanation,
     HybridLLMError,
     InvalidRequest,
+    Policy,
     RouteExhausted,
     Router,
     World,
@@ -99,13 +100,13 @@ def test_what_is_told_is_what_decided() -> None:
     """1,000 requests of random policies in random worlds: routes, constraints and tags fit the decision."""
     tally: Counter[str] = Counter()
 
-    @settings(max_examples=250, database=None)
+    @settings(max_examples=84, database=None)
     @given(st.integers(0, 2**63))
     def run(seed: int) -> None:
         rng = Random(seed)
-        document = generated.document(rng)
-        router = Router.from_text(generated.as_text(document), environ={})
-        for _ in range(4):
+        policy, document = generated.loaded(rng)
+        router = Router(policy, environ={})
+        for _ in range(12):
             request, world = generated.request(rng, document), some_world(rng, document)
             note(f"{request} {world}")
             told = explain(router, request, world=world)
@@ -128,34 +129,37 @@ def test_who_is_told_to_answer_when_backends_are_down_does() -> None:
     """Random policies and requests at backends that refuse connections: the same answer, or error."""
     tally: Counter[str] = Counter()
 
-    def one(seed: int) -> None:
+    def run(seed: int) -> None:
         rng = Random(seed)
-        document = generated.document(rng)
-        down = {name for name in document["backends"] if rng.random() < 0.5}
-        request = generated.request(rng, document)
-        note(f"{request} {down}")
-        good = generated.GOOD[request.way]
-        wire = ScriptedWire(
-            {
+        policy, document = generated.loaded(rng)
+        for _ in range(8):
+            down = {name for name in document["backends"] if rng.random() < 0.5}
+            request = generated.request(rng, document)
+            note(f"{request} {down}")
+            good = generated.GOOD[request.way]
+            replies = {
                 f"{name}.test": Reply.fail("connect") if name in down else good
                 for name in document["backends"]
             }
-        )
+            run_in_virtual_time(compared(policy, request, down, ScriptedWire(replies), tally))
 
-        async def main() -> None:
-            async with Router.from_text(
-                generated.as_text(document), environ={}, wire=wire, clock=LoopClock()
-            ) as router:
-                told = explain(router, request, world=World(down=down))
-                if by_chance(told):
-                    return
-                compare(told, await came_of(router, request), tally)
-
-        run_in_virtual_time(main)
-
-    settings(max_examples=250, database=None)(given(st.integers(0, 2**63))(one))()
+    settings(max_examples=40, database=None)(given(st.integers(0, 2**63))(run))()
     assert tally["primary"] > 20
     assert min(tally[reason] for reason in ("failover", "fallback", "route_exhausted")) > 5
+
+
+async def compared(
+    policy: Policy,
+    request: generated.Request,
+    down: set[str],
+    wire: ScriptedWire,
+    tally: Counter[str],
+) -> None:
+    """Explain, then call, a router that has not seen anything yet."""
+    async with Router(policy, environ={}, wire=wire, clock=LoopClock()) as router:
+        told = explain(router, request, world=World(down=down))
+        if not by_chance(told):
+            compare(told, await came_of(router, request), tally)
 
 
 async def came_of(router: Router, request: generated.Request) -> Any:

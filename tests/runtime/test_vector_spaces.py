@@ -118,6 +118,7 @@ async def test_with_its_space_down_the_call_fails(hints: dict[str, Any]) -> None
         here.kill(*DOCS)
         with pytest.raises(RouteExhausted) as failed:
             await here.vector(**hints)
+        assert failed.value.receipt is not None
         assert {attempt.backend for attempt in failed.value.receipt.attempts} <= set(DOCS)
         assert here.asked() <= set(DOCS)
 

@@ -28,7 +28,8 @@ from hybridllm._core.policy.document import (
 )
 from hybridllm._core.policy.scalars import resolved_scalar
 
-BYTES_MAX = 1_048_576
+BYTES_MAX = 524_288
+LENGTH_MAX = 4_096  # of one key or value
 NODES_MAX = 6_000
 DEPTH_MAX = 32
 # What YAML 1.2 (chapter 5.1) does not allow; what is a line break to YAML 1.1 and to PyYAML, and none to
@@ -232,6 +233,9 @@ class _Composer:
 
     def _scalar(self, event: Any, path: Path) -> Scalar:
         text: str = event.value
+        if len(text) > LENGTH_MAX:
+            message = f"{quoted(text)} has {len(text)} characters; at most {LENGTH_MAX} are read"
+            return self._refused(event, path, message)
         if event.implicit[0]:  # plain: not quoted, not a block
             try:
                 return Scalar(resolved_scalar(text), _place(event), text)

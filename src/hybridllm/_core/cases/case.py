@@ -130,14 +130,14 @@ def given_world(given: GivenSpec) -> World:
 def _latency(
     ttft_ms: Mapping[str, PercentilesSpec], total_ms: Mapping[str, PercentilesSpec]
 ) -> dict[str, Latency]:
-    nothing = PercentilesSpec.model_construct()
     return {
-        who: Latency(
-            percentile_values(ttft_ms.get(who, nothing)),
-            percentile_values(total_ms.get(who, nothing)),
-        )
+        who: Latency(_percentiles(ttft_ms.get(who)), _percentiles(total_ms.get(who)))
         for who in (*ttft_ms, *total_ms)
     }
+
+
+def _percentiles(spec: PercentilesSpec | None) -> dict[int, float]:
+    return {} if spec is None else percentile_values(spec)
 
 
 def _expected(expect: ExpectSpec) -> Expected:

@@ -50,6 +50,8 @@ def results_of(
     results: list[CaseResult] = []
     for suite in suites:
         for index, spec in enumerate(suite.specs):
+            if suite.findings.full:
+                break  # the policy is refused, and nothing more would be told
             path: Path = ("tests", index)
             place = value_place(suite.root, path)
             case = compiled_case(

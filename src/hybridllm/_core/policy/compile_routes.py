@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
-from zoneinfo import ZoneInfo
 
 from hybridllm._core.policy.compiled import (
     NO_CEILINGS,
@@ -43,6 +42,7 @@ from hybridllm._core.policy.schema_routes import (
     UseSpec,
 )
 from hybridllm._core.policy.schema_when import BoundsSpec, MetadataTestSpec, WhenSpec
+from hybridllm._core.policy.zones import zone_of
 
 Candidates = Mapping[str, tuple[Candidate, ...]]
 _TEXTS = (
@@ -212,8 +212,7 @@ def _conditions(spec: WhenSpec) -> Iterator[Condition]:
     if spec.time is not None:
         time = spec.time
         weekdays = frozenset(time.weekdays)
-        # Machines without data about zones know UTC all the same.
-        zone = UTC if time.zone == "UTC" else ZoneInfo(time.zone)
+        zone = zone_of(time.zone) or UTC  # any other has been refused (references_when.py)
         yield Hours(time.from_, time.to, weekdays, zone, time.zone)
     if spec.not_ is not None:
         yield Not(compiled_when(spec.not_))

@@ -11,15 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, Field
 
 from hybridllm._core.policy import units
 from hybridllm._core.policy.headers import checked_header_name, checked_header_value
-from hybridllm._core.policy.problems import nearest
 
 Reference = Annotated[str, Field(pattern=r"^\$\{")]
 """`${NAME}` where the schema, as an editor reads it, would ask for something else than a string."""
@@ -35,6 +32,7 @@ _STARS_MAX = 8  # in one pattern
 _METADATA_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,12})?\Z")
 _BOUND_MAX = 10**15
+_ZONE = re.compile(r"(?=.{1,64}\Z)[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}\Z")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 
 
@@ -133,31 +131,6 @@ def _bound(value: object) -> Decimal:
     if abs(bound) > _BOUND_MAX:
         raise ValueError(f"is out of range: from {-_BOUND_MAX:,} to {_BOUND_MAX:,}")
     return bound
-
-
-def _zone(value: object) -> str:
-    # Of a name that is no zone: a folder, a path, nothing of that name, no data about zones at all.
-    with suppress(ValueError, OSError, KeyError):
-        if isinstance(value, str) and len(value) <= 64:
-            return value if value == "UTC" else ZoneInfo(value).key
-    close = nearest(value, _zones_like(value)) if isinstance(value, str) else ""
-    raise ValueError(f"is not a time zone; write UTC or Europe/Berlin{close}")
-
-
-def _zones_like(name: str) -> list[str]:
-    """Return the zones that begin as a name does, or whose city does; comparing all takes too long."""
-    begin, city = name[:2].casefold(), name.rpartition("/")[2][:3].casefold()
-    folded = ((zone, zone.casefold()) for zone in _zones())
-    return [
-        zone
-        for zone, low in folded
-        if low.startswith(begin) or low.rpartition("/")[2].startswith(city)
-    ]
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def as_text(value: object) -> object:
@@ -297,7 +270,14 @@ Weekdays = Annotated[
     tuple[int, ...],
     BeforeValidator(units.weekday_numbers, json_schema_input_type=str | list[str]),
 ]
-Zone = Annotated[str, BeforeValidator(_zone, json_schema_input_type=str)]
+Zone = Annotated[
+    str,
+    BeforeValidator(
+        # Whether there is such a zone is asked in `references_when.py`, of so many as are worth telling.
+        _matching(_ZONE, "a time zone; write UTC or Europe/Berlin"),
+        json_schema_input_type=str,
+    ),
+]
 TaintS = Annotated[float | None, BeforeValidator(units.taint, json_schema_input_type=bool | str)]
 Instant = Annotated[datetime, BeforeValidator(units.instant, json_schema_input_type=str)]
 Chance = Annotated[Decimal, BeforeValidator(_bounded(_decimal, 0, 1), json_schema_input_type=float)]

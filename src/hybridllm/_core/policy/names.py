@@ -24,7 +24,8 @@ from hybridllm._core.policy.document import (
 )
 
 _NAMES_SHOWN_MAX = 20
-_NAME_SHOWN_LENGTH_MAX = 128
+_LIST_LENGTH_MAX = 600  # characters
+_NAME_LENGTH_MAX = 128
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -35,11 +36,14 @@ def is_glob(name: str) -> bool:
 
 def listed(names: Collection[str]) -> str:
     """Return names as a message lists them: in order, not too many, and none that may be a key."""
-    shown = sorted(
-        name for name in names if len(name) <= _NAME_SHOWN_LENGTH_MAX and not looks_like_key(name)
-    )
-    more = f" and {len(names) - _NAMES_SHOWN_MAX} more" if len(shown) > _NAMES_SHOWN_MAX else ""
-    return ", ".join(shown[:_NAMES_SHOWN_MAX]) + more if shown else "none"
+    shown: list[str] = []
+    length = 0
+    for name in sorted(names)[: 2 * _NAMES_SHOWN_MAX]:
+        if len(shown) < _NAMES_SHOWN_MAX and length < _LIST_LENGTH_MAX and not looks_like_key(name):
+            shown.append(name if len(name) <= _NAME_LENGTH_MAX else f"{name[:_NAME_LENGTH_MAX]}…")
+            length += len(shown[-1])
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(shown) + more if shown else "none"
 
 
 class Names:

@@ -9,8 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hybridllm._core.policy.compiled import Bucket, Capability
-from hybridllm._core.policy.document import MapNode, Node, Path, Scalar, child, items, texts
+from hybridllm._core.policy.document import (
+    Findings,
+    MapNode,
+    Node,
+    Path,
+    Scalar,
+    child,
+    items,
+    quoted,
+    texts,
+)
 from hybridllm._core.policy.names import Names
+from hybridllm._core.policy.zones import zone_of, zones_like
 
 _BUCKETS = frozenset(bucket.value for bucket in Bucket)
 _CAPABILITIES = frozenset(capability.value for capability in Capability)
@@ -26,6 +37,7 @@ def check_when(when: Node | None, path: Path, names: Names) -> None:
         ("capability", "capability", _CAPABILITIES),
     ):
         names.all_known(what, when.get(key), known, (*path, key))
+    _check_zone(child(when.get("time"), "zone"), (*path, "time", "zone"), names.findings)
     if (inner := when.get("not")) is not None:
         _check_inner(inner, (*path, "not"), names)
     for index, one in enumerate(items(when.get("any"))):
@@ -41,6 +53,15 @@ def names_under(when: Node | None, path: Path) -> Iterator[tuple[str, Scalar, Pa
         yield from names_under(inner, (*path, "not"))
     for index, one in enumerate(items(child(when, "any"))):
         yield from names_under(one, (*path, "any", index))
+
+
+def _check_zone(zone: Node | None, path: Path, findings: Findings) -> None:
+    if not isinstance(zone, Scalar) or not isinstance(zone.value, str) or findings.full:
+        return
+    if not findings.is_wrong(zone.place) and zone_of(zone.value) is None:
+        hint = findings.hint(zone.value, zones_like(zone.value))
+        message = f"{quoted(zone.written)} is not a time zone; write UTC or Europe/Berlin{hint}"
+        findings.error(zone.place, path, message)
 
 
 def _check_inner(when: Node, path: Path, names: Names) -> None:

@@ -97,6 +97,10 @@ class GivenSpec(Spec):
         return value
 
 
+PLAIN = GivenSpec.model_construct()
+"""A plain request in a world where all is well; made once, since a file may hold a thousand cases."""
+
+
 class ExpectSpec(Spec):
     """What the policy must make of it; at least one key."""
 
@@ -132,7 +136,9 @@ class ExpectSpec(Spec):
             error = "error" if self.error is not None else "rule"
             raise ValueError(f"expects an answer ({', '.join(answered)}) and an error ({error})")
         if self.rule is not None and self.error == "route_exhausted":
-            raise ValueError("expects a rule that denies, and an exhausted route; write one of them")
+            raise ValueError(
+                "expects a rule that denies, and an exhausted route; write one of them"
+            )
         if self.denial and self.candidates is not None:
             raise ValueError("expects a denial, which has no candidates; leave out `candidates`")
         return self
@@ -144,7 +150,5 @@ class CaseSpec(Spec):
     name: str | None = Field(
         default=None, max_length=200, description="What it shows, in a sentence."
     )
-    given: GivenSpec = Field(
-        default_factory=GivenSpec.model_construct, description="Request and world."
-    )
+    given: GivenSpec = Field(default_factory=lambda: PLAIN, description="Request and world.")
     expect: ExpectSpec = Field(description="What must come of it.")

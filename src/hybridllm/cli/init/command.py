@@ -2,98 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
-from hybridllm.cli.exits import Exit
+from hybridllm.cli.init import options
 
 if TYPE_CHECKING:
     from hybridllm.cli.init.choices import Options
 
 
 def init(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="Where to write it.", show_default="policy.yaml"),
-    ] = Path("policy.yaml"),
+    file: options.File = Path("policy.yaml"),
     *,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing; take what would be suggested.")
-    ] = False,
-    endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--endpoint", metavar="URL", help="A server of your own, to the /v1; may be repeated."
-        ),
-    ] = None,
-    look: Annotated[
-        bool,
-        typer.Option(
-            "--look/--no-look", help="Look for servers at the usual ports of this machine."
-        ),
-    ] = True,
-    hosted: Annotated[
-        str | None,
-        typer.Option(
-            "--hosted",
-            metavar="NAME,...",
-            help="Hosted APIs to write, or none. Default: those whose key is set.",
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", metavar="API=NAME", help="The model to use on a hosted API; may be repeated."
-        ),
-    ] = None,
-    first: Annotated[
-        str | None,
-        typer.Option(
-            "--first", metavar="WHO", help="own or hosted: who is asked first. Default: own."
-        ),
-    ] = None,
-    private: Annotated[
-        bool | None,
-        typer.Option(
-            "--private/--no-private",
-            help="Whether some data has to stay on your own servers. Default: if there are any.",
-        ),
-    ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            "--region", metavar="NAME", help="Of your own servers, and a tag that keeps data there."
-        ),
-    ] = None,
-    tasks: Annotated[
-        str | None,
-        typer.Option(
-            "--tasks",
-            metavar="NAME,...",
-            help="What your application does. Default: classify, summarize, chat.",
-        ),
-    ] = None,
-    with_schema: Annotated[
-        bool,
-        typer.Option(
-            "--with-schema/--no-schema",
-            help="Write policy.schema.json beside it, so that editors complete and check.",
-        ),
-    ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    openai_base_url: Annotated[
-        str,
-        typer.Option(
-            "--openai-base-url",
-            metavar="URL",
-            envvar="OPENAI_BASE_URL",
-            help="Where OPENAI_API_KEY is used, or a server of your own. Default: OPENAI_BASE_URL.",
-        ),
-    ] = "",
+    yes: options.Yes = False,
+    endpoint: options.Endpoints = None,
+    look: options.Look = True,
+    hosted: options.Hosted = None,
+    model: options.Models = None,
+    first: options.First = None,
+    private: options.Private = None,
+    region: options.Region = None,
+    tasks: options.Tasks = None,
+    with_schema: options.WithSchema = True,
+    force: options.Force = False,
+    openai_base_url: options.OpenaiBaseUrl = "",
     as_json: hints.AsJson = False,
 ) -> None:
     """Look around, ask a few questions, write a starter policy.
@@ -106,9 +43,9 @@ def init(
     """
     from hybridllm.cli.init.choices import Options
 
-    options = Options(
+    wanted = Options(
         file=file,
-        ask=not (yes or as_json) and _at_a_terminal(),
+        ask=not (yes or as_json) and sys.stdin.isatty(),
         endpoints=tuple(endpoint or ()),
         look=look,
         hosted=hosted,
@@ -123,31 +60,24 @@ def init(
     )
     with errors_told(as_json=as_json):
         try:
-            _run(options, as_json=as_json)
+            _run(wanted, as_json=as_json)
         except typer.Abort:
             raise KeyboardInterrupt from None
 
 
-def _at_a_terminal() -> bool:
-    import sys
-
-    return sys.stdin.isatty()
-
-
-def _run(options: Options, *, as_json: bool) -> None:
+def _run(wanted: Options, *, as_json: bool) -> None:
     from hybridllm.cli.init import choices, report
     from hybridllm.cli.init.files import write
 
-    choices.check_options(options)
-    found = choices.look_around(options)
+    choices.check_options(wanted)
+    found = choices.look_around(wanted)
     if not as_json:
         report.tell_found(found)
-    if options.ask:
+    if wanted.ask:
         typer.echo("", err=True)
-    draft = choices.chosen(options, found)
-    written = write(options, draft)
+    draft = choices.chosen(wanted, found)
+    written = write(wanted, draft)
     if as_json:
         report.tell_json(written, found=found)
     else:
         report.tell_written(written, found=found)
-    raise typer.Exit(Exit.OK)

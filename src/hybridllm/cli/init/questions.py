@@ -46,9 +46,7 @@ def ask_first() -> str:
 
 def ask_tasks(suggested: Sequence[str]) -> tuple[str, ...]:
     """Ask what the application does."""
-    return _asked(
-        "What your application does, in words of its own", ", ".join(suggested), read_tasks
-    )
+    return _asked("Tasks: what does your application do?", ", ".join(suggested), read_tasks)
 
 
 def read_hosted(text: str) -> list[str]:

@@ -150,7 +150,7 @@ def _refusal(status: int) -> str:
     if 300 <= status < 400:
         return f"sends elsewhere (HTTP {status}), which is not followed"
     if status == 404:
-        return "has no list of models there (HTTP 404); most base URLs end in /v1"
+        return "has no list of models there (HTTP 404)"
     return f"answers HTTP {status}"
 
 

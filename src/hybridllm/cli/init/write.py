@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from hybridllm.cli.init.cases import cases_of
@@ -23,7 +25,7 @@ from hybridllm.cli.init.servers import OLLAMA, VLLM
 from hybridllm.cli.init.yaml_text import comment, explained, flow, flow_mapping, scalar
 
 SCHEMA_NAME = "policy.schema.json"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+THIS_MACHINE = "this machine"
 _SLOW_TOTAL, _SLOW_FIRST = "3m", "2m"
 
 
@@ -95,10 +97,8 @@ def _backends(draft: Draft, *, base_url_from_variable: bool) -> Iterator[str]:
 
 def _own_backend(own: OwnBackend, *, region: str | None) -> Iterator[str]:
     server = own.server
-    host = urlsplit(server.base_url).hostname or ""
     title = server.kind.title if own.is_surely_own else "An OpenAI-compatible server"
-    place = "this machine" if host in _LOOPBACK else host
-    yield f"  # {title} on {place}."
+    yield f"  # {title} on {_place(server.base_url)}."
     for reason, count in server.left_out:
         models = "1 model" if count == 1 else f"{count:,} models"
         yield f"  # {models} of its list left out: {reason}."
@@ -111,7 +111,7 @@ def _own_backend(own: OwnBackend, *, region: str | None) -> Iterator[str]:
     yield f"  {own.name}:"
     yield f"    kind: {'vllm' if server.kind is VLLM else 'api'}"
     yield f"    base_url: {server.base_url}"
-    if server.base_url.startswith("http://") and host not in _LOOPBACK:
+    if _is_plain(server.base_url):
         yield explained(
             "    allow_plaintext: true", "http to another machine: only inside your network"
         )
@@ -129,6 +129,20 @@ def _own_backend(own: OwnBackend, *, region: str | None) -> Iterator[str]:
         yield explained(
             f"    timeouts: {{first_token: {_SLOW_FIRST}}}", "it loads a model at the first request"
         )
+
+
+def _place(base_url: str) -> str:
+    """Return the host of a base URL in words."""
+    host = urlsplit(base_url).hostname or ""
+    with suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return THIS_MACHINE
+    return THIS_MACHINE if host == "localhost" else host
+
+
+def _is_plain(base_url: str) -> bool:
+    """Return whether what is sent there crosses a network unencrypted."""
+    return base_url.startswith("http://") and _place(base_url) != THIS_MACHINE
 
 
 def _hosted_backend(api: HostedApi, *, by_variable: bool) -> Iterator[str]:
@@ -155,6 +169,8 @@ def _locked_backend(base_url: str) -> Iterator[str]:
     yield "  # keyed:"
     yield "  #   kind: vllm"
     yield f"  #   base_url: {base_url}"
+    if _is_plain(base_url):
+        yield "  #   allow_plaintext: true"
     yield "  #   api_key_env: KEYED_API_KEY"
     yield "  #   operator: self"
     yield "  #   price: free"

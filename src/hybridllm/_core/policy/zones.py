@@ -1,0 +1,34 @@
+"""Names of time zones, as this machine knows them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, tzinfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+
+def zone_of(name: str) -> tzinfo | None:
+    """Return a time zone by its name; None: there is none. Machines without any data know UTC all the same."""
+    if name == "UTC":
+        return UTC
+    # Of a name that is no zone: a folder, a path, nothing of that name, no data about zones at all.
+    with suppress(ValueError, OSError, KeyError):
+        return ZoneInfo(name)
+    return None
+
+
+def zones_like(name: str) -> list[str]:
+    """Return the zones that begin as a name does, or whose city does; comparing all takes too long."""
+    begin, city = name[:2].casefold(), name.rpartition("/")[2][:3].casefold()
+    folded = ((zone, zone.casefold()) for zone in _zones())
+    return [
+        zone
+        for zone, low in folded
+        if low.startswith(begin) or low.rpartition("/")[2].startswith(city)
+    ]
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
