@@ -9,21 +9,14 @@ import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from importlib.resources import files
-from itertools import product
 from pathlib import Path
-from random import Random
 
 import pytest
 from typer.testing import Result
 
 from hybridllm import Policy, Router, check, check_cases
-from hybridllm.cli.init.cases import cases_of
-from hybridllm.cli.init.draft import Side, Wishes, draft_of
-from hybridllm.cli.init.hosted import APIS, BY_NAME
-from hybridllm.cli.init.servers import LM_STUDIO, OLLAMA, UNKNOWN, VLLM, Listed, Server
-from hybridllm.cli.init.write import policy_text
+from hybridllm.cli.init.hosted import APIS
 from hybridllm.testing import SimulatedBackend
 
 SCHEMA = (files("hybridllm") / "data" / "policy.schema.json").read_text(encoding="utf-8")
@@ -169,77 +162,6 @@ async def test_every_answer_can_be_given_as_an_option(init, vllm, options, holds
 
     assert result.exit_code == 0, result.output
     assert holds(check("policy.yaml", environ=environ).policy)
-
-
-# Every combination
-
-
-def server(kind, *models: str, port: int = 1) -> Server:
-    return Server(
-        f"http://127.0.0.1:{port}/v1", kind, tuple(Listed(name, 4_096) for name in models)
-    )
-
-
-OWN = [
-    (),
-    (server(VLLM, "Qwen/Qwen3-8B"),),
-    (server(VLLM, "Qwen/Qwen3-8B"), server(VLLM, "Qwen/Qwen3-8B", "BAAI/bge-m3", port=2)),
-    (
-        server(OLLAMA, "qwen3:8b", "qwen3:0.6b", "nomic-embed-text:latest"),
-        server(VLLM, "Qwen/Qwen3-32B"),
-    ),
-    (server(UNKNOWN, "gpt-x", "on", "010", "null"),),
-    (replace(server(VLLM, "m"), base_url="http://localhost.example.com:8000/v1"),),
-    (server(LM_STUDIO, "text-embedding-nomic-embed-text-v1.5"),),
-]
-HOSTED = [
-    (),
-    ("global-apis",),
-    ("openai", "groq", "together"),
-    ("deepseek", "fireworks", "cerebras"),
-]
-TASKS = [("classify", "summarize", "chat"), ("classify",), ("chat",), ("on", "null", "1e3", "no")]
-EVERY = [
-    case
-    for case in product(OWN, HOSTED, Side, (True, False), (None, "eu", "NO"), TASKS)
-    if case[1] or any(not model.embeds for one in case[0] for model in one.models)
-]
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_whatever_is_found_the_policy_loads_and_passes_its_tests(seed: int, tmp_path: Path) -> None:
-    """A sample of all combinations; each route is tested, and no name is mistaken for something else."""
-    own, hosted, first, private, region, tasks = Random(seed).choice(EVERY)
-    draft = draft_of(
-        own,
-        [BY_NAME[name] for name in hosted],
-        Wishes(first, private, region, tasks),
-        book={"qwen3-8b": 32_768, "qwen3-32b": 32_768, "deepseek-v4-flash": 131_072},
-    )
-    text = policy_text(draft, file="p.yaml", with_schema=True, base_url_from_variable=False)
-    (tmp_path / "p.yaml").write_text(text)
-
-    report = check_cases(tmp_path / "p.yaml", environ={})
-    assert [case for case in report.results if not case.passed] == []
-    assert len(report.results) == len(list(cases_of(draft)))
-    assert report.coverage.percent == 100
-    assert max(map(len, text.splitlines())) < 140
-    router = Router.from_text(text, environ={})
-    if private:
-        reached = router.explain(task=tasks[0], residency="private").candidates
-        assert not {name.split("/")[0] for name in reached} & set(hosted)
-
-
-@pytest.mark.parametrize("api", APIS, ids=lambda api: api.name)
-def test_every_hosted_api_makes_a_policy(api) -> None:
-    """Known addresses are https, and no table entry is refused."""
-    draft = draft_of((), [api], Wishes(Side.OWN, False, None, ("classify", "chat")))
-    text = policy_text(draft, file="p.yaml", with_schema=False, base_url_from_variable=False)
-    policy = Router.from_text(text, environ={}).policy
-
-    assert policy.backends[api.name].base_url == api.base_url
-    assert api.base_url.startswith("https://")
-    assert policy.backends[api.name].api_key_env == api.variable
 
 
 # Other files

@@ -32,7 +32,7 @@ buckets:
 routes:
   - {name: watched, mode: observe, when: {tenant: watched}, use: [mine]}
   - {name: bucket, when: {feature: bucket}, use: [{bucket: bandwidth}], fallbacks: [mine]}
-  - {name: tight, when: {feature: tight}, use: [{model: dear, max_output_price: 4}, cheap],
+  - {name: tight, when: {feature: tight}, use: [{model: dear, max_request_cost: 0.0005}, cheap],
      max_output_price: 6}
   - {name: small, when: {feature: small}, use: [cheap, dear], max_request_cost: 0.001}
   - {name: long, when: {input_tokens: {gte: 1000}}, use: [dear]}
@@ -105,13 +105,16 @@ def test_who_is_left_when_all_that_applies_is_folded(
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"model": "mine", "tenant": "acme-1", "metadata": {"plan": "free"}}, "max_output_price"),
+        ({"model": "mine", "tenant": "acme-1", "metadata": {"plan": "free"}},
+         "max_output_price of constraint 'acme-cheap'"),
         ({"model": "dear", "tags": frozenset({"frugal"})}, "constraint 'no-dear'"),
         ({"model": "cheap", "now": NIGHT}, "constraint 'only-own'"),
         ({"model": "cheap", "taints": ("phi",)}, "residency 'phi'"),
-        ({"feature": "small", "output_tokens_max": 10**7}, "max_request_cost"),
+        ({"feature": "small", "output_tokens_max": 10**7},
+         "max_request_cost of route 'small'"),
+        ({"model": "dear", "feature": "tight", "max_cost_usd": Decimal(0)}, "max_cost_usd"),
     ],
-)
+)  # fmt: skip
 def test_what_leaves_nobody_denies_and_is_named(given: dict[str, Any], rule: str) -> None:
     """Nothing is sent; the rule that did it is told."""
     denied = decided(**given)

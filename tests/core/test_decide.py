@@ -232,7 +232,7 @@ def test_load_never_adds_or_removes_anybody() -> None:
             id="too-long",
         ),
         pytest.param(
-            {"max_cost_usd": Decimal(0)}, "max_cost_usd", "above max_cost_usd 0", id="too-dear"
+            {"max_cost_usd": Decimal(0)}, "max_cost_usd", "above 0 (max_cost_usd)", id="too-dear"
         ),
         pytest.param({"model": "unserved"}, "unknown model 'unserved'", "known:", id="unserved"),
     ],

@@ -160,10 +160,11 @@ def test_another_model_on_the_same_backend_waits_a_moment() -> None:
     assert step(entries, (0, RETRY), jitter=0.0) == Call(1, 0.0, FALLBACK)
 
 
-def test_a_failover_within_the_fallback_model_is_a_failover() -> None:
+def test_another_backend_for_a_fallback_model_is_a_fallback() -> None:
+    """The model that was meant is the plan's first; whatever failed in between."""
     entries = kept("eu/big", "eu/small", "us/small")
     found = step(entries, (0, RETRY), (1, RETRY))
-    assert found == Call(2, 0.0, FAILOVER)
+    assert found == Call(2, 0.0, AttemptReason.FALLBACK)
 
 
 @pytest.mark.parametrize(

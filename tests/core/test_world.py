@@ -43,7 +43,7 @@ def plan_of(retries: str = "{}", **facts: Any) -> Plan:
     [
         ("", "a/m primary"),
         ("b", "a/m primary"),
-        ("ab", "c/n failover"),  # from `b/n`, which was the fallback
+        ("ab", "c/n fallback"),  # `n` is not the model that was meant
         ("a", "b/m failover"),
         ("ac", "b/m failover"),
         ("abc", None),

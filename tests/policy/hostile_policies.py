@@ -44,13 +44,14 @@ STARS = '"*a*b*c*d*e*f*#*"'
 ANY = "{route: default}"
 DEEP = 26  # levels of `not` that fit into a file, with those that stand above them
 ROUTE = "  - {name: r#, when: {task: t#}, use: #}\n"
+ZONE = "  - {name: r#, when: {time: {zone: Europe/A#}}, use: qwen3-8b}\n"
 SIMILAR = [f"{'a' * 60}{number:04}" for number in range(400)]
 
 MUCH = [
     ("10000-routes", routes(many(ROUTE, 10_000, separator="")), "more than 6000 keys and values"),
     ("10000-tasks", when(f"{{task: [{many('t#', 10_000)}]}}"), "more than 6000 keys and values"),
-    ("5000-tenants", when(f"{{tenant: [{many('t#', 5_000)}]}}"), ""),
-    ("5000-tasks", when(f"{{task: [{many('classif#', 5_000)}]}}"), ""),
+    ("5000-tenants", when(f"{{tenant: [{many('t#', 5_000)}]}}"), "more than 1000 entries"),
+    ("1000-tasks", when(f"{{task: [{many('classif#', 1_000)}]}}"), ""),
     ("500-routes-of-nobody", routes(many(ROUTE, 500, separator="")), "more than 100 problems"),
     ("500-times-the-same-route", routes("  - {name: r, use: qwen3-8b}\n" * 500), "twice; first in"),
     ("1000-unknown-keys", GOOD + many("k#: x\n", 1_000, separator=""), "more than 100 problems"),
@@ -61,13 +62,13 @@ MUCH = [
         "models:\n", "models:\n" + "".join(f"  {one}: {{on: {{own-eu: x}}}}\n" for one in SIMILAR)
     ).replace("use: [qwen3-8b]", f"use: [{', '.join(one + 'b' for one in SIMILAR)}]"), "unknown model"),
     ("400-regions", changed("regions: [eu], op", f"regions: [{many('e#', 400)}], op"), ""),
-    ("1000-headers", changed("price: free", f"headers: {{{many('X-#: x', 1_000)}}}"), "too many entries"),
+    ("1000-headers", changed("price: free", f"headers: {{{many('X-#: x', 1_000)}}}"), "more than 32 entries"),
     ("1000-weights", use(f"[{{split: {{{many('m#: 1', 1_000)}}}}}]"), "more than 100 problems"),
 ]  # fmt: skip
 CONDITIONS = [
     ("not-of-not", when("{not: " * DEEP + "{task: x}" + "}" * DEEP), ""),
     ("not-too-deep", when("{not: " * 40 + "{task: x}" + "}" * 40), "nested more than 32"),
-    ("any-1500-wide", when(f"{{any: [{many('{tenant: t#}', 1_500)}]}}"), ""),
+    ("any-1500-wide", when(f"{{any: [{many('{tenant: t#}', 1_500)}]}}"), "more than 128 entries"),
     ("any-deep-and-wide", when("{any: [{tenant: a}, " * 13 + "{tenant: b}" + "]}" * 13), ""),
     ("any-of-nothing", when("{any: []}"), "must not be empty"),
     ("any-of-always", when("{any: [{}, {tenant: a}]}"), "has no condition"),
@@ -87,7 +88,7 @@ CONDITIONS = [
     ("a-zone-of-a-folder", when("{time: {zone: Europe}}"), "is not a time zone"),
     ("a-zone-with-dots", when("{time: {zone: Europe/../../zoneinfo/UTC}}"), "is not a time zone"),
     ("a-zone-of-many-letters", when(f"{{time: {{zone: '{'Z' * 4_000}'}}}}"), "is not a time zone"),
-    ("400-zones", when(f"{{any: [{many('{time: {zone: Europe/A#}}', 400)}]}}"), "more than 100 problems"),
+    ("400-zones", routes(many(ZONE, 400, separator="")), "more than 100 problems"),
     ("a-window-without-length", when('{time: {from: "08:00", to: "08:00"}}'), "without length"),
     ("a-window-after-midnight", when('{time: {from: "24:00"}}'), "where no window begins"),
     ("a-minute-too-many", when('{time: {from: "08:60"}}'), "is not a time of day"),
@@ -107,7 +108,7 @@ ENTRIES = [
         bandwidth=", ".join(f"{{bucket: judgment, on: [{on}]}}" for on in ("own-eu", "hosted-us")),
         judgment="qwen3-32b, qwen3-8b",
     ) ).replace("  - {name: r, when: {tenant: t}, use: [{bucket: bandwidth}]}\n", "".join(
-        f"  - {{name: r{n}, when: {{tenant: t}}, use: [{{bucket: bandwidth}}]}}\n" for n in range(300)
+        f"  - {{name: r{n}, when: {{tenant: t}}, use: [{{bucket: bandwidth}}]}}\n" for n in range(30)
     )), ""),
     ("weights-beyond-all", use("[{split: {qwen3-8b: 999999999999999999, qwen3-32b: 1}}]"), "is not a weight"),
     ("weights-of-nothing", use("[{split: {qwen3-8b: 0, qwen3-32b: 0}}]"), "0 is not a weight"),
@@ -124,7 +125,7 @@ CASES = [
     ("1000-tests-of-nothing", tests(many("{expect: {}}", 1_000)), "more than 100 problems"),
     ("1000-tests-that-fail", tests(many("{expect: {route: cheap}}", 1_000)), "fails its test"),
     ("tests-of-nobody", tests(many("{expect: {route: r#}}", 500)), "unknown route 'r0'"),
-    ("a-test-of-a-novel", tests(f"{{name: '{'x' * 4_000}', expect: {ANY}}}"), "is too long"),
+    ("a-test-of-a-novel", tests(f"{{name: '{'x' * 4_000}', expect: {ANY}}}"), "longer than 200"),
     ("a-test-in-the-year-0", tests(f"{{given: {{now: 0001-01-01T00:00+14:00}}, expect: {ANY}}}"), "range"),
     ("a-test-of-all-tokens", tests(f"{{given: {{input_tokens: 1e18}}, expect: {ANY}}}"), "out of range"),
     ("a-test-of-a-key", tests(f"{{given: {{metadata: {{a: {AN_API_KEY}}}}}, expect: {ANY}}}"), "looks like"),

@@ -156,7 +156,6 @@ def test_the_first_price_there_is_is_in_force(
         ("qwen3-vl-32b", "capabilities: [],", 32_768, set()),
         ("qwen3-vl-32b", "capabilities: tools,", 32_768, {Capability.TOOLS}),
         ("qwen3-8b", "context: auto,", None, set()),
-        ("qwen3-8b", "context: ,", None, set()),
         ("qwen3-8b", "context: 64K,", 65_536, set()),
         ("ga-economy", "", None, set()),
         ("my-own/model@2", "", None, set()),

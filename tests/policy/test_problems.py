@@ -7,9 +7,12 @@ import pytest
 from hybridllm.errors import PolicyError
 from policy.policy_text import GOOD, changed, place_of_mark, problems_of
 from policy.wrong_policies import WRONG
+from policy.wrong_rules import WRONG_RULES
+
+ALL = [*WRONG, *WRONG_RULES]
 
 
-@pytest.mark.parametrize(("old", "new", "path", "message"), WRONG)
+@pytest.mark.parametrize(("old", "new", "path", "message"), ALL)
 def test_a_problem_is_told_at_its_place(old: str, new: str, path: str, message: str) -> None:
     """One mistake: file, line, column, path, the value, what is allowed."""
     text, place = place_of_mark(changed(old, new))
@@ -52,7 +55,7 @@ def test_a_missing_key_is_told_where_its_mapping_begins() -> None:
 
 def test_no_place_is_told_twice() -> None:
     """What is wrong in two ways is told once: a name that is none is not also told as unknown."""
-    for old, new, *_ in WRONG:
+    for old, new, *_ in ALL:
         problems = problems_of(changed(old, new).replace("«", ""))
         places = [(problem.line, problem.column) for problem in problems]
         assert len(set(places)) == len(places), [str(problem) for problem in problems]

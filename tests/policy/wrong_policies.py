@@ -261,7 +261,7 @@ WRONG = [
         "tasks.classify.residency",
         "unknown residency tag 'ph'; known:",
     ),
-    ("bucket: bandwidth", "«slo: {}", "tasks.classify.slo", "not supported yet"),
+    ("bucket: bandwidth", "«slo: {}", "tasks.classify.slo", "this objective is empty; write"),
     (
         "total: 10s",
         "total: «10",
@@ -353,6 +353,5 @@ WRONG = [
         "budgets",
         "'budgets' is not supported yet in this version",
     ),
-    ("routes:", "«tests: []\nroutes:", "tests", "'tests' is not supported yet in this version"),
     ("routes:", "retries: {attempts_max: «0}\nroutes:", "retries.attempts_max", "from 1 to 50"),
 ]

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice, product
+from itertools import product
+from math import prod
 from random import Random
 from typing import Any
 
@@ -30,9 +31,13 @@ Reaching = dict[tuple[str | None, str], set[tuple[str, str | None, str | None]]]
 
 TAGS = ("public", "eu", "phi")
 TASKS = ("classify", "extract", "ext-1", "ext-2")
-REQUESTS_MAX = 2_500
+REQUESTS_MAX = 1_500
+ENVIRONMENTS = ("production", "staging", "qa", "x")
 BACKENDS = ("b0", "b1", "b2")
-LABELS = {"ext-1": "ext-*", "ext-2": "ext-*"}  # what the proof calls tasks that only a pattern names
+LABELS = {
+    "ext-1": "ext-*",
+    "ext-2": "ext-*",
+}  # what the proof calls tasks that only a pattern names
 
 # Conditions on one fact, and values of it that tell all of them apart.
 CONDITIONS: dict[str, tuple[Any, ...]] = {
@@ -67,7 +72,12 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "metadata.seats": (None, "9", "10", "11", "100"),
     "time": tuple(
         datetime(2026, month, day, hour, minute, tzinfo=UTC)
-        for month, day in ((1, 9), (1, 10), (7, 10), (3, 13))  # Fri, Sat; Fri in summer; summer in the US only
+        for month, day in (
+            (1, 9),
+            (1, 10),
+            (7, 10),
+            (3, 13),
+        )  # Fri, Sat; Fri in summer; summer in the US only
         for hour, minute in ((5, 30), (6, 30), (13, 30), (15, 30), (16, 30), (22, 30))
     ),
 }
@@ -129,7 +139,10 @@ def _model(rng: Random, number: int) -> Document:
     prices: list[Any] = ["free", {"input_per_1m": 1, "output_per_1m": 0.4}]
     if number > 0:
         prices += [None, dear]
-    on = {name: given(name="w", price=rng.choice(prices)) for name in rng.sample(BACKENDS, rng.randint(1, 3))}
+    on = {
+        name: given(name="w", price=rng.choice(prices))
+        for name in rng.sample(BACKENDS, rng.randint(1, 3))
+    }
     capabilities = rng.sample(("tools", "vision"), rng.randint(0, 2))
     return given(
         on=on,
@@ -159,9 +172,18 @@ def _when(rng: Random, facts: list[str], depth: int = 0) -> Document:
 
 def _uses(rng: Random) -> Document:
     entry = rng.choice(
-        ("m0", "m1", "m2", {"tier": "cheap"}, {"bucket": "bandwidth"}, {"split": {"m0": 3, "m1": 1}})
+        (
+            "m0",
+            "m1",
+            "m2",
+            {"tier": "cheap"},
+            {"bucket": "bandwidth"},
+            {"split": {"m0": 3, "m1": 1}},
+        )
     )
-    uses = given(use=[entry], fallbacks=rng.choice(([], [], ["m1"], ["m2"])) if entry == "m0" else [])
+    uses = given(
+        use=[entry], fallbacks=rng.choice(([], [], ["m1"], ["m2"])) if entry == "m0" else []
+    )
     if entry not in ("m1", "m2"):
         ceilings = (None, None, None, "max_output_price", "max_request_cost")
         ceiling = rng.choice(ceilings)
@@ -242,44 +264,43 @@ def requests(policy: Policy) -> Iterator[tuple[Facts, datetime]]:
 
     Requests that pin a model come with every value of what constraints look at: nothing else has a say.
     """
+    for values in _pools(policy):
+        for chosen in product(*values.values()):
+            fields = dict(zip(values, chosen, strict=True))
+            embeds = Capability.EMBEDDINGS in fields["needs"]
+            if not (embeds and fields["stream"]):
+                now = fields.pop("time", VALUES["time"][0])
+                operation = "embeddings" if embeds else "chat"
+                yield Facts(operation=operation, output_tokens_max=0, **_fields(fields)), now
+
+
+def _pools(policy: Policy) -> list[dict[str, tuple[Any, ...]]]:
+    """The values that requests are made of: without a pinned model, and with one."""
     for_routes = {leaf.fact for route in policy.routes for leaf in leaves(route.when)}
     for_pins = {leaf.fact for one in policy.constraints for leaf in leaves(one.when)}
-    yield from _requests(policy, for_routes | for_pins, (None,))
-    yield from _requests(policy, for_pins - {"environment"}, tuple(policy.candidates))
-
-
-def _requests(
-    policy: Policy, looked_at: set[str], models: tuple[str | None, ...]
-) -> Iterator[tuple[Facts, datetime]]:
-    environments = ("production", "staging", "qa", "x")[: 4 if "environment" in looked_at else 1]
-    streams = VALUES["stream"] if "stream" in looked_at else (False,)
     keeping = [tag for tag, terms in policy.residency.items() if terms.taint_s is not None]
-    kept = [tuple(t for n, t in enumerate(keeping) if some >> n & 1) for some in range(1 << len(keeping))]
-    tasks = (None, *(task for task in TASKS if _is_known(policy, task)))
-    varied = [fact for fact in VALUES if fact in looked_at and fact != "stream"]
-    for values in product(*(VALUES[fact] for fact in varied)):
-        fields = _fields(dict(zip(varied, values, strict=True)))
-        now = fields.pop("time", VALUES["time"][0])
-        for task, own, taints, needs, environment, stream, model in product(
-            tasks, (None, *policy.residency), kept, NEEDS, environments, streams, models
-        ):
-            embeds = Capability.EMBEDDINGS in needs
-            if not (embeds and stream):
-                yield (
-                    Facts(
-                        operation="embeddings" if embeds else "chat",
-                        task=task,
-                        residency=own,
-                        taints=taints,
-                        needs=needs,
-                        environment=environment,
-                        stream=stream,
-                        model=model,
-                        output_tokens_max=0,
-                        **fields,
-                    ),
-                    now,
-                )
+    kept = [
+        tuple(t for n, t in enumerate(keeping) if some >> n & 1)
+        for some in range(1 << len(keeping))
+    ]
+    pools = []
+    for looked_at, models in (
+        (for_routes | for_pins, (None,)),
+        (for_pins - {"environment"}, tuple(policy.candidates)),
+    ):
+        varied = {fact: VALUES[fact] for fact in VALUES if fact in looked_at and fact != "stream"}
+        everywhere = "environment" in looked_at
+        of_all: dict[str, tuple[Any, ...]] = {
+            "task": (None, *(task for task in TASKS if _is_known(policy, task))),
+            "residency": (None, *policy.residency),
+            "taints": tuple(kept),
+            "needs": NEEDS,
+            "environment": ENVIRONMENTS if everywhere else ENVIRONMENTS[:1],
+            "stream": VALUES["stream"] if "stream" in looked_at else (False,),
+            "model": models,
+        }
+        pools.append(varied | of_all)
+    return pools
 
 
 def _is_known(policy: Policy, task: str) -> bool:
@@ -294,9 +315,9 @@ def _fields(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def policy(rng: Random) -> Policy:
-    """A random policy that loads, and that few enough requests can be told apart for."""
+    """A random policy that loads, and whose requests can be counted out."""
     while True:
-        with suppress(PolicyError):  # a ceiling leaves nobody, for example
+        with suppress(PolicyError):  # a constraint and a ceiling leave nobody, for example
             made = load_policy_text(json.dumps(document(rng)), environ={})[0]
-            if sum(1 for _ in islice(requests(made), REQUESTS_MAX + 1)) <= REQUESTS_MAX:
+            if sum(prod(map(len, pool.values())) for pool in _pools(made)) <= REQUESTS_MAX:
                 return made

@@ -36,6 +36,7 @@ def load_policy(
     Raises:
         PolicyError: With every problem found.
     """
+    environ = environment_of(environ)  # a traceback that shows locals must not show a key
     policy, problems, _ = load_tested(path, environ=environ, environment=environment)
     return policy, problems
 
@@ -58,6 +59,7 @@ def load_tested(
     Raises:
         PolicyError: With every problem found.
     """
+    environ = environment_of(environ)
     reading = _read_file(path, environ, environment, refuse_failing=refuse_failing)
     return _policy_of(reading, str(path)), reading.problems, reading.results
 
@@ -86,6 +88,7 @@ def load_policy_text(
     Raises:
         PolicyError: With every problem found.
     """
+    environ = environment_of(environ)
     beside = None if tests is None else (tests_source, tests)
     reading = _read(text, beside, source, name, environ, environment, refuse_failing=True)
     del text, tests, beside  # a traceback that shows locals must not show a key written into them

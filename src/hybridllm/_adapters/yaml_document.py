@@ -234,7 +234,7 @@ class _Composer:
     def _scalar(self, event: Any, path: Path) -> Scalar:
         text: str = event.value
         if len(text) > LENGTH_MAX:
-            message = f"{quoted(text)} has {len(text)} characters; at most {LENGTH_MAX} are read"
+            message = f"a value of {len(text)} characters; at most {LENGTH_MAX} are read"
             return self._refused(event, path, message)
         if event.implicit[0]:  # plain: not quoted, not a block
             try:

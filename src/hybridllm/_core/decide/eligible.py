@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from hybridllm._core.decide import filters
 from hybridllm._core.decide.plan import Dropped, Kept
 from hybridllm._core.policy.compiled import (
-    NO_CEILINGS,
     Candidate,
     Capability,
-    Ceilings,
     Constraint,
     OrderBy,
     Residency,
@@ -60,12 +59,21 @@ class Group:
         kept: As they stand if they are asked first.
         behind: Of a split: the same, as they stand behind the model that was drawn.
         request_cost: Ceiling of what the request may be expected to cost, in USD.
+        cost_rule: Who set it: `max_request_cost of route 'cheap'`.
     """
 
     kept: tuple[Kept, ...]
     use: Use
     behind: tuple[Kept, ...] = ()
     request_cost: Decimal | None = None
+    cost_rule: str = ""
+
+
+class Ceiling(NamedTuple):
+    """The lowest of the ceilings that apply, in USD, and who set it."""
+
+    usd: Decimal | None
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +99,22 @@ class Eligible:
 def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligible:
     """Return who of a route's entries (or of the pinned model, without a route) may be asked."""
     enforced = [one for one in limits.constraints if not one.observe]
-    ceilings = _folded(route.ceilings if route is not None else NO_CEILINGS, enforced)
     groups: list[Group] = []
     dropped: list[Dropped] = []
     standing: set[str] = set()
     first = {candidate.model for candidate in uses[0].candidates}
     for place, use in enumerate(uses):
-        own = use.ceilings.folded(ceilings)
+        price, cost = _ceilings(use, route, enforced)
         kept: list[Candidate] = []
         for candidate in use.candidates:
-            drop = _drop(candidate, limits, enforced, own)
+            drop = _drop(candidate, limits, enforced, price)
             if drop is not None:
                 dropped.append(drop)
             elif candidate.name not in standing:
                 standing.add(candidate.name)
                 kept.append(candidate)
         if kept:
-            groups.append(_group(kept, use, route, own, another=place > 0 and first))
+            groups.append(_group(kept, use, route, cost, another=place > 0 and first))
     contexts = [
         kept.candidate.model.context_tokens or _NO_LIMIT for group in groups for kept in group.kept
     ]
@@ -131,10 +138,8 @@ def fitting(found: Eligible, facts: Facts) -> tuple[tuple[Group, ...], tuple[Dro
         for one in group.kept:
             drop = (
                 filters.context_drop(one.candidate, facts)
-                or filters.cost_drop(one.candidate, facts, facts.max_cost_usd, name="max_cost_usd")
-                or filters.cost_drop(
-                    one.candidate, facts, group.request_cost, name="max_request_cost"
-                )
+                or filters.cost_drop(one.candidate, facts, facts.max_cost_usd, rule="max_cost_usd")
+                or filters.cost_drop(one.candidate, facts, group.request_cost, rule=group.cost_rule)
             )
             if drop is not None:
                 dropped.append(drop)
@@ -152,7 +157,7 @@ def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[st
             kept.candidate.name
             for group in groups
             for kept in group.kept
-            if filters.cost_drop(kept.candidate, facts, ceiling, name="max_request_cost")
+            if filters.cost_drop(kept.candidate, facts, ceiling, rule="max_request_cost")
         ]
         if out:
             told.append(_would_drop(name, out))
@@ -160,7 +165,7 @@ def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[st
 
 
 def _drop(
-    candidate: Candidate, limits: Limits, enforced: Iterable[Constraint], ceilings: Ceilings
+    candidate: Candidate, limits: Limits, enforced: Iterable[Constraint], price: Ceiling
 ) -> Dropped | None:
     drop = (
         filters.residency_drop(candidate, limits.tags)
@@ -170,20 +175,37 @@ def _drop(
     )
     for constraint in enforced:
         drop = drop or filters.constraint_drop(candidate, constraint)
-    return drop or filters.price_drop(candidate, ceilings)
+    return drop or filters.price_drop(candidate, price.usd, rule=price.rule)
 
 
-def _folded(ceilings: Ceilings, constraints: Iterable[Constraint]) -> Ceilings:
-    for constraint in constraints:
-        ceilings = ceilings.folded(constraint.ceilings)
-    return ceilings
+def _ceilings(
+    use: Use, route: Route | None, constraints: Iterable[Constraint]
+) -> tuple[Ceiling, Ceiling]:
+    """Return the lowest ceilings on the output price and on the request's cost."""
+    own = f"of route {route.name!r}, {use.what}" if route is not None else f"of {use.what}"
+    setters = [(use.ceilings, own)]
+    if route is not None:
+        setters.append((route.ceilings, f"of route {route.name!r}"))
+    setters += [(one.ceilings, f"of constraint {one.name!r}") for one in constraints]
+    return (
+        _lowest("max_output_price", [(one.output_price, by) for one, by in setters]),
+        _lowest("max_request_cost", [(one.request_cost, by) for one, by in setters]),
+    )
+
+
+def _lowest(name: str, ceilings: Iterable[tuple[Decimal | None, str]]) -> Ceiling:
+    found = Ceiling(None, name)
+    for usd, by in ceilings:
+        if usd is not None and (found.usd is None or usd < found.usd):
+            found = Ceiling(usd, f"{name} {by}")
+    return found
 
 
 def _group(
     candidates: Sequence[Candidate],
     use: Use,
     route: Route | None,
-    ceilings: Ceilings,
+    cost: Ceiling,
     *,
     another: object,
 ) -> Group:
@@ -200,7 +222,7 @@ def _group(
     behind: tuple[Kept, ...] = ()
     if use.weights:
         behind = tuple(Kept(one, True, f"{reason}; another model was drawn") for one in candidates)
-    return Group(kept, use, behind, ceilings.request_cost)
+    return Group(kept, use, behind, cost.usd, cost.rule)
 
 
 def _without(group: Group, out: set[str]) -> Group:
@@ -209,6 +231,7 @@ def _without(group: Group, out: set[str]) -> Group:
         group.use,
         tuple(one for one in group.behind if one.candidate.name not in out),
         group.request_cost,
+        group.cost_rule,
     )
 
 
@@ -232,7 +255,7 @@ def _observed(
             for group in groups
             for kept in group.kept
             if filters.constraint_drop(kept.candidate, constraint)
-            or filters.price_drop(kept.candidate, constraint.ceilings)
+            or filters.price_drop(kept.candidate, constraint.ceilings.output_price)
         ]
         if out:
             told.append(_would_drop(constraint.name, out))

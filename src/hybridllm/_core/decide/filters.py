@@ -15,7 +15,6 @@ from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.policy.compiled import (
     Candidate,
     Capability,
-    Ceilings,
     Constraint,
     Residency,
 )
@@ -111,19 +110,20 @@ def constraint_drop(candidate: Candidate, constraint: Constraint) -> Dropped | N
     return None
 
 
-def price_drop(candidate: Candidate, ceilings: Ceilings) -> Dropped | None:
+def price_drop(
+    candidate: Candidate, ceiling: Decimal | None, *, rule: str = "max_output_price"
+) -> Dropped | None:
     """What a candidate's completion tokens cost must be known, and under the ceiling."""
-    ceiling = ceilings.output_price
     if ceiling is None:
         return None
     price = candidate.price
     if price is None:
-        detail = f"no price is known, so max_output_price {ceiling} cannot be kept"
+        detail = f"no price is known, so {ceiling} cannot be kept ({rule})"
     elif price.usd_per_mtok_out > ceiling:
-        detail = f"output price {price.usd_per_mtok_out} is above max_output_price {ceiling}"
+        detail = f"output price {price.usd_per_mtok_out} is above {ceiling} ({rule})"
     else:
         return None
-    return Dropped(candidate, DropReason.PRICE, detail, "max_output_price")
+    return Dropped(candidate, DropReason.PRICE, detail, rule)
 
 
 def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
@@ -140,19 +140,19 @@ def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
 
 
 def cost_drop(
-    candidate: Candidate, facts: Facts, ceiling: Decimal | None, *, name: str
+    candidate: Candidate, facts: Facts, ceiling: Decimal | None, *, rule: str
 ) -> Dropped | None:
-    """What the request may cost must be known, and under the ceiling; `name` is the ceiling's."""
+    """What the request may cost must be known, and under the ceiling that `rule` sets."""
     if ceiling is None:
         return None
     if candidate.price is None:
-        detail = f"no price is known, so {name} {ceiling} cannot be kept"
-        return Dropped(candidate, DropReason.COST, detail, name)
+        detail = f"no price is known, so {ceiling} cannot be kept ({rule})"
+        return Dropped(candidate, DropReason.COST, detail, rule)
     expected = expected_cost_usd(candidate, facts)
     if expected is not None and expected <= ceiling:
         return None
-    detail = f"expected to cost {expected} USD, above {name} {ceiling}"
-    return Dropped(candidate, DropReason.COST, detail, name)
+    detail = f"expected to cost {expected} USD, above {ceiling} ({rule})"
+    return Dropped(candidate, DropReason.COST, detail, rule)
 
 
 def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:

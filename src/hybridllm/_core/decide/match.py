@@ -102,8 +102,8 @@ def _met(condition: Condition, subject: Subject) -> bool:
     if isinstance(condition, Flag):
         return subject.facts.stream is condition.value
     if isinstance(condition, Number):
-        value = _number_of(condition.fact, subject.facts)
-        return value is not None and condition.holds(value)
+        number = _number_of(condition.fact, subject.facts)
+        return number is not None and condition.holds(number)
     if isinstance(condition, Hours):
         return within(condition, subject.now_utc)
     if isinstance(condition, Not):

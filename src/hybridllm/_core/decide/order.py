@@ -73,7 +73,8 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
     if order_by is OrderBy.PRICE:
-        return tuple(sorted(kept, key=lambda one: _cost(one, facts)))
+        in_flight = snapshot.in_flight
+        return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight)))
     return tuple(sorted(kept, key=lambda one: _latency_ms(one, facts, snapshot)))
 
 
@@ -84,10 +85,10 @@ def _by_load(kept: tuple[Kept, ...], in_flight: Mapping[str, int]) -> tuple[Kept
     return tuple(sorted(kept, key=lambda one: in_flight.get(one.candidate.backend.name, 0)))
 
 
-def _cost(kept: Kept, facts: Facts) -> tuple[bool, Decimal]:
-    """What the request is expected to cost; who does not say goes last."""
+def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[bool, Decimal, int]:
+    """What the request is expected to cost, and of equals the load; who does not say goes last."""
     cost = expected_cost_usd(kept.candidate, facts)
-    return (cost is None, cost or Decimal(0))
+    return (cost is None, cost or Decimal(0), in_flight.get(kept.candidate.backend.name, 0))
 
 
 def _latency_ms(kept: Kept, facts: Facts, snapshot: Snapshot) -> float:
@@ -120,25 +121,38 @@ def _by_slo(kept: tuple[Kept, ...], slos: tuple[Slo, ...], snapshot: Snapshot) -
 
 
 def _by_weight(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tuple[Kept, ...]:
-    """Weighted rendezvous hashing: each model wins its share of the keys, and keeps the others' losses.
-
-    A key (a session) has the same order of models every time; if a model is dropped, only its own keys
-    move. Source: Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", 2005.
-    """
+    """The model that is drawn, then the others; with a value to stick to, it draws the same every time."""
+    standing = {one.candidate.model.name for one in group.kept}
+    weights = [(model, weight) for model, weight in group.use.weights if model in standing]
     key = _sticky_key(group.use.sticky_by, facts)
-    text = f"c{snapshot.chance!r}" if key is None else f"k{key}"
-    scores = {
-        model: -log(_uniform(f"{salt}\0{text}\0{model}")) / weight
-        for model, weight in group.use.weights
-    }
-    drawn = min((one.candidate.model.name for one in group.kept), key=scores.__getitem__)
+    places = _places(weights, f"{salt}\0k{key}") if key is not None else {}
+    drawn = min(places, key=places.__getitem__) if places else _drawn(weights, snapshot.chance)
     first = [one for one in group.kept if one.candidate.model.name == drawn]
     rest = [one for one in group.behind if one.candidate.model.name != drawn]
-    rest.sort(key=lambda one: scores[one.candidate.model.name])
+    rest.sort(key=lambda one: places.get(one.candidate.model.name, 0.0))
     in_flight = snapshot.in_flight
     if in_flight:
         first.sort(key=lambda one: in_flight.get(one.candidate.backend.name, 0))
     return (*first, *rest)
+
+
+def _places(weights: Iterable[tuple[str, float]], key: str) -> dict[str, float]:
+    """Weighted rendezvous hashing: each model is first for its share of the keys.
+
+    If a model is dropped, only its own keys move. Source: Schindelhauer and Schomaker, "Weighted
+    Distributed Hash Tables", 2005.
+    """
+    return {model: -log(_uniform(f"{key}\0{model}")) / weight for model, weight in weights}
+
+
+def _drawn(weights: list[tuple[str, float]], chance: float) -> str:
+    """The model into whose share `chance` falls, in the order of the policy file."""
+    left = chance * sum(weight for _, weight in weights)
+    for model, weight in weights:
+        left -= weight
+        if left < 0:
+            return model
+    return weights[-1][0]
 
 
 def _sticky_key(fact: str, facts: Facts) -> str | None:

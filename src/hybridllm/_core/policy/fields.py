@@ -63,7 +63,7 @@ def _flag(value: object) -> bool:
 
 def as_list(value: object) -> object:
     """Return a list of one where a person wrote the one alone."""
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str | int | Decimal) else value
 
 
 def as_empty_mapping(value: object) -> object:
@@ -179,7 +179,7 @@ WireName = Annotated[
 Glob = Annotated[str, BeforeValidator(_glob, json_schema_input_type=str)]
 Globs = Annotated[
     tuple[Glob, ...],
-    Field(min_length=1),
+    Field(min_length=1, max_length=1_000),
     BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 Names = Annotated[
@@ -225,7 +225,7 @@ HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_inp
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
 TextGlobs = Annotated[
     tuple[Glob, ...],
-    Field(min_length=1),
+    Field(min_length=1, max_length=1_000),
     BeforeValidator(
         _text_globs, json_schema_input_type=str | float | bool | list[str | float | bool]
     ),

@@ -59,6 +59,12 @@ class PercentilesSpec(Spec):
                 )
         return value
 
+    @model_validator(mode="after")
+    def _some(self) -> PercentilesSpec:
+        if not self.model_fields_set:
+            raise ValueError("names no percentile; write {p90: 800}")
+        return self
+
 
 class SloSpec(Spec):
     """A latency objective. Who is measured to miss it is asked after all others, never dropped."""
@@ -69,6 +75,12 @@ class SloSpec(Spec):
     total_ms: PercentilesSpec | None = Field(
         default=None, description="Time to a whole answer: {p50: 2000}."
     )
+
+    @model_validator(mode="after")
+    def _some(self) -> SloSpec:
+        if not self.model_fields_set:
+            raise ValueError("is empty; write {ttft_ms: {p90: 800}}")
+        return self
 
 
 class CeilingsSpec(Spec):

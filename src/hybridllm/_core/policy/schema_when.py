@@ -139,7 +139,10 @@ class WhenSpec(Spec):
         default=None, alias="not", description="Conditions that must not hold together."
     )
     any: tuple[WhenSpec, ...] | None = Field(
-        default=None, min_length=1, description="Sets of conditions, of which one must hold."
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Sets of conditions, of which one must hold.",
     )
     volume: Reserved = Field(default=None, description="Reserved for live token volume.")
     budget: Reserved = Field(default=None, description="Reserved for money spent.")

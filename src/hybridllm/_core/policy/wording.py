@@ -18,6 +18,7 @@ from hybridllm._core.policy.document import (
     Node,
     Path,
     Scalar,
+    entries,
     found,
     key_place,
     plain,
@@ -35,6 +36,9 @@ _HOLDS_A_SECRET = re.compile(
 )
 # A value that a person may well have put in place of the name of a variable is a key; this is none.
 _NAME_OF_A_VARIABLE = re.compile(r"\$\{.*|[A-Za-z _-]{1,32}", re.DOTALL)
+_NAMED_ALONE = frozenset(
+    {"models", "residency", "tasks"}
+)  # `public:` is an entry with nothing to say
 _QUOTED_WORD = re.compile(r"'([^']*)'")
 _SHORT_FORMS = {
     "ServedSpec": "the backend's name for the model, or ",
@@ -45,6 +49,8 @@ _IN_WORDS = {
     "ConstraintSpec": "this constraint",
     "ExpectSpec": "this case",
     "MetadataTestSpec": "this test",
+    "PercentilesSpec": "this objective",
+    "SloSpec": "this objective",
     "TimeSpec": "this time",
     "UseSpec": "this entry",
 }
@@ -53,18 +59,20 @@ _WHAT_IS_EXPECTED = {
     "string_unicode": "must be a string of valid Unicode",
     "dict_type": "must be a mapping (name: value)",
     "tuple_type": "must be a list",
-    "too_long": "has too many entries",
-    "string_too_long": "is too long",
+    "too_long": "has more than {max_length} entries",
+    "string_too_long": "is longer than {max_length} characters",
 }
 
 
 def validated(root: Node, findings: Findings) -> PolicySpec | None:
     """Return the policy's schema filled in, or None with every problem of its shape in `findings`."""
+    spec = None
     try:
-        return PolicySpec.model_validate(plain(root))
+        spec = PolicySpec.model_validate(plain(root))
     except ValidationError as error:
         _tell_all(root, error, findings)
-        return None
+    _tell_blanks(root, (), findings)
+    return spec
 
 
 def validated_tests(root: Node, findings: Findings) -> tuple[CaseSpec, ...]:
@@ -81,11 +89,32 @@ def validated_tests(root: Node, findings: Findings) -> tuple[CaseSpec, ...]:
             message = f"unknown key {quoted(name)}; a file of tests has the one key tests{hint}"
             findings.error(entry.key_place, (name,), message)
     known = MapNode({k: v for k, v in root.entries.items() if k == "tests"}, root.place)
+    cases: tuple[CaseSpec, ...] = ()
     try:
-        return TestsSpec.model_validate(plain(known)).tests
+        cases = TestsSpec.model_validate(plain(known)).tests
     except ValidationError as error:
         _tell_all(known, error, findings)
-        return ()
+    _tell_blanks(known, (), findings)
+    return cases
+
+
+def _tell_blanks(node: Node, path: Path, findings: Findings) -> None:
+    """Tell of keys without a value: `regions:` with nothing behind it must not mean "all regions"."""
+    if isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            _tell_blanks(item, (*path, index), findings)
+        return
+    for key, entry in entries(node):
+        value, where = entry.value, (*path, key)
+        if not isinstance(value, Scalar):
+            _tell_blanks(value, where, findings)
+        elif (
+            value.value is None
+            and not (len(path) == 1 and path[0] in _NAMED_ALONE)
+            and not findings.is_wrong(value.place)
+        ):
+            message = f"{quoted(key)} has no value; write one, or leave the key out"
+            findings.error(entry.key_place, where, message)
 
 
 def _tell_all(root: Node, error: ValidationError, findings: Findings) -> None:
@@ -170,7 +199,9 @@ def _predicate(error: ErrorDetails, path: Path, written: str, findings: Findings
         keys = ", ".join(keys_of(model)) if model else ""
         short_form = _SHORT_FORMS.get(model.__name__, "") if model else ""
         return f"must be {short_form}a mapping with the keys {keys}"
-    return _WHAT_IS_EXPECTED.get(kind, "is not allowed here")
+    if kind == "tuple_type" and path[-1:] in (("use",), ("fallbacks",)):
+        return "must be a model's name, a mapping, or a list of them"
+    return _WHAT_IS_EXPECTED.get(kind, "is not allowed here").format_map(context)
 
 
 def _unknown_key(path: Path, findings: Findings) -> str:

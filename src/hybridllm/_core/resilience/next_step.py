@@ -165,9 +165,7 @@ def _elsewhere(
         if index in tried or index in refused:
             continue
         same_backend = entry.candidate.backend.name == last.backend.name
-        return Call(
-            index, failover_s(jitter) if same_backend else 0.0, _reason(kept, failures, index)
-        )
+        return Call(index, failover_s(jitter) if same_backend else 0.0, _reason(kept, index))
     return None
 
 
@@ -208,7 +206,7 @@ def _last_resort(
     tried = {index for index, _ in failures}
     for index in range(len(kept)):
         if index not in tried and index not in cooling:
-            return Call(index, 0.0, _reason(kept, failures, index), panic=index in gated)
+            return Call(index, 0.0, _reason(kept, index), panic=index in gated)
     return None
 
 
@@ -216,10 +214,9 @@ def _in_time(call: Call, remaining_s: float) -> Call | None:
     return call if remaining_s - call.after_s >= ATTEMPT_S_MIN else None
 
 
-def _reason(
-    kept: Sequence[Kept], failures: Sequence[tuple[int, Failure]], index: int
-) -> AttemptReason:
-    same_model = kept[index].candidate.model.name == kept[failures[-1][0]].candidate.model.name
+def _reason(kept: Sequence[Kept], index: int) -> AttemptReason:
+    """Another backend for the model that was meant, or another model: whatever failed in between."""
+    same_model = kept[index].candidate.model.name == kept[0].candidate.model.name
     return AttemptReason.FAILOVER if same_model else AttemptReason.FALLBACK
 
 
