@@ -120,7 +120,7 @@ WRONG_RULES = [
     ),
     # constraints
     (
-        *_constraint("{«when: {tenant: a}, deny: {backends: own-eu}}"),
+        *_constraint("«{when: {tenant: a}, deny: {backends: own-eu}}"),
         "constraints[0].name",
         "key 'name' is missing: Shown where it drops or denies",
     ),
