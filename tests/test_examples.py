@@ -54,7 +54,7 @@ def test_the_plain_app_pays_for_each_ticket_and_is_denied_a_wrong_tag() -> None:
     assert len(tickets) == 3
     for line in tickets:
         assert re.fullmatch(r"'[^']+': global-eu, 0\.0\d+ USD, \d\.\d{3} s", line), line
-    assert denied.startswith("denied, and nothing was sent: residency 'uk'")
+    assert denied.startswith("denied, and nothing was sent: residency tag 'uk'")
 
 
 def test_the_streaming_example_loses_a_region_unseen() -> None:

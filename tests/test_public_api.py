@@ -45,6 +45,7 @@ PUBLIC = [
     "RouteExhausted",
     "Router",
     "RouterClosed",
+    "Status",
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",

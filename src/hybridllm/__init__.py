@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._compose.cases import CasesReport, check_cases
+    from hybridllm._compose.status import Status
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
     from hybridllm._core.cases.coverage import Coverage
@@ -80,6 +81,7 @@ __all__ = [
     "RouteExhausted",
     "Router",
     "RouterClosed",
+    "Status",
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
@@ -100,6 +102,7 @@ _LATER = {
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,11 +14,13 @@ from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.document import Findings, plain
 from hybridllm.errors import PolicyError
 from policy.policy_text import GOOD
+from policy.seeded_mistakes import POLICY
 
 ENVIRON = {"URL": "https://a.example/v1", "EMPTY": ""}
 MEANINGFUL = (
     "version backends models routes use when on residency tasks price free kind api base_url eu deny "
-    "null true 1 -1 1e5 10s 32K .nan ${URL} ${ $${ *a &a !t << ? | > ' \" # % @ ` --- [ ] { } ,"
+    "null true 1 -1 1e5 10s 32K .nan ${URL} ${ $${ *a &a !t << ? | > ' \" # % @ ` --- [ ] { } , "
+    "not any metadata time tier bucket split constraints allow deny acme-* 08:00 mon-fri UTC phi budget"
 )
 SPACING = (": ", "- ", "\n", "\n  ", "\n    ", " ", "\t", "é", "\u2028", "\ufeff", "\0")
 WORDS = st.sampled_from([*MEANINGFUL.split(), *SPACING])
@@ -58,10 +61,26 @@ def test_any_text_loads_or_says_why(text: str) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 12), TEXTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_policy_with_a_piece_replaced_loads_or_says_why(at: int, length: int, piece: str) -> None:
     """Nearly right is what a person writes."""
     loads_or_says_why(GOOD[:at] + piece + GOOD[at + length :])
+
+
+LINES = POLICY.splitlines(keepends=True)
+PIECES = sorted({piece for line in LINES for piece in re.findall(r"[\w.*-]+|[^\s\w]", line)})
+
+
+@given(st.integers(0, len(LINES) - 1), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_policy_with_words_exchanged_loads_or_says_why(at: int, data: st.DataObject) -> None:
+    """Words of the language where others of its words belong; lines left out, doubled, out of place."""
+    pieces = re.split(r"([\w.*-]+|[^\s\w])", LINES[at])
+    place = data.draw(st.integers(0, len(pieces) - 1))
+    pieces[place] = data.draw(st.sampled_from(["", *PIECES]))
+    line = "".join(pieces)
+    left = data.draw(st.sampled_from([line, "", LINES[at] * 2, LINES[at - 1] + line]))
+    loads_or_says_why("".join([*LINES[:at], left, *LINES[at + 1 :]]))
 
 
 LEAVES = st.one_of(
@@ -84,10 +103,14 @@ LEAVES = st.one_of(
     ),
     st.text(st.characters(codec="utf-8", exclude_categories=("C",)), max_size=8),
 )
-SECTIONS = "version environment default_residency backends models residency tasks routes retries"
+SECTIONS = (
+    "version environment default_residency backends models residency tasks routes retries tiers buckets "
+    "constraints tests"
+)
 INNER_KEYS = (
     "kind base_url price timeouts on use when name model like context capabilities regions task fallbacks x "
-    "hosted-us qwen3-8b headers"
+    "hosted-us qwen3-8b headers not any metadata time zone tier bucket split sticky_by order_by slo ttft_ms "
+    "p90 allow deny backends models mode max_output_price gte given expect bandwidth judgment volume"
 )
 KEYS = st.sampled_from([*SECTIONS.split(), *INNER_KEYS.split()])
 TREES = st.recursive(

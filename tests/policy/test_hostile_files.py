@@ -1,16 +1,14 @@
 """A hostile or sloppy file is told as such, at once and in little memory; one that only looks it loads.
 
-`python tests/policy/test_hostile_files.py` loads all of them and tells how much memory that took.
+`PYTHONPATH=tests python tests/policy/test_hostile_files.py` tells how much memory each of them takes.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from policy.policy_text import GOOD
 
 CPU_S_MAX = 0.1
 MEMORY_MAX = 50 * 2**20
+RESET_PEAK = Path("/proc/self/clear_refs")
 MESSAGE_LENGTH_MAX = 2_000
 KEYS = (
     AN_API_KEY[8:20],
@@ -51,11 +50,18 @@ def test_there_are_enough_of_them() -> None:
 
 
 @EACH
-def test_a_hostile_file_gives_one_list_of_errors(
+def test_a_hostile_file_gives_one_list_of_errors_at_once(
     file: HostileFile, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing else is raised, nothing is printed, and no message shows a key or a book."""
-    policy, problems = loaded(file.data)
+    """In less than 100 ms of CPU. Nothing else is raised or printed; no message shows a key, or is a book."""
+    loaded(GOOD.encode())  # what is made once per process is made
+    policy, problems = None, ()
+    spent_s = []
+    while min(spent_s, default=CPU_S_MAX) > CPU_S_MAX / 4 and len(spent_s) < 3:
+        started_s = time.process_time()
+        policy, problems = loaded(file.data)
+        spent_s.append(time.process_time() - started_s)
+    assert min(spent_s) < CPU_S_MAX  # whatever else the machine does
     told = "\n".join(map(str, problems))
     assert (policy is not None) is (file.says == ""), told
     assert file.says in told
@@ -69,45 +75,29 @@ def test_a_hostile_file_gives_one_list_of_errors(
     assert capsys.readouterr() == ("", "")
 
 
-@EACH
-def test_a_hostile_file_costs_little(file: HostileFile) -> None:
-    """Less than 100 ms of CPU, and less than 50 MiB while it is read."""
-    loaded(GOOD.encode())  # what is made once per process is made
-    best_s = float("inf")
-    for _ in range(3):  # whatever else the machine does
-        started_s = time.process_time()
-        loaded(file.data)
-        best_s = min(best_s, time.process_time() - started_s)
-        if best_s < CPU_S_MAX / 4:
-            break
-    assert best_s < CPU_S_MAX
-    tracemalloc.start()
-    try:
-        loaded(file.data)
-        assert tracemalloc.get_traced_memory()[1] < MEMORY_MAX
-    finally:
-        tracemalloc.stop()
+@pytest.mark.skipif(not RESET_PEAK.exists(), reason="only Linux tells the peak of a while")
+def test_a_hostile_file_takes_little_memory() -> None:
+    """Less than 50 MiB more than before, as the system sees it: the parsers' own memory is counted, too.
 
-
-def test_all_of_them_together_leave_little_behind() -> None:
-    """Memory that Python does not count (the parsers') is seen by the system: 50 MiB for all, at their peak."""
-    tests = Path(__file__).parents[1]
+    In a process of its own, one file after the other; all of them together leave no more behind.
+    """
     done = subprocess.run(
         [sys.executable, __file__],
-        env={"PYTHONPATH": str(tests)},
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    told = json.loads(done.stdout)
-    assert told["files"] == len(FILES)
-    assert told["grown"] < MEMORY_MAX
+    grown = json.loads(done.stdout)
+    assert len(grown["by_file"]) == len(FILES)
+    assert max(grown["by_file"].values()) < MEMORY_MAX
+    assert grown["in_all"] < MEMORY_MAX
     assert done.stderr == ""
 
 
 def test_hostile_patterns_cost_a_decision_little() -> None:
-    """As many patterns as a file may have, each as bad as it may be: compiled once, then matched in no time."""
+    """As many patterns as a file may have, each as bad as it may be: compiled once, then matched."""
     (file,) = (file for file in FILES if file.name == "256-patterns")
     policy, _ = loaded(file.data)
     assert policy is not None
@@ -122,15 +112,24 @@ def test_hostile_patterns_cost_a_decision_little() -> None:
     assert min(spent_s[1:]) < 0.02
 
 
-def _main() -> None:
+def _tell_memory() -> None:
     loaded(GOOD.encode())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    first = _bytes("VmRSS")
+    by_file = {}
     for file in FILES:
+        before = _bytes("VmRSS")
+        RESET_PEAK.write_text("5")
         loaded(file.data)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    unit = 1 if sys.platform == "darwin" else 1024
-    sys.stdout.write(json.dumps({"files": len(FILES), "grown": grown * unit}))
+        by_file[file.name] = _bytes("VmHWM") - before
+    sys.stdout.write(json.dumps({"by_file": by_file, "in_all": _bytes("VmRSS") - first}))
+
+
+def _bytes(name: str) -> int:
+    """Return what Linux says of this process: memory now (VmRSS), and at most since the reset (VmHWM)."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":
-    _main()
+    _tell_memory()

@@ -51,7 +51,12 @@ class Permit:
     __slots__ = ("_candidate", "_fleet", "_out", "_permit", "_turn", "breaker_phase")
 
     def __init__(
-        self, fleet: Fleet, candidate: Candidate, permit: breaker.Permit | None, phase: str, turn: int
+        self,
+        fleet: Fleet,
+        candidate: Candidate,
+        permit: breaker.Permit | None,
+        phase: str,
+        turn: int,
     ) -> None:
         self._fleet = fleet
         self._out = True
@@ -94,7 +99,8 @@ class Fleet:
         self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
         self._turn = 0  # how many policies came after the first
-        self._since: dict[Endpoint, int] = {}  # endpoints that were put in another's place, and when
+        # Endpoints that were put in another one's place, and when.
+        self._since: dict[Endpoint, int] = {}
 
     def snapshot(self, policy: Policy, *, now_utc: datetime, chance: float) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""

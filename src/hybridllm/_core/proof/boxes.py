@@ -159,3 +159,18 @@ def told_once(boxes: Iterable[Box], places: Iterable[int]) -> list[Box]:
     for box in boxes:
         found.setdefault(tuple([box[place] for place in places]), box)
     return list(found.values())
+
+
+def merged(boxes: Iterable[Box]) -> list[Box]:
+    """Return the same requests in fewer boxes: two that differ in one fact only are one."""
+    found = list(boxes)
+    before = 0
+    while len(found) > 1 and len(found) != before:
+        before = len(found)
+        for place in range(len(found[0])):
+            alike: dict[Box, int] = {}
+            for box in found:
+                rest = (*box[:place], *box[place + 1 :])
+                alike[rest] = alike.get(rest, 0) | box[place]
+            found = [(*rest[:place], classes, *rest[place:]) for rest, classes in alike.items()]
+    return found
