@@ -25,7 +25,7 @@ import yaml
 from hybridllm import Router, errors, model_book
 from hybridllm._adapters import aiohttp_wire, openai_errors, semconv, span_attributes, yaml_document
 from hybridllm._core.decide import filters
-from hybridllm._core.policy.schema import TestsSpec
+from hybridllm._core.policy.schema import BesideSpec
 from hybridllm._core.policy.schema_routes import CeilingsSpec
 from hybridllm._core.policy.schema_when import MetadataTestSpec
 from hybridllm._core.policy.spec import Spec
@@ -364,7 +364,7 @@ def test_the_sections_of_a_schema_page_are_all_there() -> None:
         if isinstance(kind, type) and issubclass(kind, Spec)
     }
     # The parts that others are made of, a shorter way to write bounds, and the file beside a policy.
-    assert listed == there - {Spec, CeilingsSpec, MetadataTestSpec, TestsSpec}
+    assert listed == there - {Spec, CeilingsSpec, MetadataTestSpec, BesideSpec}
 
 
 def test_no_page_is_run_that_the_generator_wrote() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.problems import Problem
+from hybridllm.errors import PolicyError
 
 if TYPE_CHECKING:
     from hybridllm._core.cases.run import CaseResult
+    from hybridllm._core.proof.diff import PolicyDiff
+    from hybridllm._core.proof.matrix import ReachMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,21 @@ class PolicyReport:
     policy: Policy
     problems: tuple[Problem, ...]
     results: tuple[CaseResult, ...] = ()
+    _found: list[ReachMatrix] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def matrix(self) -> ReachMatrix:
+        """Which backends every residency tag can reach, by which routes; worked out when first asked for.
+
+        Raises:
+            PolicyError: If the proof fails, which is a mistake in this package and not in the policy.
+        """
+        if not self._found:
+            from hybridllm._core.proof.fold import matrix_of
+
+            with _proven(self.policy.name):
+                self._found.append(matrix_of(self.policy))
+        return self._found[0]
 
 
 def check(
@@ -46,3 +65,40 @@ def check(
 
     policy, problems, results = load_tested(path, environ=environ, environment=environment)
     return PolicyReport(policy, problems, results)
+
+
+def diff(
+    old: str | Path,
+    new: str | Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    environment: str | None = None,
+) -> PolicyDiff:
+    """Compare two policy files: which requests go another way, and what each residency tag gains and loses.
+
+    Args:
+        old: The one file.
+        new: The other.
+        environ: Variables for `${NAME}`. Default: this process's environment.
+        environment: Goes before the `environment` that the files say.
+
+    Raises:
+        PolicyError: With every problem, if one of them does not load.
+    """
+    from hybridllm._core.proof.diff import diff_of
+
+    before, after = (check(path, environ=environ, environment=environment) for path in (old, new))
+    with _proven(after.policy.name):
+        return diff_of(before.policy, after.policy)
+
+
+@contextmanager
+def _proven(policy: str) -> Iterator[None]:
+    """Tell a proof that fails as what keeps a policy from being used."""
+    from hybridllm._core.proof.reach import Disagreement
+
+    try:
+        yield
+    except Disagreement as error:
+        message = f"the proof of this policy failed: {error}"
+        raise PolicyError(policy, (Problem(policy, 0, 1, "", message),)) from error

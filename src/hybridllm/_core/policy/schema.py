@@ -356,7 +356,7 @@ class PolicySpec(Spec):
     )
 
 
-class TestsSpec(Spec):
+class BesideSpec(Spec):
     """A file of tests beside a policy: NAME.test.yaml beside NAME.yaml."""
 
     tests: tuple[CaseSpec, ...] = Field(min_length=1, description="Cases, as in a policy.")

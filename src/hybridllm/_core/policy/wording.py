@@ -25,7 +25,7 @@ from hybridllm._core.policy.document import (
     quoted,
     shown,
 )
-from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec, TestsSpec
+from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec, BesideSpec
 from hybridllm._core.policy.schema_paths import keys_of, model_at
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
@@ -91,7 +91,7 @@ def validated_tests(root: Node, findings: Findings) -> tuple[CaseSpec, ...]:
     known = MapNode({k: v for k, v in root.entries.items() if k == "tests"}, root.place)
     cases: tuple[CaseSpec, ...] = ()
     try:
-        cases = TestsSpec.model_validate(plain(known)).tests
+        cases = BesideSpec.model_validate(plain(known)).tests
     except ValidationError as error:
         _tell_all(known, error, findings)
     _tell_blanks(known, (), findings)

@@ -16,7 +16,7 @@ from hybridllm._core.proof.atoms import Entangled
 from hybridllm._core.proof.boxes import Box, TooMany, merged
 from hybridllm._core.proof.declared import Declared, declared_changes
 from hybridllm._core.proof.fold import matrix_of
-from hybridllm._core.proof.matrix import Matrix
+from hybridllm._core.proof.matrix import ReachMatrix
 from hybridllm._core.proof.outcomes import Cell, Decider, Outcome, TooManyCells, cells_of
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, space_of
 from hybridllm._core.proof.words import box_words
@@ -79,8 +79,8 @@ class PolicyDiff:
         notes: Why something may be missing; none: nothing is.
     """
 
-    old: Matrix
-    new: Matrix
+    old: ReachMatrix
+    new: ReachMatrix
     changes: tuple[Change, ...]
     tags: tuple[TagChange, ...]
     declared: tuple[Declared, ...]
@@ -283,7 +283,7 @@ def _narrows(one: Outcome, wider: Outcome) -> bool:
     return all(name in rest for name in one.candidates)
 
 
-def _tag_changes(old: Matrix, new: Matrix) -> Iterator[TagChange]:
+def _tag_changes(old: ReachMatrix, new: ReachMatrix) -> Iterator[TagChange]:
     before, after = _reached(old), _reached(new)
     for tag in dict.fromkeys((*before, *after)):
         was, now = before.get(tag, ()), after.get(tag, ())
@@ -293,7 +293,7 @@ def _tag_changes(old: Matrix, new: Matrix) -> Iterator[TagChange]:
             yield TagChange(tag, gained, lost)
 
 
-def _reached(matrix: Matrix) -> dict[str | None, tuple[str, ...]]:
+def _reached(matrix: ReachMatrix) -> dict[str | None, tuple[str, ...]]:
     return {row.tag: tuple(cell.backend for cell in row.cells if cell.ways) for row in matrix.rows}
 
 
@@ -306,7 +306,7 @@ def _outcome_facts(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _named(matrix: Matrix) -> dict[str, str]:
+def _named(matrix: ReachMatrix) -> dict[str, str]:
     return {
         "policy": matrix.policy,
         "version": matrix.version,

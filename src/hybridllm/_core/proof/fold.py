@@ -14,7 +14,7 @@ from hybridllm._core.decide.filters import constraint_drop, environment_drop, re
 from hybridllm._core.decide.plan import Dropped, Plan
 from hybridllm._core.policy.compiled import Candidate, Constraint, Policy
 from hybridllm._core.proof.judge import backend_objection, objections
-from hybridllm._core.proof.matrix import Cell, Limited, Matrix, Row, Unserved, Way
+from hybridllm._core.proof.matrix import Cell, Limited, ReachMatrix, Row, Unserved, Way
 from hybridllm._core.proof.reach import Disagreement, Reach, Reached, reach_of
 from hybridllm._core.proof.taken import shares_of
 
@@ -22,7 +22,7 @@ _Ways = dict[tuple[str, str | None], tuple[int, dict[str, None]]]
 """Route and capability -> classes of tasks and tags, and models."""
 
 
-def matrix_of(policy: Policy) -> Matrix:
+def matrix_of(policy: Policy) -> ReachMatrix:
     """Return who can be reached by which requests, all of it looked at.
 
     Raises:
@@ -38,7 +38,7 @@ def matrix_of(policy: Policy) -> Matrix:
             decisions += within.decisions
     untagged = any(one.tags == () for one in reach.reached)
     tags = [*policy.residency, *([None] if untagged else [])]
-    return Matrix(
+    return ReachMatrix(
         policy.name,
         policy.version,
         policy.environment,

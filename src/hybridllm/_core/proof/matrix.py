@@ -146,7 +146,7 @@ class Unserved:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class ReachMatrix:
     """Which backends requests can reach at all: by every route, fallback, split and pinned model.
 
     Attributes:

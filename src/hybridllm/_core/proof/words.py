@@ -105,7 +105,10 @@ def _tag_words(carried: Iterable[Carried]) -> str:
         else:
             sessions = " or ".join(sorted(" and ".join(sorted(some)) for some in kept))
             told.append(f"{name} in a session that keeps {sessions}")
-    return f"residency {_listed(told)}" if told != ["none"] else "without a residency tag"
+    named = [name for name in told if name != "none"]
+    if not named:
+        return "without a residency tag"
+    return f"residency {_listed(named)}" + (" or none" if len(named) < len(told) else "")
 
 
 def _listed(names: Iterable[str]) -> str:
