@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hybridllm._compose.report import PolicyReport, check
+from hybridllm._compose.report import PolicyReport, check, diff
 from hybridllm._compose.router import Router
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.money.book import Book, BookEntry
+    from hybridllm._core.proof.diff import PolicyDiff
+    from hybridllm._core.proof.matrix import ReachMatrix
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
@@ -112,7 +114,6 @@ _LATER = {
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),
     "check_cases": ("hybridllm._compose.cases", "check_cases"),
-    "diff": ("hybridllm._compose.report", "diff"),
     "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
     "variables_set": ("hybridllm._compose.variables", "variables_set"),
 }

@@ -258,6 +258,37 @@ RULES = """\
 -    max_output_price: 5
 +    max_output_price: «-5
 ! -5 is out of range
+@@ dead-route
++  - name: everything
++    use: [qwen3-8b]
+   - name: vectors
+...
+-  - name: default
++  - name: «default
+? never reached
+@@ shadowed-route
+   - name: patients
+     when: {residency: phi}
+     use:
+       - model: qwen3-32b
+         on: [vllm-fra]
++  - name: «patients-of-acme
++    when: {residency: phi, tenant: acme-*}
++    use: [qwen3-8b]
+? route 'patients-of-acme' is never reached: 'patients' (line
+@@ test-of-no-route
+ retries: {attempts_max: 4}
++tests:
++  - given: {task: classify}
++    expect: {route: «bluk}
+! unknown route 'bluk'; known: (pinned), bulk
+@@ test-that-fails
+ retries: {attempts_max: 4}
++tests:
++  - name: «patients stay at home
++    given: {task: classify, residency: phi}
++    expect: {backend: hosted-us}
+! the policy fails its test 'patients stay at home'
 @@ empty-models
 -    deny: {models: [big]}
 +    allow: {models: «[]}

@@ -9,10 +9,27 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import hybridllm
+from hybridllm._adapters.yaml_document import read_document
+from hybridllm._core.policy.document import Findings, plain
 from hybridllm._core.policy.schema import json_schema
+from policy.json_schema_rules import faults
+from policy.seeded_mistakes import POLICY, SEEDS, Seed
 
 FILE = Path(hybridllm.__file__).parent / "data" / "policy.schema.json"
+SHIPPED = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "policies").glob("*.yaml")
+    if ".test." not in path.name
+)
+OF_SHAPE = """\
+version key-typo section-typo kind missing-kind unit half-a-price capability not-yet attempts order operator
+condition-typo deep-typo typo-in-any reserved bound-typo metadata-mapping any-is-no-list clock two-kinds
+no-kind bucket-typo weight-0 negative-price key-held
+"""
+UNDERLINED = frozenset(OF_SHAPE.split())
 
 
 def text() -> str:
@@ -41,6 +58,34 @@ def test_no_mapping_takes_unknown_keys() -> None:
     for name, definition in definitions().items():
         if "properties" in definition:
             assert definition["additionalProperties"] is False, name
+
+
+def underlined(text: str) -> list[str]:
+    """Return the paths of what an editor underlines in a policy."""
+    findings = Findings("p.yaml")
+    root = read_document(text.encode(), findings)
+    assert root is not None
+    schema = json_schema()
+    return list(faults(plain(root), schema, schema))
+
+
+@pytest.mark.parametrize("text", [POLICY, *(path.read_text("utf-8") for path in SHIPPED)])
+def test_an_editor_underlines_nothing_in_a_good_policy(text: str) -> None:
+    """The shipped policies, with their variables as they stand in the file."""
+    assert underlined(text) == []
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, id=seed.name) for seed in SEEDS if seed.name in UNDERLINED]
+)
+def test_an_editor_underlines_a_mistake_of_shape(seed: Seed) -> None:
+    """Names that do not fit together it cannot know; `check` does."""
+    assert underlined(seed.text)
+
+
+def test_the_mistakes_that_editors_underline_are_there() -> None:
+    """Or the test before would be empty in part."""
+    assert {seed.name for seed in SEEDS} >= UNDERLINED
 
 
 def test_short_forms_are_allowed() -> None:

@@ -8,6 +8,7 @@ A line that stops checking is a break for users, and a `type: ignore` that is no
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
@@ -31,6 +32,7 @@ from hybridllm import (
     Book,
     BookEntry,
     Candidate,
+    CasesReport,
     Denied,
     Dropped,
     Explanation,
@@ -47,10 +49,13 @@ from hybridllm import (
     RequestFailed,
     RouteExhausted,
     Router,
+    Status,
     Stream,
     StreamInterrupted,
     TruncatedOutput,
+    World,
     check,
+    check_cases,
     context,
     model_book,
     receipt,
@@ -150,6 +155,30 @@ async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.Asy
     await Router.from_text(b"version: 1").close()
 
 
+async def marked(router: Router) -> None:
+    """What conditions look at: tags, metadata, a vector space."""
+    await router.chat.completions.create(
+        messages=MESSAGES, tags=["beta"], metadata={"plan": "pro", "seats": 7, "vip": True}
+    )
+    await router.embeddings.create(input="hello", vector_space="bge-m3", tags={"bulk"})
+
+
+async def reloading(router: Router) -> None:
+    """A reload says whether another policy is in force; the status says what became of reloads."""
+    assert_type(Router.from_file("policy.yaml", watch=True, watch_s=0.5), Router)
+    assert_type(await router.reload(), bool)
+    assert_type(router.status(), Status)
+    assert_type(router.status().last_error, str | None)
+    assert_type(router.status().observed["constraint 'x' would drop a/b"], int)
+
+
+def testing_a_policy() -> None:
+    """One line in anybody's own tests."""
+    report = check_cases("policy.yaml")
+    assert_type(report, CasesReport)
+    report.assert_passed(min_coverage=100)
+
+
 def deciding(router: Router) -> None:
     """Explaining is synchronous, and takes what a call takes."""
     told = router.explain(task="classify", residency="phi", input_tokens=5, needs=["tools"])
@@ -164,6 +193,15 @@ def deciding(router: Router) -> None:
         assert_type(told.plan.kept, tuple[Kept, ...])
         assert_type(told.plan.kept[0].candidate, Candidate)
         assert_type(told.plan.dropped, tuple[Dropped, ...])
+    at_night = World(
+        down=["global-us"],
+        ttft_ms={"vllm-fra": {90: 1200}},
+        in_flight={"vllm-fra": 9},
+        now=datetime(2026, 12, 1, 22, tzinfo=UTC),
+        carried=("phi",),
+    )
+    assert_type(router.explain(task="classify", world=at_night), Explanation)
+    assert_type(told.to_mermaid(), str)
     with context(tenant="acme", residency="eu"):
         pass
 

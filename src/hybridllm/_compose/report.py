@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.problems import Problem
+from hybridllm._runtime.wall_clock import utc_now
 from hybridllm.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -26,11 +28,13 @@ class PolicyReport:
         policy: Compiled; `Router(policy)` runs it.
         problems: Warnings, in the order of the file.
         results: Of its tests; all of them passed.
+        checked_at: When it was loaded, in UTC; None if nobody looked at a clock.
     """
 
     policy: Policy
     problems: tuple[Problem, ...]
     results: tuple[CaseResult, ...] = ()
+    checked_at: datetime | None = None
     _found: list[ReachMatrix] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -64,7 +68,7 @@ def check(
     from hybridllm._adapters.policy_files import load_tested
 
     policy, problems, results = load_tested(path, environ=environ, environment=environment)
-    return PolicyReport(policy, problems, results)
+    return PolicyReport(policy, problems, results, utc_now())
 
 
 def diff(

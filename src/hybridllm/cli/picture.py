@@ -1,63 +1,33 @@
-"""A policy at a glance: backends, models with prices, what each residency tag allows, routes.
+"""A policy at a glance: backends, models with prices, what each residency tag can reach, routes.
 
-What a tag allows is asked of the router itself, by explaining a request with that tag for every model:
-a second reading of the rules could say something else than what happens.
+What a tag can reach is the matrix of the proof: a second reading of the rules could say something else than
+what happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hybridllm.cli.output import headline, note, price_columns, tokens
-from hybridllm.cli.tables import Coloured, Table, show
+from hybridllm.cli.output import headline, note, paragraph, price_columns, tokens
+from hybridllm.cli.tables import Cell, Coloured, Table, show
 
 if TYPE_CHECKING:
     from hybridllm import PolicyReport
 
-_ABOUT_DATA = frozenset({"region", "operator", "retention"})
+PINNED = "(pinned)"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a residency tag keeps a backend out: in one word, and in a sentence."""
-
-    reason: str
-    detail: str
-
-
-# Tag -> backend -> None if the tag allows it. A backend that serves no model is not asked about.
-Reach = Mapping[str, Mapping[str, Refusal | None]]
-
-
-def reach_of(report: PolicyReport) -> Reach:
-    """Return, for every residency tag of a policy, which backends it allows."""
-    from hybridllm import Router
-
-    router = Router(report.policy)
-    found: dict[str, dict[str, Refusal | None]] = {}
-    for tag in router.policy.residency:
-        backends = found.setdefault(tag, {})
-        for model, candidates in router.policy.candidates.items():
-            backends |= {candidate.backend.name: None for candidate in candidates}
-            for drop in router.explain(residency=tag, model=model).plan.dropped:
-                if drop.reason.value in _ABOUT_DATA:
-                    refusal = Refusal(drop.reason.value, drop.detail)
-                    backends[drop.candidate.backend.name] = refusal
-    return found
-
-
-def facts(report: PolicyReport, reach: Reach) -> dict[str, Any]:
+def facts(report: PolicyReport) -> dict[str, Any]:
     """Return the picture as a JSON object."""
     policy = report.policy
     return {
         "policy": policy.name,
         "version": policy.version,
         "environment": policy.environment,
-        "default_residency": _default_residency(report),
+        "default_residency": default_residency(report),
         "backends": {name: _backend_facts(one) for name, one in policy.backends.items()},
         "models": {
             name: {
@@ -74,35 +44,74 @@ def facts(report: PolicyReport, reach: Reach) -> dict[str, Any]:
             for name, model in policy.models.items()
         },
         "residency": {
-            tag: {
-                "allowed": [name for name, why in backends.items() if why is None],
-                "refused": {name: why.detail for name, why in backends.items() if why},
+            row.tag: {
+                "allowed": [cell.backend for cell in row.cells if cell.allowed],
+                "refused": {cell.backend: cell.detail for cell in row.cells if not cell.allowed},
             }
-            for tag, backends in reach.items()
+            for row in report.matrix.rows
+            if row.tag is not None
         },
         "routes": [
-            {"name": route.name, "when": route.when.to_dict(), "use": _uses(route.use)}
+            {
+                "name": route.name,
+                "mode": mode(route),
+                "when": route.when.to_dict(),
+                "use": _uses(route.use),
+            }
             for route in policy.routes
         ],
+        "constraints": [
+            {"name": one.name, "mode": mode(one), "when": one.when.to_dict()}
+            for one in policy.constraints
+        ],
+        "matrix": report.matrix.to_dict(),
     }
 
 
-def draw(report: PolicyReport, reach: Reach) -> None:
+def draw(report: PolicyReport) -> None:
     """Print the picture."""
+    matrix = report.matrix
     headline("Backends")
     show(_backends(report))
     headline("Models, with prices in USD per 1M tokens")
     show(_models(report))
-    headline("Which backends a residency tag allows")
-    show(_residency(report, reach))
+    headline("Which backends a residency tag reaches, by which routes; or why it never does")
+    show(_residency(report))
+    if matrix.constraints:
+        headline("Which backends are reached while a constraint holds")
+        show(_constraints(report))
     headline("Routes; the first that matches decides")
     show(_routes(report))
+    typer.echo()
+    for line in denied_lines(report):
+        paragraph(line)
+    for line in proof_lines(report):
+        note(line)
+
+
+def denied_lines(report: PolicyReport) -> list[str]:
+    """Return which plain requests are denied, in sentences."""
     without_tag = {
         "deny": "is denied",
         None: "may go to every backend",
-    }.get(tag := _default_residency(report), f"carries the tag {tag!r}")
-    typer.echo()
-    note(f"A request without a residency tag {without_tag}.")
+    }.get(tag := default_residency(report), f"carries the tag {tag!r}")
+    told = [f"A request without a residency tag {without_tag}."]
+    for one in report.matrix.unserved:
+        if one.capability is None:
+            tags = " or ".join(tag or "no tag" for tag in one.tags)
+            tasks = ", ".join(task or "no task" for task in one.tasks) or "any"
+            told.append(f"Denied: residency {tags}, task {tasks} ({', '.join(one.rules)}).")
+    return told
+
+
+def proof_lines(report: PolicyReport) -> list[str]:
+    """Return what was proved and how, in sentences."""
+    matrix = report.matrix
+    proved = (
+        f"Proved: one request of each kind, {matrix.decisions:,} of them, was decided as in production; "
+        "everybody reached may see the data, in a second reading of the tags."
+    )
+    return [proved, *(f"More is shown than can happen: {note}." for note in matrix.notes)]
 
 
 def _backends(report: PolicyReport) -> Table:
@@ -148,24 +157,56 @@ def _models(report: PolicyReport) -> Table:
     return made
 
 
-def _residency(report: PolicyReport, reach: Reach) -> Table:
-    policy = report.policy
-    names = [name for name in policy.backends if any(name in row for row in reach.values())]
+def _residency(report: PolicyReport) -> Table:
+    rows = report.matrix.rows
+    names = [cell.backend for cell in rows[0].cells] if rows else []
     made = Table("residency tag", *names)
-    for tag, backends in reach.items():
-        cells = [
-            Coloured(f"no: {why.reason}", "red") if why else Coloured("yes", "green")
-            for why in (backends[name] for name in names)
-        ]
-        made.add_row(tag, *cells)
+    for row in rows:
+        made.add_row(row.tag or "(none)", *(_cell(report, cell) for cell in row.cells))
     return made
+
+
+def _constraints(report: PolicyReport) -> Table:
+    limited = report.matrix.constraints
+    names = [cell.backend for cell in limited[0].cells]
+    made = Table("constraint", "holds for", *names, prose=("holds for",))
+    for one in limited:
+        cells = (_cell(report, cell) for cell in one.cells)
+        made.add_row(one.constraint, one.when, *cells)
+    return made
+
+
+def _cell(report: PolicyReport, cell: Any) -> Cell:
+    """Return the numbers of the routes that lead to a backend, or why none may."""
+    if not cell.allowed:
+        return Coloured(f"no: {cell.reason}", "red")
+    if not cell.routes:
+        return "nothing leads there"
+    order = {route.name: number for number, route in enumerate(report.policy.routes, start=1)}
+    numbers = ranges(order[name] for name in cell.routes if name != PINNED)
+    parts = [*([numbers] if numbers else []), *(["pin"] if PINNED in cell.routes else [])]
+    return Coloured(", ".join(parts), "green")
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in order as people write them: `1-3, 5`."""
+    told: list[list[int]] = []
+    before = None
+    for number in numbers:
+        if before is not None and number == before + 1:
+            told[-1][1:] = [number]
+        else:
+            told.append([number])
+        before = number
+    return ", ".join("-".join(map(str, run)) for run in told)
 
 
 def _routes(report: PolicyReport) -> Table:
     policy = report.policy
     made = Table("", "route", "when", "use, in order", right=("",), prose=("when", "use, in order"))
     for number, route in enumerate(policy.routes, start=1):
-        head = (str(number), route.name, str(route.when))
+        observed = " (observed)" if route.observe else ""
+        head = (str(number), route.name + observed, str(route.when))
         for one in _uses(route.use):
             kind = "fallback " if one["fallback"] else ""
             made.add_row(*head, f"{kind}{', '.join(one['candidates'])}")
@@ -173,7 +214,13 @@ def _routes(report: PolicyReport) -> Table:
     return made
 
 
-def _default_residency(report: PolicyReport) -> str | None:
+def mode(rule: Any) -> str:
+    """Return whether a route or constraint is enforced, as the policy writes it."""
+    return "observe" if rule.observe else "enforce"
+
+
+def default_residency(report: PolicyReport) -> str | None:
+    """Return the tag of a request without one; `deny`: it is denied; None: it carries none."""
     policy = report.policy
     return "deny" if policy.deny_untagged else policy.default_residency
 

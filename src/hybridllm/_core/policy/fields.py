@@ -28,6 +28,7 @@ _WIRE_NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?\Z")
 _GLOB = re.compile(
     "(?! )[^\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]{1,128}(?<! )\\Z"
 )
+LIST_LENGTH_MAX = 1_000
 _STARS_MAX = 8  # in one pattern
 _METADATA_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,12})?\Z")
@@ -179,7 +180,7 @@ WireName = Annotated[
 Glob = Annotated[str, BeforeValidator(_glob, json_schema_input_type=str)]
 Globs = Annotated[
     tuple[Glob, ...],
-    Field(min_length=1, max_length=1_000),
+    Field(min_length=1, max_length=LIST_LENGTH_MAX),
     BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 Names = Annotated[
@@ -207,7 +208,10 @@ ContextTokens = Annotated[
 ]
 UsdPerMtok = Annotated[
     Decimal,
-    BeforeValidator(_bounded(units.usd, 0, 100_000), json_schema_input_type=float | str),
+    BeforeValidator(
+        _bounded(units.usd, 0, 100_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=100_000)] | str,
+    ),
 ]
 Retention = Annotated[str, BeforeValidator(units.retention, json_schema_input_type=str)]
 Retentions = Annotated[
@@ -225,7 +229,7 @@ HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_inp
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
 TextGlobs = Annotated[
     tuple[Glob, ...],
-    Field(min_length=1, max_length=1_000),
+    Field(min_length=1, max_length=LIST_LENGTH_MAX),
     BeforeValidator(
         _text_globs, json_schema_input_type=str | float | bool | list[str | float | bool]
     ),

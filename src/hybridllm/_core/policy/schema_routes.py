@@ -5,7 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hybridllm._core.policy.compiled import Bucket
 from hybridllm._core.policy.fields import (
@@ -98,6 +105,9 @@ class CeilingsSpec(Spec):
 class UseSpec(CeilingsSpec):
     """Whom to ask: one of model, tier, bucket and split; and what narrows or orders them."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [kind]} for kind in ENTRY_KINDS]}
+    )
     model: ModelName | None = Field(default=None, description="A model of `models`.")
     tier: Name | None = Field(
         default=None, description="Every model of a price tier; the cheapest for the request first."

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from hybridllm._core.policy.compiled import Bucket, Capability
 from hybridllm._core.policy.fields import (
+    LIST_LENGTH_MAX,
     Bound,
     ClockMinute,
     FirstMinute,
     Flag,
+    Glob,
     Globs,
     MetadataKey,
     TextGlobs,
     Weekdays,
     Zone,
+    as_list,
 )
 from hybridllm._core.policy.spec import Spec
 
@@ -25,9 +29,21 @@ def _reserved(value: object) -> None:
     raise PydanticCustomError("reserved", "is reserved")
 
 
-Reserved = Annotated[None, BeforeValidator(_reserved, json_schema_input_type=Any)]
+Reserved = Annotated[None, BeforeValidator(_reserved), WithJsonSchema({"not": {}})]
 """A key that later versions will know; today it is refused, and told apart from a misspelt one."""
 
+
+# Which names there are is asked in `references_when.py`; these tell editors what to propose.
+BucketGlobs = Annotated[
+    tuple[Glob, ...],
+    Field(min_length=1, max_length=LIST_LENGTH_MAX),
+    BeforeValidator(as_list, json_schema_input_type=Bucket | str | list[Bucket | str]),
+]
+CapabilityGlobs = Annotated[
+    tuple[Glob, ...],
+    Field(min_length=1, max_length=LIST_LENGTH_MAX),
+    BeforeValidator(as_list, json_schema_input_type=Capability | str | list[Capability | str]),
+]
 
 UNWRITTEN = "\0"
 """Key of what a file writes without a key. No file can hold it: a control character is refused."""
@@ -111,7 +127,9 @@ class WhenSpec(Spec):
     """Conditions: all must hold. Most take a name, a pattern (`acme-*`) or a list of them."""
 
     task: Globs | None = Field(default=None, description="The request's task.")
-    bucket: Globs | None = Field(default=None, description="The bucket of the request's task.")
+    bucket: BucketGlobs | None = Field(
+        default=None, description="The bucket of the request's task."
+    )
     residency: Globs | None = Field(
         default=None, description="A residency tag that holds for the request."
     )
@@ -119,7 +137,7 @@ class WhenSpec(Spec):
     feature: Globs | None = Field(default=None, description="The request's feature.")
     session: Globs | None = Field(default=None, description="The request's session.")
     environment: Globs | None = Field(default=None, description="The router's environment.")
-    capability: Globs | None = Field(
+    capability: CapabilityGlobs | None = Field(
         default=None, description="A capability that the request needs: vision, embeddings, ..."
     )
     tags: Globs | None = Field(

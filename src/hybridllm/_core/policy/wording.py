@@ -25,7 +25,7 @@ from hybridllm._core.policy.document import (
     quoted,
     shown,
 )
-from hybridllm._core.policy.schema import BackendTimeoutsSpec, PolicySpec, BesideSpec
+from hybridllm._core.policy.schema import BackendTimeoutsSpec, BesideSpec, PolicySpec
 from hybridllm._core.policy.schema_paths import keys_of, model_at
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
