@@ -183,7 +183,7 @@ RULES = """\
 @@ ceiling-too-low
 -    use: [deepseek-v4-flash]
 +    use: [{model: deepseek-v4-flash, max_output_price: «0.10}]
-! max_output_price 0.10 leaves nobody to ask; the cheapest is hosted-us/deepseek-v4-flash, with 0.25 USD
+! 0.10 leaves nobody to ask; the cheapest is hosted-us/deepseek-v4-flash, with 0.25 USD
 @@ ceiling-too-low-for-a-bucket
 -      - model: qwen3-32b
 -        order_by: load
@@ -191,32 +191,32 @@ RULES = """\
 +      - model: deepseek-v4-flash
 +        order_by: load
 +    max_output_price: «0.05
-! max_output_price 0.05 leaves nobody to ask
+! 0.05 leaves nobody to ask
 @@ ceiling-of-0-on-a-route
      use: [deepseek-v4-flash]
 -    fallbacks: [qwen3-8b]
 +    max_request_cost: «0
-! max_request_cost 0 leaves nobody to ask
+! 0 leaves nobody to ask
 @@ ceiling-of-a-constraint
      when: {tenant: acme-*}
 -    allow: {regions: [eu], operators: [self, third_party]}
 +    allow: {regions: [us]}
 +    max_output_price: «0.001
-! max_output_price 0.001 leaves nobody to ask; the cheapest is hosted-us/qwen3-8b, with 0.01 USD
+! 0.001 leaves nobody to ask; the cheapest is hosted-us/qwen3-8b, with 0.01 USD
 @@ price-unknown
      retention: none
 -    price: free
 ...
 -    max_output_price: 0.15
 +    max_output_price: «0.15
-? no price is known of vllm-fra/qwen3-8b, so under max_output_price it is never asked
+? no price is known of vllm-fra/qwen3-8b: never asked under max_output_price; give a price
 @@ no-price-under-a-ceiling
      retention: none
 -    price: free
 ...
          on: [vllm-fra]
 +        max_request_cost: «0.01
-! max_request_cost 0.01 leaves nobody to ask; no price is known of vllm-fra/qwen3-32b
+! 0.01 leaves nobody to ask; no price is known of vllm-fra/qwen3-32b
 @@ constraint-twice
 -  - name: no-experiments-for-banks
 +  - name: «acme-in-the-eu

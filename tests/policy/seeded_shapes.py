@@ -200,7 +200,7 @@ WHENS = """\
 @@ weekday
 -        weekdays: [mon-fri]
 +        weekdays: «[monday]
-! is not a weekday; write mon, tue
+! a list holds 'monday', which is not a weekday; write mon, tue
 @@ zone
 -        zone: Europe/Berlin
 +        zone: «Europe/Berln

@@ -69,6 +69,30 @@ DOUBTFUL = [
         "did you mean 'classify'?",
     ),
     (
+        "when: {task: [classify, extract]}",
+        "when: {not: {any: [{task: «clasify}]}}",
+        "routes[0].when.not.any[0].task",
+        "did you mean 'classify'?",
+    ),
+    (
+        "when: {task: [classify, extract]}",
+        "when: {bucket: [bandwidth, «judgment]}",
+        "routes[0].when.bucket[1]",
+        "no task is in bucket 'judgment'; buckets of tasks: bandwidth",
+    ),
+    (
+        "  own-eu:\n    kind: vllm\n",
+        "  «bare: {kind: api, base_url: https://bare.example/v1}\n  own-eu:\n    kind: vllm\n",
+        "backends.bare",
+        "declares neither region nor operator nor retention, so no request with a residency tag ever reaches",
+    ),
+    (
+        "    price: free\n",
+        "retries: {}\nconstraints:\n  - {name: c, mode: observe, max_output_price: «0.001}\n",
+        "constraints[0].max_output_price",
+        "0.001 leaves nobody to ask",
+    ),
+    (
         "  - name: default\n",
         "  - {name: all, use: [qwen3-32b]}\n  - name: «default\n",
         "routes[2]",
@@ -124,6 +148,35 @@ def test_tags_without_restrictions_need_no_default() -> None:
         "  phi: {regions: [eu], operators: [self], retention: [none]}\n", ""
     )
     assert warnings_of(text.replace("default_residency: public\n", "")) == ()
+
+
+VECTORS = """\
+models:
+  bge: {capabilities: [embeddings]SPACE, on: {own-eu: bge}}
+  nomic: {capabilities: [embeddings]OTHER, on: {own-eu: nomic}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("space", "other", "entries", "doubtful"),
+    [
+        ("", "", "[bge, nomic]", True),
+        ("", ", vector_space: bge", "[bge, nomic]", False),  # the other has the first one's name
+        (", vector_space: old", ", vector_space: new", "[bge, nomic]", False),
+        (", vector_space: old", ", vector_space: old", "[bge], fallbacks: [nomic]", False),
+        (", vector_space: old", ", vector_space: new", "[bge], fallbacks: [nomic]", True),
+        (", vector_space: old", "", "[{split: {bge: 1, nomic: 1}}]", True),
+        ("", "", "[bge]", False),
+    ],
+)
+def test_an_embedding_model_of_another_space_is_no_fallback(
+    space: str, other: str, entries: str, doubtful: bool
+) -> None:
+    """Requests may name a declared space; who declares none expects the second model to stand in."""
+    route = f"  - {{name: v, when: {{capability: embeddings}}, use: {entries}}}\n"
+    text = changed("models:\n", VECTORS.replace("SPACE", space).replace("OTHER", other))
+    told = warnings_of(text.replace("  - name: cheap\n", f"{route}  - name: cheap\n"))
+    assert any("it is no fallback" in warning.message for warning in told) is doubtful
 
 
 def test_a_new_task_in_a_route_is_no_doubt() -> None:

@@ -53,6 +53,27 @@ def test_a_missing_key_is_told_where_its_mapping_begins() -> None:
     assert (problem.line, problem.column) == place
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("residency:\n", "residencies:\n"),
+        ("residency:\n  public", "residency: [public]\nx:\n  public"),
+        ("models:\n", "model:\n"),
+        ("backends:\n", "backend:\n"),
+        ("routes:\n", "buckets: {bandwith: {use: qwen3-8b}}\nroutes:\n"),
+    ],
+)
+def test_names_are_not_unknown_where_their_section_is_misspelt(old: str, new: str) -> None:
+    """One mistake is told, not everything that follows from it."""
+    text = changed(old, new).replace("fallbacks: [qwen3-32b]", "fallbacks: [{bucket: bandwidth}]")
+    told = [problem.message for problem in problems_of(text)]
+    if "buckets" not in new:
+        told = [message for message in told if "bucket 'bandwidth'" not in message]
+    assert told
+    assert not any(message.startswith(("unknown residency", "unknown b")) for message in told), told
+    assert not any("has no entry" in message for message in told), told
+
+
 def test_no_place_is_told_twice() -> None:
     """What is wrong in two ways is told once: a name that is none is not also told as unknown."""
     for old, new, *_ in ALL:

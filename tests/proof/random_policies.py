@@ -19,7 +19,7 @@ from typing import Any
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.match import Subject, holds
-from hybridllm._core.decide.plan import Plan
+from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.conditions import leaves
@@ -219,13 +219,15 @@ class Counted:
         models: The same, with the model in the task's place.
         limited: (constraint, backend) -> the routes that lead there while it holds.
         deciding: The routes that decide, or would, for some request in some environment.
-        served: (tag, task) of which some request finds a candidate, by a route.
+        asked: (tag, task) of which there is a plain request that no model is pinned for.
+        served: Those of them of which one finds a candidate.
     """
 
     ways: Reaching = field(default_factory=dict)
     models: Reaching = field(default_factory=dict)
     limited: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     deciding: set[str] = field(default_factory=set)
+    asked: set[tuple[str | None, str | None]] = field(default_factory=set)
     served: set[tuple[str | None, str | None]] = field(default_factory=set)
 
 
@@ -236,15 +238,23 @@ def counted(policy: Policy) -> Counted:
         plan = decide(policy, facts, Snapshot(now_utc=now))
         if plan.route is not None and facts.model is None:
             found.deciding.add(plan.route)
-        if facts.environment == policy.environment and isinstance(plan, Plan):
+        if facts.environment == policy.environment:
             _count(policy, facts, plan, now, found)
         found.deciding |= {one.split("'")[1] for one in plan.observed if one.startswith("route ")}
     return found
 
 
-def _count(policy: Policy, facts: Facts, plan: Plan, now: datetime, found: Counted) -> None:
+def _count(
+    policy: Policy, facts: Facts, plan: Plan | Denied, now: datetime, found: Counted
+) -> None:
     task = LABELS.get(facts.task or "", facts.task)
     tags: tuple[str | None, ...] = plan.residency or (None,)
+    if facts.model is None and not facts.needs and (plan.residency or not policy.deny_untagged):
+        asked = {(tag, task) for tag in tags}
+        found.asked |= asked
+        found.served |= asked if isinstance(plan, Plan) else set()
+    if isinstance(plan, Denied):
+        return
     subject = Subject(facts, plan.residency, plan.task, now)
     held = [one.name for one in policy.constraints if not one.observe and holds(one.when, subject)]
     needs = [need.value for need in facts.needs] or [None]
@@ -255,8 +265,6 @@ def _count(policy: Policy, facts: Facts, plan: Plan, now: datetime, found: Count
             found.models.setdefault((tag, backend), set()).add((plan.route, need, model))
         for name in held:
             found.limited.setdefault((name, backend), set()).add(plan.route)
-    if facts.model is None:
-        found.served |= {(tag, task) for tag in tags}
 
 
 def requests(policy: Policy) -> Iterator[tuple[Facts, datetime]]:

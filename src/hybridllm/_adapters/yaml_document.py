@@ -173,7 +173,7 @@ class _Composer:
             message = f"anchor {anchor} is not allowed; repeat the value where it is needed"
             self._findings.error(_place(event), path, message)
         if event.tag is not None:
-            self._findings.error(_place(event), path, f"tag {quoted(event.tag)} is not allowed")
+            self._findings.error(_place(event), path, f"tag {_name('', event.tag)} is not allowed")
 
     def _stop(self, event: Any, path: Path, depth: int) -> NoReturn:
         if self._nodes > NODES_MAX:
@@ -251,8 +251,11 @@ class _Composer:
         return Scalar(None, _place(event), "")
 
 
-def _name(sign: str, anchor: str) -> str:
-    return quoted(sign + anchor).strip("'")  # of letters and digits only, as YAML has it
+def _name(sign: str, name: str) -> str:
+    """Return the name of an anchor or a tag as a message may show it."""
+    if len(name) > LENGTH_MAX:
+        return f"of {len(name)} characters"
+    return quoted(sign + name).strip("'") if sign else quoted(name)
 
 
 def _place(event: Any) -> Place:

@@ -104,5 +104,8 @@ def _proven(policy: str) -> Iterator[None]:
     try:
         yield
     except Disagreement as error:
-        message = f"the proof of this policy failed: {error}"
+        message = (
+            f"the proof of this policy failed: {error}; this is a mistake in hybridllm, not in the policy; "
+            "please report it"
+        )
         raise PolicyError(policy, (Problem(policy, 0, 1, "", message),)) from error

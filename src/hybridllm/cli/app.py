@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "hybridllm.cli.init.command",
     "check": "hybridllm.cli.check",
     "test": "hybridllm.cli.test",
+    "diff": "hybridllm.cli.diff",
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
     "models": "hybridllm.cli.models",

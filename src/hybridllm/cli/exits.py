@@ -15,6 +15,7 @@ class Exit(IntEnum):
     USAGE = 2  # typer's own code for a wrong option; also a file that is not there
     DENIED = 3
     WARNINGS = 4  # only with `check --strict`
+    CHANGED = 5  # only with `diff --exit-code`
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -25,5 +26,6 @@ Exit codes:
   2    wrong usage: an unknown option, a file that is not there
   3    the policy denies the request; nothing was sent
   4    `check --strict` found warnings
+  5    `diff --exit-code` found that something changes
   130  interrupted with Ctrl-C
 """

@@ -23,7 +23,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _SHOWN_MAX = 80
 PROBLEMS_MAX = 100
 """Errors told of one file, and as many warnings: more help nobody, and a file could hold thousands."""
-_HINTING_MAX = 100_000  # for all of a file, as `hint_cost` has it: 10 ms
+_HINTING_MAX = 60_000  # for all of a file, as `hint_cost` has it: 6 ms
 _KEY_LENGTH_MIN = 11  # of the shortest text that looks like an API key
 # What API keys look like. Rather a name too many refused than one key kept in a file or printed.
 _KEY_LIKE = re.compile(

@@ -55,10 +55,10 @@ def tell_ceilings(
         place = value_place(root, where)
         if not found.under:
             tell = findings.warn if observe else findings.error
-            tell(place, where, _leaves_nobody(key, ceiling, found))
+            tell(place, where, _leaves_nobody(ceiling, found))
         elif found.unpriced:
             unpriced = listed([one.name for one in found.unpriced])
-            message = f"no price is known of {unpriced}, so under {key} it is never asked; give it a price"
+            message = f"no price is known of {unpriced}: never asked under {key}; give a price"
             findings.warn(place, where, message)
 
 
@@ -84,8 +84,8 @@ def _may_be_under(key: str, ceiling: Decimal, candidate: Candidate) -> bool:
     return ceiling > 0 or price.usd_per_mtok_in == price.usd_per_mtok_out == 0
 
 
-def _leaves_nobody(key: str, ceiling: Decimal, found: _Sorted) -> str:
-    told = f"{key} {ceiling:f} leaves nobody to ask"
+def _leaves_nobody(ceiling: Decimal, found: _Sorted) -> str:
+    told = f"{ceiling:f} leaves nobody to ask"
     if found.over:
         prices = {one.name: one.price.usd_per_mtok_out for one in found.over if one.price}
         cheapest = min(prices, key=prices.__getitem__)

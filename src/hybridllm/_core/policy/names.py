@@ -10,6 +10,7 @@ from collections.abc import Collection
 from fnmatch import fnmatchcase
 
 from hybridllm._core.money.book import Book
+from hybridllm._core.policy.compiled import Bucket
 from hybridllm._core.policy.document import (
     Findings,
     MapNode,
@@ -22,10 +23,13 @@ from hybridllm._core.policy.document import (
     quoted,
     texts,
 )
+from hybridllm._core.policy.schema import PolicySpec
 
 _NAMES_SHOWN_MAX = 20
 _LIST_LENGTH_MAX = 600  # characters
 _NAME_LENGTH_MAX = 128
+_SECTIONS = frozenset(PolicySpec.model_fields)
+_BUCKETS = frozenset(bucket.value for bucket in Bucket)
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -62,10 +66,14 @@ class Names:
         self.findings = findings
         self.backends = _declared(root, "backends")
         self.models = _declared(root, "models")
-        self.tags = _declared(root, "residency", absent=frozenset())
-        self.buckets = _declared(root, "buckets", absent=frozenset())
-        own = _declared(root, "tiers", absent=frozenset())
-        self.tiers = own if own or own is None else frozenset(tier.name for tier in book.tiers)
+        # With an unknown section, which may be the misspelt one, nobody knows what is not declared.
+        absent = frozenset[str]() if root.entries.keys() <= _SECTIONS else None
+        self.tags = _declared(root, "residency", absent=absent)
+        buckets = _declared(root, "buckets", absent=absent)
+        self.buckets = buckets if buckets is None or buckets <= _BUCKETS else None
+        tiers = _declared(root, "tiers", absent=absent)
+        known = tiers or tiers is None
+        self.tiers = tiers if known else frozenset(tier.name for tier in book.tiers)
         self.served: dict[str, frozenset[str] | None] = {}
         for name, entry in entries(root.get("models")):
             on = child(entry.value, "on")

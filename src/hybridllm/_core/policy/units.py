@@ -104,7 +104,10 @@ def weekday_numbers(value: object) -> tuple[int, ...]:
     for item in value if isinstance(value, list) else [value]:
         first, dash, last = item.partition("-") if isinstance(item, str) else ("", "", "")
         if first not in WEEKDAYS or (dash and last not in WEEKDAYS):
-            raise ValueError(f"is not a weekday; write {', '.join(WEEKDAYS)}, or mon-fri")
+            what = (
+                f"holds {str(item)[:20]!r}, which is not" if isinstance(value, list) else "is not"
+            )
+            raise ValueError(f"{what} a weekday; write {', '.join(WEEKDAYS)}, or mon-fri")
         start, end = WEEKDAYS.index(first), WEEKDAYS.index(last if dash else first)
         days += [day % 7 for day in range(start, end + 1 + (7 if end < start else 0))]
     if not days:

@@ -23,14 +23,22 @@ def zone_of(name: str) -> tzinfo | None:
 
 def zones_like(name: str) -> list[str]:
     """Return the zones that begin as a name does, or whose city does; comparing all takes too long."""
-    begin, city = name[:2].casefold(), name.rpartition("/")[2][:3].casefold()
-    return [zone for zone, low, its in _zones() if low == begin or its == city]
+    begins, cities = _zones()
+    begin, city = _begins(name)
+    return sorted({*begins.get(begin, ()), *cities.get(city, ())})
 
 
 @cache
-def _zones() -> tuple[tuple[str, str, str], ...]:
-    """Every zone, with the begin of its name and of its city."""
-    zones = sorted(available_timezones())
-    return tuple(
-        (zone, zone[:2].casefold(), zone.rpartition("/")[2][:3].casefold()) for zone in zones
-    )
+def _zones() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return every zone by the begin of its name, and by the begin of its city."""
+    begins: dict[str, list[str]] = {}
+    cities: dict[str, list[str]] = {}
+    for zone in available_timezones():
+        begin, city = _begins(zone)
+        begins.setdefault(begin, []).append(zone)
+        cities.setdefault(city, []).append(zone)
+    return begins, cities
+
+
+def _begins(name: str) -> tuple[str, str]:
+    return name[:2].casefold(), name.rpartition("/")[2][:3].casefold()

@@ -8,8 +8,8 @@ smallest that hold it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from hybridllm._core.decide.match import Subject, holds
 from hybridllm._core.decide.snapshot import EPOCH
@@ -26,8 +26,7 @@ _OF_CHAT = tuple(one for one in Capability if one is not Capability.EMBEDDINGS)
 Met = Callable[["Ask"], tuple[bool, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a request asks for, and no more than that.
 
     Attributes:

@@ -8,11 +8,10 @@ them is asked of `decide/match.py`, which production asks too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybridllm._core.decide.match import Subject, holds
 from hybridllm._core.decide.snapshot import EPOCH
@@ -31,8 +30,7 @@ class Entangled(Exception):
     """Values that conditions on a fact tell apart cannot be found; the message says of which fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """A fact, class by class. A set of its classes is a number with a bit for each.
 
     Attributes:

@@ -8,7 +8,7 @@ without looking at a single request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hybridllm._core.policy.conditions import AnyOf, Condition, Leaf, Not, When
 
@@ -24,23 +24,20 @@ class TooMany(Exception):
     """Conditions cut requests into too many boxes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
+class Within(NamedTuple):
     """A fact is in one of these classes."""
 
     place: int
     classes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Neither:
+class Neither(NamedTuple):
     """What it holds does not hold."""
 
     test: Test
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(NamedTuple):
     """One of those that it holds does."""
 
     tests: tuple[Test, ...]
@@ -50,7 +47,7 @@ Test = tuple["Within | Neither | Either", ...]
 """Conditions as boxes are cut by them; all must hold."""
 
 
-def test_of(when: When, table: Table, whole: Box) -> Test:
+def as_test(when: When, table: Table, whole: Box) -> Test:
     """Return conditions as tests; those on one fact are one."""
     within: dict[int, int] = {}
     rest: list[Within | Neither | Either] = []
@@ -65,13 +62,13 @@ def test_of(when: When, table: Table, whole: Box) -> Test:
 
 def _test(condition: Condition, table: Table, whole: Box) -> Within | Neither | Either:
     if isinstance(condition, Not):
-        inner = test_of(condition.when, table, whole)
+        inner = as_test(condition.when, table, whole)
         if len(inner) == 1 and isinstance(inner[0], Within):
             place = inner[0].place
             return Within(place, whole[place] & ~inner[0].classes)
         return Neither(inner)
     if isinstance(condition, AnyOf):
-        tests = tuple(test_of(one, table, whole) for one in condition.whens)
+        tests = tuple(as_test(one, table, whole) for one in condition.whens)
         merged = _one_fact(tests)
         return merged if merged is not None else Either(tests)
     place, classes = table[condition]

@@ -9,6 +9,7 @@ from hybridllm._core.policy.conditions import When, when_text
 from hybridllm._core.proof.boxes import Box, TooMany, cut
 from hybridllm._core.proof.taken import Shares
 
+NO_REQUEST_FITS = "no request fits its condition"
 _NAMES_SHOWN_MAX = 5
 
 
@@ -78,7 +79,7 @@ def _no_request_fits(shares: Shares, when: When) -> str:
     for condition in when.conditions:
         alone = When((condition,))
         if not cut([shares.view.whole], shares.test(alone))[0]:
-            return f"no request fits its condition {when_text(alone)!r}"
+            return f"{NO_REQUEST_FITS} {when_text(alone)!r}"
     return "its conditions exclude each other"
 
 

@@ -12,12 +12,20 @@ from hybridllm._core.cases.run import DENIED, CaseResult
 from hybridllm._core.decide.decide import PINNED, decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import Candidate, Policy
-from hybridllm._core.policy.document import Findings, Node, Path, Place, key_place, value_place
-from hybridllm._core.proof.dead import never_holds, takers_of, why_never_reached
-from hybridllm._core.proof.fold import carrying, violations
+from hybridllm._core.policy.document import (
+    Findings,
+    Node,
+    Path,
+    Place,
+    key_place,
+    path_text,
+    value_place,
+)
+from hybridllm._core.proof.dead import NO_REQUEST_FITS, never_holds, takers_of, why_never_reached
 from hybridllm._core.proof.judge import backend_objection, constraint_objections
 from hybridllm._core.proof.reach import Decide, Disagreement, Reach, reach_of
 from hybridllm._core.proof.taken import shares_of
+from hybridllm._core.proof.verdict import carrying, violations
 from hybridllm._core.request.facts import Facts
 
 _NAMES_SHOWN_MAX = 6
@@ -96,20 +104,33 @@ class _Doubts:
 
     def routes(self) -> None:
         for number, one in enumerate(self._shares.taken):
-            name = one.route.name
-            if not one.boxes and all(self._shares.view.whole):
-                why = why_never_reached(self._shares, number)
-                self._warn(("routes", number), f"route {name!r} is never reached: {why}")
-                continue
-            outcomes = [found.outcome for found in self._reach.reached if found.route == name]
-            if outcomes and all(isinstance(outcome, Denied) for outcome in outcomes):
-                rules = dict.fromkeys(one.rule for one in outcomes if isinstance(one, Denied))
-                self._dead_ends.add(name)
-                self._warn(
-                    ("routes", number),
-                    f"route {name!r} has nobody to ask in environment {self._policy.environment!r}: "
-                    f"every request that it takes is denied ({_listed(rules)})",
+            name, path = one.route.name, ("routes", number)
+            if not one.boxes:
+                why = (
+                    why_never_reached(self._shares, number) if all(self._shares.view.whole) else ""
                 )
+                if why and not (
+                    why.startswith(NO_REQUEST_FITS) and self._is_told_of((*path, "when"))
+                ):
+                    self._warn(path, f"route {name!r} is never reached: {why}")
+                continue
+            reached = [found for found in self._reach.reached if found.route == name]
+            denied = [found.outcome for found in reached if isinstance(found.outcome, Denied)]
+            if not reached or len(denied) < len(reached):
+                continue
+            self._dead_ends.add(name)
+            if any(
+                self._may_see(one, found.tags) for found in reached for one in self._candidates()
+            ):
+                self._warn(
+                    path,
+                    f"route {name!r} has nobody to ask in environment {self._policy.environment!r}: every "
+                    f"request that it takes is denied ({_listed(dict.fromkeys(d.rule for d in denied))})",
+                )
+
+    def _is_told_of(self, path: Path) -> bool:
+        """Return whether something is told already of what stands at a path, or below it."""
+        return any(one.path.startswith(path_text(path)) for one in self._findings.in_order())
 
     def constraints(self) -> None:
         if self._shares.blind:

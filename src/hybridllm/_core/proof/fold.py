@@ -7,16 +7,16 @@ reached, is held against the second judge.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from hybridllm._core.decide.decide import PINNED
 from hybridllm._core.decide.filters import constraint_drop, environment_drop, residency_drop
 from hybridllm._core.decide.plan import Dropped, Plan
 from hybridllm._core.policy.compiled import Candidate, Constraint, Policy
-from hybridllm._core.proof.judge import backend_objection, objections
+from hybridllm._core.proof.judge import backend_objection
 from hybridllm._core.proof.matrix import Cell, Limited, ReachMatrix, Row, Unserved, Way
 from hybridllm._core.proof.reach import Disagreement, Reach, Reached, reach_of
 from hybridllm._core.proof.taken import shares_of
+from hybridllm._core.proof.verdict import carrying, violations
 
 _Ways = dict[tuple[str, str | None], tuple[int, dict[str, None]]]
 """Route and capability -> classes of tasks and tags, and models."""
@@ -54,31 +54,6 @@ def _judged(reach: Reach) -> Reach:
     for violation in violations(reach):
         raise Disagreement(violation.message)
     return reach
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A candidate that is reached by requests that may not come to it: a mistake in this package."""
-
-    reached: Reached
-    message: str
-
-
-def violations(reach: Reach) -> Iterator[Violation]:
-    """Yield every candidate that is reached and that the judge objects to."""
-    policy = reach.policy
-    for one in reach.reached:
-        if not isinstance(one.outcome, Plan):
-            continue
-        held = [policy.constraints[number] for number in one.held] if one.exact else []
-        for kept in one.outcome.kept:
-            for objection in objections(policy, one.facts, kept.candidate, held):
-                tags = " and ".join(one.tags) or "no tag"
-                yield Violation(
-                    one,
-                    f"a request with {tags} would be sent to {kept.candidate.name} by route "
-                    f"{one.route}, and {objection}; this is a mistake in hybridllm, not in the policy",
-                )
 
 
 def _row(reach: Reach, tag: str | None) -> Row:
@@ -196,16 +171,6 @@ def _denied(
     classes = sum(who.of_task(task) for task in tasks) & where
     told = tuple(rule for rule, bits in rules.items() if bits & classes)
     return tuple(tasks), told or ("no route matches",)
-
-
-def carrying(reach: Reach, tag: str | None) -> int:
-    """Return the classes of tasks and tags that carry a tag."""
-    standing = reach.shares.view.standing
-    return standing.passing & sum(
-        where
-        for tags, where in standing.effective.items()
-        if (tag in tags if tag is not None else not tags)
-    )
 
 
 def _capabilities(reach: Reach) -> tuple[str | None, ...]:

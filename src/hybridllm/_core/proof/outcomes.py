@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import NO_CEILINGS, NO_SLO, Ceilings, OrderBy, Policy, Slo, Use
-from hybridllm._core.proof.boxes import Box, Test, cut, merged, test_of
+from hybridllm._core.proof.boxes import Box, Test, cut, merged, as_test
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, View
 
 CELLS_MAX = 20_000
@@ -107,7 +107,7 @@ def _dealt(view: View, universe: Box) -> list[tuple[int | None, Box]]:
     left = [(passing, *universe[1:])] if passing else []
     for number, route in enumerate(view.policy.routes):
         if not route.observe:
-            inside, left = cut(left, test_of(route.when, view.table, view.whole))
+            inside, left = cut(left, as_test(route.when, view.table, view.whole))
             parts += [(number, box) for box in merged(inside)]
             left = merged(left)
     return parts + [(None, box) for box in left]
@@ -116,7 +116,7 @@ def _dealt(view: View, universe: Box) -> list[tuple[int | None, Box]]:
 def _constraints(view: View) -> Iterator[tuple[int, Test]]:
     for number, one in enumerate(view.policy.constraints):
         if not one.observe:
-            yield number, test_of(one.when, view.table, view.whole)
+            yield number, as_test(one.when, view.table, view.whole)
 
 
 def _held(cells: Sequence[Cell], number: int, test: Test, *, of_new: bool) -> list[Cell]:

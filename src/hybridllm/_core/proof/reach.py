@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from hybridllm._core.decide.decide import PINNED, decide
 from hybridllm._core.decide.plan import Denied, Plan
@@ -31,8 +32,7 @@ class Disagreement(Exception):
     """A request goes another way than was worked out for it: one of the two is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(NamedTuple):
     """What becomes of a class of requests.
 
     Attributes:
@@ -76,16 +76,14 @@ class Reach:
         return self.shares.space
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Requests for which the same constraints hold."""
 
     box: Box
     held: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(NamedTuple):
     """Requests of a piece that ask for the same, and carry the same tags.
 
     Attributes:
@@ -100,8 +98,7 @@ class _Kind:
     who: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(NamedTuple):
     """How requests come to candidates, and what decides them.
 
     Attributes:
@@ -291,7 +288,7 @@ class _Walk:
                 if other.who & who and _covers(other, kind):
                     who &= ~other.who
             if who:
-                alike.append(replace(kind, who=who))
+                alike.append(kind._replace(who=who))
         together: dict[object, tuple[_Kind, int]] = {}
         for alike in kept.values():
             for kind in alike:

@@ -6,9 +6,8 @@ Two policies can share one: then it is cut by the conditions of both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybridllm._core.decide.match import Subject, holds
 from hybridllm._core.decide.snapshot import EPOCH, Snapshot
@@ -24,8 +23,7 @@ WHO_AT, ASK_AT = 0, 1
 ENVIRONMENT = "environment"
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A space as one policy sees it.
 
     Attributes:
@@ -39,8 +37,7 @@ class View:
     standing: Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(NamedTuple):
     """Facts, and the classes of each.
 
     Attributes:

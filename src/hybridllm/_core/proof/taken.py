@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from hybridllm._core.policy.compiled import Policy, Route
 from hybridllm._core.policy.conditions import ALWAYS, When
@@ -14,14 +15,13 @@ from hybridllm._core.proof.boxes import (
     TooMany,
     cut,
     places_in,
-    test_of,
+    as_test,
     told_once,
 )
 from hybridllm._core.proof.space import ASK_AT, ENVIRONMENT, WHO_AT, Space, View, space_of
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """The requests that a route takes, in any environment.
 
     Attributes:
@@ -35,8 +35,7 @@ class Taken:
     exact: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
+class Shares(NamedTuple):
     """All requests there can be, dealt out to the routes.
 
     Attributes:
@@ -63,7 +62,7 @@ class Shares:
 
     def test(self, when: When) -> Test:
         """Return conditions of the policy as boxes are cut by them."""
-        return test_of(when, self.view.table, self.view.whole)
+        return as_test(when, self.view.table, self.view.whole)
 
 
 def shares_of(policy: Policy) -> Shares:
@@ -83,9 +82,9 @@ def shares_of(policy: Policy) -> Shares:
         everything = [view.whole] if all(view.whole) else []
         taken = tuple(Taken(route, everything, exact=False) for route in policy.routes)
         return Shares(space, (), (), taken, [], blind, tuple(notes))
-    tests = tuple(test_of(route.when, view.table, view.whole) for route in policy.routes)
+    tests = tuple(as_test(route.when, view.table, view.whole) for route in policy.routes)
     constraints = tuple(
-        (number, test_of(one.when, view.table, view.whole))
+        (number, as_test(one.when, view.table, view.whole))
         for number, one in enumerate(policy.constraints)
         if not one.observe
     )

@@ -7,7 +7,6 @@ session keeps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -37,8 +36,7 @@ class Carried(NamedTuple):
     kept: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(NamedTuple):
     """The combinations of a task and the tags that come with a request.
 
     The class of task number t and tags number g is bit `t * len(tags) + g`.
@@ -121,8 +119,7 @@ def _fields(policy: Policy, task: str | None, carried: Carried) -> dict[str, Any
     return {"task": task, "residency": carried.own, "taints": kept}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What a policy makes of each class of `Who`.
 
     Attributes:
