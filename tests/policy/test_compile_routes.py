@@ -181,6 +181,15 @@ def test_a_policy_knows_what_its_decisions_look_at() -> None:
     assert rich.known_tasks == {"t"}
 
 
+def test_a_task_that_is_only_excluded_makes_no_other_unknown() -> None:
+    """`not: {task: batch-*}` asks for no task, so any other will do."""
+    found = load(
+        HEAD.replace("tasks:", "#")
+        + "routes:\n  - {name: r, when: {not: {task: batch-*}}, use: mine}\n"
+    )
+    assert found.known_tasks == frozenset()
+
+
 def test_objectives_and_modes_are_taken_as_they_stand() -> None:
     """Percentiles to milliseconds; observe where it is said."""
     found = policy(

@@ -236,7 +236,7 @@ def test_a_swap_that_costs_too_much_is_refused(tmp_path: Path) -> None:
         async with Router.from_file(path, environ={}, wire=ScriptedWire({})) as router:
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace("use: qwen3-8b", "use: qwen3-32b"), encoding="utf-8")
-            with pytest.raises(PolicyError, match=r"max_output_price 0\.05 leaves nobody"):
+            with pytest.raises(PolicyError, match=r"max_output_price: 0\.05 leaves nobody"):
                 await router.reload()
             assert router.explain(task="fast-classifier").candidates == ("hosted/qwen3-8b",)
 

@@ -41,7 +41,9 @@ HOSTILE = [
         id="block-depth",
     ),
     pytest.param("? " * 500 + "a", "nested more than 32 levels", id="key-depth"),
-    pytest.param(f"a: {'9' * 5_000}\n", "a value of 5000 characters; at most 4096", id="5000-digits"),
+    pytest.param(
+        f"a: {'9' * 5_000}\n", "a value of 5000 characters; at most 4096", id="5000-digits"
+    ),
     pytest.param(f"a: {'9' * 4_000}\n", "has too many digits", id="4000-digits"),
     pytest.param(f"a: 0x{'f' * 4_000}\n", "has too many digits", id="4000-hex-digits"),
     pytest.param("a: 1e999999999\n", "too large an exponent", id="exponent"),

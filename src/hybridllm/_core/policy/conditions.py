@@ -135,14 +135,15 @@ class When:
         return when_text(self)
 
 
-def leaves(when: When) -> Iterator[Leaf]:
-    """Yield every condition on a fact, however deep."""
+def leaves(when: When, *, negated: bool = True) -> Iterator[Leaf]:
+    """Yield every condition on a fact, however deep; without those under a `not`, if `negated` is False."""
     for condition in when.conditions:
         if isinstance(condition, Not):
-            yield from leaves(condition.when)
+            if negated:
+                yield from leaves(condition.when)
         elif isinstance(condition, AnyOf):
             for inner in condition.whens:
-                yield from leaves(inner)
+                yield from leaves(inner, negated=negated)
         else:
             yield condition
 
@@ -156,10 +157,10 @@ def facts_looked_at(when: When) -> frozenset[str]:
 
 
 def named(when: When, fact: str) -> frozenset[str]:
-    """Return the names and patterns that conditions on `fact` hold, however deep."""
+    """Return the names and patterns that conditions ask `fact` to be; what it must not be is none."""
     return frozenset(
         pattern
-        for leaf in leaves(when)
+        for leaf in leaves(when, negated=False)
         if isinstance(leaf, Text) and leaf.fact == fact
         for pattern in leaf.patterns
     )
