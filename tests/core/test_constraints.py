@@ -139,6 +139,19 @@ def test_rules_in_observe_mode_are_told_and_change_nothing() -> None:
     assert decided().observed == ()
 
 
+def test_a_ceiling_of_one_entry_does_not_follow_a_candidate_into_another() -> None:
+    """Whom the first entry finds too dear, the fallback may still ask; and it is told once."""
+    text = TEXT.replace(
+        "routes:\n",
+        "routes:\n  - {name: r, when: {feature: r}, use: [{model: dear, max_request_cost: 0.001}],\n"
+        "     fallbacks: [{tier: any}]}\n",
+    )
+    plan = decided(load_policy_text(f"{text}tiers: {{any: [0, 10]}}")[0], feature="r", tenant="acme-1")
+    assert isinstance(plan, Plan)
+    assert sorted(plan.candidate_names) == ["eu/cheap", "eu/dear"]
+    assert [drop.candidate.name for drop in plan.dropped] == ["us/dear", "us/cheap"]
+
+
 def test_tags_of_a_session_hold_besides_the_requests_own() -> None:
     """Its own, its task's, its session's; the default in place of its own, never of its session's."""
     plan = decided(residency="eu", task="note", taints=("phi",))

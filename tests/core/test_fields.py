@@ -139,11 +139,11 @@ def test_extra_body_takes_what_a_backend_has_and_openai_has_not() -> None:
         pytest.param({}, None, id="none"),
         pytest.param({"max_tokens": 100}, 100, id="int"),
         pytest.param({"max_tokens": 100.0}, 100, id="float"),
-        pytest.param({"max_tokens": 100.5}, None, id="half-a-token"),
-        pytest.param({"max_tokens": True}, None, id="bool"),
-        pytest.param({"max_tokens": "100"}, None, id="text"),
-        pytest.param({"max_tokens": -5}, 0, id="negative"),
-        pytest.param({"max_completion_tokens": 7, "max_tokens": 100}, 7, id="both"),
+        pytest.param({"max_tokens": 0}, 0, id="nothing"),
+        pytest.param({"max_completion_tokens": 7, "max_tokens": 100}, 100, id="the-larger-of-both"),
+        pytest.param(
+            {"max_completion_tokens": 0, "max_tokens": 100}, 100, id="a-backend-knows-one"
+        ),
         pytest.param({"extra_body": {"max_tokens": 9}}, 9, id="in-extra-body"),
     ],
 )
@@ -152,9 +152,17 @@ def test_how_long_an_answer_may_be(params: dict[str, Any], tokens: int | None) -
     assert chat(**params).output_tokens_max == tokens
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize("value", [-1, -5.0, 100.5, "100", True, [1], float("inf")])
+def test_a_count_that_a_backend_may_read_otherwise_is_refused(name: str, value: Any) -> None:
+    """Some read -1 as no limit, some "100" as a number; a ceiling judged otherwise would be passed by."""
+    with pytest.raises(InvalidRequest, match=rf"{name}: "):
+        chat(**{name: value})
+
+
 @pytest.mark.parametrize(
     ("n", "answers"),
-    [(None, 1), (1, 1), (3, 3), (0, 1), (-1, 1), (True, 1), ("3", 1), (N_MAX + 1, N_MAX)],
+    [(None, 1), (1, 1), (3, 3), (3.0, 3), (0, 1), (N_MAX + 1, N_MAX)],
 )
 def test_how_many_answers_are_wanted(n: Any, answers: int) -> None:
     """What makes no sense is the backend's to refuse."""

@@ -45,6 +45,18 @@ def test_hints_are_taken_out_and_the_rest_goes_on_the_wire() -> None:
     assert call.max_cost_usd == Decimal("0.5")
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (1, "1"), (1.0, "1"), (Decimal("1.00"), "1"), (1e3, "1000"), (0.10, "0.1"), (-0.0, "0"),
+        (Decimal("0.10"), "0.1"), (True, "true"), ("1.0", "1.0"),
+    ],
+)  # fmt: skip
+def test_a_number_in_metadata_has_one_spelling(given: Any, text: str) -> None:
+    """A condition on 1 must not be passed by as 1.0, which is what JSON and data frames hand over."""
+    assert read(metadata={"k": given}).hints.metadata == {"k": text}
+
+
 def test_a_call_goes_before_its_context() -> None:
     """And what a call does not say, the context says."""
     call = read(context=Hints(task="extract", tenant="acme", deadline_s=9.0), task="classify")
@@ -96,6 +108,8 @@ def test_timeout_is_openais_word_for_the_deadline() -> None:
             {"a": ["b"]},
             r"metadata: 'a' must be a text, a number or a boolean .* got list",
         ),
+        ("metadata", {"a": 10**5000}, r"metadata: 'a' must be a text, a number"),
+        ("metadata", {"a": float("nan")}, r"metadata: 'a' must be a text, a number"),
         ("metadata", {1: "b"}, r"under a key that is a text"),
         ("metadata", {"a": "b" * 513}, r"at most 512 characters"),
         ("metadata", {str(n): "" for n in range(65)}, r"metadata: has 65 keys; at most 64"),

@@ -110,8 +110,11 @@ def test_a_stream_is_judged_by_its_first_token_and_an_answer_by_its_end() -> Non
         "b/one": Latency({50: 500}, {50: 2_000}),
         "c/one": Latency({}, {50: 5_000}),
     }
-    assert names("latency", latency=both, stream=True) == ("a/one", "b/one", "c/one")
+    assert names("latency", latency=both, stream=True) == ("c/one", "a/one", "b/one")
     assert names("latency", latency=both) == ("b/one", "c/one", "a/one")
+    # Whose first token nobody has seen is tried first, however long its whole answers took.
+    unseen = {"a/one": Latency({50: 900}, {}), "b/one": Latency({}, {50: 950})}
+    assert names("latency", latency=unseen, load={"c": 99}, stream=True)[0] == "b/one"
 
 
 @pytest.mark.parametrize(

@@ -222,20 +222,17 @@ def test_what_a_request_needs_of_a_model(params: dict[str, Any], needs: set[str]
         ({"max_completion_tokens": 7, "max_tokens": 5}, 7),
         ({"max_tokens": 5.0}, 5),
         ({"max_tokens": None}, None),
-        ({"max_tokens": "5"}, None),
-        ({"max_tokens": -5}, 0),
-        ({"max_tokens": True}, None),
         ({}, None),
     ],
 )
 def test_the_limit_of_the_answer(params: dict[str, Any], tokens: int | None) -> None:
-    """What makes no sense is left to the backend to refuse."""
+    """What a backend may read as something else is refused; `test_fields.py` says what."""
     assert read(params).output_tokens_max == tokens
 
 
-@pytest.mark.parametrize(("n", "answers"), [(None, 1), (1, 1), (3, 3), (0, 1), (-2, 1), ("3", 1)])
+@pytest.mark.parametrize(("n", "answers"), [(None, 1), (1, 1), (3, 3), (0, 1)])
 def test_how_many_answers_are_wanted(n: Any, answers: int) -> None:
-    """What makes no sense is one, and left to the backend to refuse."""
+    """None and 0 are one; what makes no sense is refused."""
     assert read(n=n).answers == answers
     assert read().answers == 1
 

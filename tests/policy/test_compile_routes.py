@@ -60,8 +60,19 @@ def told(of: Route) -> list[tuple[str, str, list[str]]]:
         ),
         pytest.param(
             "use: [{tier: budget, on: [own, b], order_by: load}]",
-            [("tier 'budget'", "load", ["own/qwen3-32b", "b/deepseek-v4-flash", "own/mine"])],
+            [("tier 'budget'", "load", ["own/qwen3-32b", "own/mine", "b/deepseek-v4-flash"])],
             id="tier-narrowed",
+        ),
+        pytest.param(
+            "use: [{tier: budget, on: [b, own]}]",
+            [("tier 'budget'", "file", ["b/deepseek-v4-flash", "own/qwen3-32b", "own/mine"])],
+            id="tier-in-the-order-of-on",
+        ),
+        pytest.param(
+            "use: {bucket: bandwidth, on: [b, a]}",
+            [("bucket 'bandwidth', tier 'ultra-budget'", "file", ["b/qwen3-8b", "a/qwen3-8b"]),
+             ("bucket 'bandwidth', model 2", "file", ["a/qwen3-32b"])],
+            id="bucket-in-the-order-of-on",
         ),
         pytest.param(
             "use: [{tier: premium}]",
@@ -95,8 +106,8 @@ def told(of: Route) -> list[tuple[str, str, list[str]]]:
         ),
         pytest.param(
             "use: {bucket: bandwidth, on: b}",
-            [("bucket 'bandwidth', tier 'ultra-budget'", "price", ["b/qwen3-8b"]),
-             ("bucket 'bandwidth', model 2", "load", [])],
+            [("bucket 'bandwidth', tier 'ultra-budget'", "file", ["b/qwen3-8b"]),
+             ("bucket 'bandwidth', model 2", "file", [])],
             id="bucket-narrowed",
         ),
     ],

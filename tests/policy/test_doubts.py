@@ -129,12 +129,30 @@ def test_a_doubt_is_a_warning_at_its_place(old: str, new: str, path: str, messag
         ("{task: a}", "{task: a, tenant: t}", True),
         ("{task: a}", "{tenant: t}", False),
         ("{environment: production}", "{environment: staging}", False),
+        ("{tenant: '*'}", "{tenant: t}", True),
+        ("{tenant: '*'}", "{}", False),  # a request without a tenant
+        ("{input_tokens: {gte: 8K}}", "{input_tokens: {gt: 9K}}", True),
+        ("{input_tokens: {gt: 9K}}", "{input_tokens: {gte: 8K}}", False),
+        ("{tags: [a, b]}", "{tags: a, stream: true}", True),
+        ("{bucket: bandwidth}", "{task: classify}", True),
+        ("{residency: [eu, public]}", "{residency: eu}", True),
+        ("{not: {tenant: t}}", "{feature: f, not: {tenant: t}}", True),
+        ("{any: [{tenant: t}, {feature: f}]}", "{tenant: t}", True),
+        ("{any: [{tenant: t}, {feature: f}]}", "{feature: g}", False),
+        ("{time: {from: '08:00', to: '18:00'}}", "{time: {from: '09:00', to: '17:00'}}", True),
+        (
+            "{time: {from: '08:00', to: '18:00', zone: Asia/Tokyo}}",
+            "{time: {from: '09:00'}}",
+            False,
+        ),
+        ("{metadata: {n: {gte: 1}}}", "{metadata: {n: {gt: 1, lt: 2}}}", True),
+        ("mode: observe", "{task: a}", False),
     ],
 )
 def test_a_route_behind_one_that_takes_all_is_dead(earlier: str, later: str, dead: bool) -> None:
     """Dead means: every request that it would take has gone before."""
     routes = "".join(
-        f"  - {{name: {name}, when: {when}, use: qwen3-8b}}\n"
+        f"  - {{name: {name}, {when if 'mode' in when else f'when: {when}'}, use: qwen3-8b}}\n"
         for name, when in (("x", earlier), ("y", later))
     )
     text = changed("  - name: cheap\n", f"{routes}  - name: cheap\n")

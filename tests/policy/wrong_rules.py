@@ -60,7 +60,7 @@ WRONG_RULES = [
         _WHEN,
         "when: {metadata: {plan: [pro, «[x]]}}",
         "routes[0].when.metadata.plan[1]",
-        "a list is not a name or a pattern with * and ?",
+        "a list is not a name or a pattern with *, ? and [abc]",
     ),
     (
         _WHEN,

@@ -252,7 +252,8 @@ def _count(
 ) -> None:
     task = LABELS.get(facts.task or "", facts.task)
     tags: tuple[str | None, ...] = plan.residency or (None,)
-    if facts.model is None and not facts.needs and (plan.residency or not policy.deny_untagged):
+    forgotten = isinstance(plan, Denied) and plan.rule == "default_residency: deny"
+    if facts.model is None and not facts.needs and not forgotten:
         asked = {(tag, task) for tag in tags}
         found.asked |= asked
         found.served |= asked if isinstance(plan, Plan) else set()
@@ -270,12 +271,12 @@ def _count(
             found.limited.setdefault((name, backend), set()).add(plan.route)
 
 
-def requests(policy: Policy) -> Iterator[tuple[Facts, datetime]]:
-    """Yield every request, the facts that no condition looks at apart.
+def requests(*policies: Policy) -> Iterator[tuple[Facts, datetime]]:
+    """Yield every request to one of the policies, the facts that no condition looks at apart.
 
     Requests that pin a model come with every value of what constraints look at: nothing else has a say.
     """
-    for values in _pools(policy):
+    for values in pools(*policies):
         for chosen in product(*values.values()):
             fields = dict(zip(values, chosen, strict=True))
             embeds = Capability.EMBEDDINGS in fields["needs"]
@@ -285,33 +286,42 @@ def requests(policy: Policy) -> Iterator[tuple[Facts, datetime]]:
                 yield Facts(operation=operation, output_tokens_max=0, **_fields(fields)), now
 
 
-def _pools(policy: Policy) -> list[dict[str, tuple[Any, ...]]]:
+def pools(*policies: Policy) -> list[dict[str, tuple[Any, ...]]]:
     """The values that requests are made of: without a pinned model, and with one."""
-    for_routes = {leaf.fact for route in policy.routes for leaf in leaves(route.when)}
-    for_pins = {leaf.fact for one in policy.constraints for leaf in leaves(one.when)}
-    keeping = [tag for tag, terms in policy.residency.items() if terms.taint_s is not None]
+    for_routes = {
+        leaf.fact for one in policies for route in one.routes for leaf in leaves(route.when)
+    }
+    for_pins = {
+        leaf.fact for one in policies for rule in one.constraints for leaf in leaves(rule.when)
+    }
+    keeping = dict.fromkeys(
+        tag for one in policies for tag, terms in one.residency.items() if terms.taint_s is not None
+    )
     kept = [
         tuple(t for n, t in enumerate(keeping) if some >> n & 1)
         for some in range(1 << len(keeping))
     ]
-    pools = []
-    for looked_at, models in (
+    tags = dict.fromkeys(tag for one in policies for tag in one.residency)
+    models = dict.fromkeys(model for one in policies for model in one.candidates)
+    tasks = [task for task in TASKS if any(_is_known(one, task) for one in policies)]
+    found = []
+    for looked_at, pinned in (
         (for_routes | for_pins, (None,)),
-        (for_pins - {"environment"}, tuple(policy.candidates)),
+        (for_pins - {"environment"}, tuple(models)),
     ):
         varied = {fact: VALUES[fact] for fact in VALUES if fact in looked_at and fact != "stream"}
         everywhere = "environment" in looked_at
         of_all: dict[str, tuple[Any, ...]] = {
-            "task": (None, *(task for task in TASKS if _is_known(policy, task))),
-            "residency": (None, *policy.residency),
+            "task": (None, *tasks),
+            "residency": (None, *tags),
             "taints": tuple(kept),
             "needs": NEEDS,
             "environment": ENVIRONMENTS if everywhere else ENVIRONMENTS[:1],
             "stream": VALUES["stream"] if "stream" in looked_at else (False,),
-            "model": models,
+            "model": pinned,
         }
-        pools.append(varied | of_all)
-    return pools
+        found.append(varied | of_all)
+    return found
 
 
 def _is_known(policy: Policy, task: str) -> bool:
@@ -330,5 +340,5 @@ def policy(rng: Random) -> Policy:
     while True:
         with suppress(PolicyError):  # a constraint and a ceiling leave nobody, for example
             made = load_policy_text(json.dumps(document(rng)), environ={})[0]
-            if sum(prod(map(len, pool.values())) for pool in _pools(made)) <= REQUESTS_MAX:
+            if sum(prod(map(len, pool.values())) for pool in pools(made)) <= REQUESTS_MAX:
                 return made

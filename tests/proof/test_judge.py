@@ -68,10 +68,11 @@ def test_who_declares_nothing_is_trusted_with_nothing() -> None:
         (Facts(task="classify"), {"eu"}),
         (Facts(task="classify", residency="public", taints=("phi",)), {"eu", "public", "phi"}),
         (Facts(task="unheard-of"), {"public"}),
+        (Facts(taints=("phi",)), {"public", "phi"}),
     ],
 )
 def test_the_judge_reads_the_tags_of_a_request_itself(facts: Facts, tags: set[str]) -> None:
-    """Own, of the task and of the session; the default only without any."""
+    """Own and of the task, without both the default; of the session, in addition."""
     assert tags_of(LIMITED, facts) == tags
 
 

@@ -91,8 +91,11 @@ async def test_over_real_sockets_the_cost_is_what_the_tokens_make() -> None:
 def priced(on: str, *, backend: str = "", model: str = "") -> str:
     """A policy whose one candidate has prices at up to three places."""
     text = policy("eu").replace("eu: simulated-model}", f"eu: {on}}}")
-    text = text.replace("price: {input_per_1m: 1, output_per_1m: 2}", f"price: {model or 'null'}")
-    return text.replace("region: eu}", f"region: eu, price: {backend or 'null'}}}")
+    given = f"price: {model}" if model else "context: auto"
+    text = text.replace("price: {input_per_1m: 1, output_per_1m: 2}", given)
+    return text.replace(
+        "region: eu}", f"region: eu, price: {backend}}}" if backend else "region: eu}"
+    )
 
 
 PRICE = "{input_per_1m: 3, output_per_1m: 5}"

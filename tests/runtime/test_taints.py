@@ -9,7 +9,7 @@ import pytest
 
 from hybridllm import PolicyDenied, receipt
 from hybridllm._adapters.policy_files import load_policy_text
-from hybridllm._runtime.taints import SWEPT_EVERY_S, Taints
+from hybridllm._runtime.taints import Taints
 from hybridllm.testing import Reply, run_in_virtual_time
 from runtime.world import policy, scripted
 
@@ -65,12 +65,16 @@ def test_a_denied_request_taints_too_and_a_look_does_not() -> None:
     """The data was in the session, whether or not anybody saw it. `explain` asks, and changes nothing."""
 
     async def main() -> None:
-        async with scripted(text(), **REPLIES) as here:
+        with_task = text().replace("tasks:", "tasks:\n  note: {residency: phi}")
+        async with scripted(with_task, **REPLIES) as here:
             assert here.router.explain(session="a", residency="phi").allowed
             assert await asked(here, session="a") == "us"
             with pytest.raises(PolicyDenied):
                 await here.chat(session="a", residency="phi", model="nobody")
             assert await asked(here, session="a") == "own phi"
+            with pytest.raises(PolicyDenied):
+                await here.chat(session="c", task="note", model="nobody")
+            assert await asked(here, session="c") == "own phi"
             told = here.router.explain(session="a")
             assert told.plan.residency == ("phi",)
             assert set(told.candidates) == {"own/m"}
@@ -115,8 +119,14 @@ def test_when_there_is_no_room_left_unknown_sessions_are_restricted() -> None:
     taints.carry("c", ("phi",), rules)
     assert taints.of("c", rules) == taints.of("new", rules) == ("phi",)
     assert taints.of(None, rules) == ()
-    now_s = rules.taints["phi"] + SWEPT_EVERY_S
-    assert taints.of("new", rules) == taints.of("a", rules) == ()
+    for _ in range(100):  # restricted by suspicion, they carry nothing themselves
+        now_s += 1_000
+        taints.carry("new", (), rules)
+        taints.carry("a", (), rules)
+    assert len(taints._carried) == 2
+    now_s = rules.taints["phi"] + 1
+    assert taints.of("new", rules) == taints.of("b", rules) == ()
+    assert taints.of("a", rules) == ("phi",)  # in use all the time
     taints.carry("d", ("phi",), rules)
     assert taints.of("d", rules) == ("phi",)
     assert taints.of("new", rules) == ()

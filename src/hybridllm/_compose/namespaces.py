@@ -62,7 +62,7 @@ class Completions:
         """Answer a chat: from the candidates that the policy allows, in its order.
 
         Takes OpenAI's keywords and our hints (task, residency, tenant, feature, session, priority,
-        deadline_s, max_cost_usd, metadata). `model` is optional: absent or a task's name, the policy
+        deadline_s, max_cost_usd, tags, metadata). `model` is optional: absent or a task's name, the policy
         chooses; a logical model of the policy pins it, under the policy's hard filters all the same.
         Any other keyword is refused; fields of the backend's own go into `extra_body`.
 
@@ -135,7 +135,8 @@ class Embeddings:
     async def create(self, **params: Unpack[EmbeddingParams]) -> CreateEmbeddingResponse:
         """Embed texts by a model of the policy that lists `embeddings`.
 
-        Takes OpenAI's keywords and our hints. Pin the model: vectors of two models do not compare.
+        Takes OpenAI's keywords and our hints. `vector_space` names the space, or pin a model: whatever fails,
+        no vector of another space is returned.
 
         Raises:
             PolicyDenied: If the policy leaves nobody to ask. Nothing was sent.

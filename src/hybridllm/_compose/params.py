@@ -6,7 +6,7 @@ go into `extra_body`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, Required, TypedDict
 
@@ -35,7 +35,7 @@ class HintParams(TypedDict, total=False):
     deadline_s: float
     max_cost_usd: Decimal | float | str
     metadata: Mapping[str, str | float | bool]
-    tags: Collection[str]
+    tags: str | list[str] | tuple[str, ...] | set[str] | frozenset[str]
     vector_space: str
     timeout: float
     extra_headers: Mapping[str, str]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from hybridllm._core.decide.decide import decide
+from hybridllm._core.decide.decide import brought_tags, decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.timeouts import timeouts_for, total_s
@@ -202,8 +202,7 @@ class Engine:
             policy, facts, self.fleet.snapshot(policy, now_utc=now_utc, chance=chance)
         )
         if policy.taints:
-            own = () if facts.residency is None else (facts.residency,)
-            self.taints.carry(session, (*decision.residency, *own), policy)
+            self.taints.carry(session, brought_tags(policy, facts), policy)
         if decision.observed:
             self._in_force.observed.count(decision.observed)
         return decision

@@ -128,7 +128,9 @@ def _status(failure: Failure | None, *, answered: bool) -> int | None:
 
 def estimated_usage(run: Run, output_tokens: int) -> Usage:
     """Return what an attempt probably used, where the backend did not say."""
-    return Usage(run.call.input_tokens_estimate, output_tokens, source=UsageSource.ESTIMATED)
+    call = run.call  # of many inputs, the estimate is the longest's
+    tokens_in = max(call.input_tokens_total, call.input_tokens_estimate)
+    return Usage(tokens_in, output_tokens, source=UsageSource.ESTIMATED)
 
 
 def denied_receipt(

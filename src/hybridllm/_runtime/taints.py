@@ -1,8 +1,8 @@
 """Which residency tags sessions have carried: a session that has once carried a tag keeps it.
 
 Bounded, and closed when full: a session that found no room cannot be told from one that never carried
-anything, so until the longest of them is over every unknown session is taken to have carried every
-tag that taints.
+anything, so until the longest of them is over every unknown session is taken to have carried what
+they carried.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from hashlib import blake2b
 
 from hybridllm._core.policy.compiled import Policy
 
-SESSIONS_MAX = 1_000_000
-SWEPT_EVERY_S = 60.0
+SESSIONS_MAX = 250_000  # about 70 MiB
+_LOOKED_AT_EACH_TIME = 4  # so that room is made without ever walking through all of them
 
 _logger = logging.getLogger(__name__)
+
+Carried = tuple[tuple[str, float], ...]
+"""(tag, when it was last carried)."""
 
 
 class Taints:
@@ -30,10 +33,8 @@ class Taints:
     def __init__(self, now_s: Callable[[], float], *, sessions_max: int = SESSIONS_MAX) -> None:
         self._now_s = now_s
         self._sessions_max = sessions_max
-        self._carried: dict[
-            bytes, dict[str, float]
-        ] = {}  # tag -> when last; session ids are not kept
-        self._swept_s = float("-inf")
+        # By a hash: session names are not kept. The longest unused first.
+        self._carried: dict[bytes, Carried] = {}
         self._lost_s: dict[str, float] = {}  # tag -> when a session with it last found no room
 
     def of(self, session: str | None, policy: Policy) -> tuple[str, ...]:
@@ -41,55 +42,56 @@ class Taints:
         if session is None or not policy.taints:
             return ()
         carried = self._carried.get(_key(session))
-        if carried is None:
-            if not self._lost_s:
-                return ()
-            carried = self._lost_s
-        now_s = self._now_s()
-        return tuple(
-            tag
-            for tag, keeps_s in policy.taints.items()
-            if tag in carried and now_s - carried[tag] <= keeps_s
-        )
+        if carried is None and not self._lost_s:
+            return ()
+        held = self._held(self._lost_s.items() if carried is None else carried, policy)
+        return tuple(tag for tag in policy.taints if tag in held)
 
     def carry(self, session: str | None, tags: Iterable[str], policy: Policy) -> None:
-        """Remember that a session carries these tags now, those of them that taint."""
-        tainting = [tag for tag in tags if tag in policy.taints]
-        if session is None or not tainting:
+        """Remember that a session carries these tags now, and still those that it keeps.
+
+        Args:
+            session: Its name.
+            tags: What its request brings: its own tags, its task's, or the policy's default.
+            policy: Says which of them a session keeps.
+        """
+        if session is None:
             return
         key, now_s = _key(session), self._now_s()
-        carried = self._carried.get(key)
-        if carried is None:
-            if len(self._carried) >= self._sessions_max and not self._made_room(policy, now_s):
-                if not self._lost_s:
-                    _logger.error(
-                        "more than %d sessions carry a residency tag that they keep; unknown sessions are "
-                        "restricted as if they had carried it",
-                        self._sessions_max,
-                    )
-                self._lost_s |= dict.fromkeys(tainting, now_s)
-                return
-            carried = self._carried[key] = {}
-        for tag in tainting:
-            carried[tag] = now_s
+        before = self._carried.pop(key, ())
+        carried = {tag for tag in tags if tag in policy.taints} | self._held(before, policy)
+        if not carried:
+            if before:
+                self._carried[key] = before  # another policy may know its tags again
+            return
+        self._make_room(policy)
+        if len(self._carried) < self._sessions_max:
+            others = dict(before) | dict.fromkeys(carried, now_s)
+            self._carried[key] = tuple(others.items())
+            return
+        if not self._lost_s:
+            _logger.error(
+                "more than %d sessions carry a residency tag that they keep; unknown sessions are "
+                "restricted as if they had carried it",
+                self._sessions_max,
+            )
+        self._lost_s |= dict.fromkeys(carried, now_s)
 
-    def _made_room(self, policy: Policy, now_s: float) -> bool:
-        """Forget the sessions that keep nothing any more; return whether there were any.
+    def _held(self, carried: Iterable[tuple[str, float]], policy: Policy) -> set[str]:
+        now_s, taints = self._now_s(), policy.taints
+        return {tag for tag, at_s in carried if now_s - at_s <= taints.get(tag, -1.0)}
 
-        Looked for now and then only: it walks through all of them.
-        """
-        if now_s - self._swept_s < SWEPT_EVERY_S:
-            return False
-        self._swept_s = now_s
-        forever = float("inf")
-        over = [
-            key
-            for key, carried in self._carried.items()
-            if all(now_s - at_s > policy.taints.get(tag, forever) for tag, at_s in carried.items())
-        ]
-        for key in over:
+    def _make_room(self, policy: Policy) -> None:
+        """Forget some of the longest unused, if they keep nothing any more."""
+        now_s, forever = self._now_s(), float("inf")
+        for _ in range(_LOOKED_AT_EACH_TIME):
+            key = next(iter(self._carried), None)
+            if key is None:
+                break
+            carried = self._carried[key]
+            if any(now_s - at_s <= policy.taints.get(tag, forever) for tag, at_s in carried):
+                break
             del self._carried[key]
-        return bool(over)
 
 
 def _key(session: str) -> bytes:

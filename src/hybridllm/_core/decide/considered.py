@@ -184,7 +184,7 @@ def _constraint(
     constraint: Constraint, lacks: str | None, decision: Plan | Denied
 ) -> ConsideredConstraint:
     rule = f"constraint {constraint.name!r}"
-    dropped = (drop.candidate.name for drop in decision.dropped if drop.rule == rule)
+    dropped = (drop.candidate.name for drop in decision.dropped if drop.rule.endswith(rule))
     would = (
         text.removeprefix(f"{rule} would ")
         for text in decision.observed

@@ -27,6 +27,7 @@ from hybridllm._core.policy.compiled import (
     Use,
 )
 from hybridllm._core.policy.conditions import When
+from hybridllm._core.policy.document import listed
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.facts import Facts
 
@@ -57,7 +58,7 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     groups, dropped, names = found.groups, found.dropped, choice.dropped_names
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
     if wanted > found.context_tokens_min or facts.max_cost_usd is not None or found.costed:
-        groups, dropped = fitting(found, facts)
+        groups, dropped = fitting(found, facts, wanted)
         if not groups:
             return _denied_for_size(policy, facts, choice, known.tags, dropped, observed)
         names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
@@ -66,6 +67,8 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
         observed += too_dear(found, groups, facts) if found.watched else ()
     route = choice.route or PINNED
     kept = ordered(groups, facts, snapshot, slos=choice.slos, salt=route)
+    if found.repeats:
+        kept = tuple({one.candidate.name: one for one in reversed(kept)}.values())[::-1]
     return Plan(policy, facts, route, kept, dropped, names, known.task, known.tags, observed)
 
 
@@ -118,7 +121,8 @@ def _class_of(policy: Policy, facts: Facts) -> _Class:
     known: _Class | None = policy.memo.get(key)
     if known is None:
         known = _class(policy, facts)
-        _remember(policy, key, known)
+        if known.choice is None or known.choice.denied is None or known.choice.route is not None:
+            _remember(policy, key, known)  # names that nobody knows are not worth it
     return known
 
 
@@ -181,10 +185,15 @@ def residency_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
     Without a tag of its own or its task's the policy's default holds; what a session keeps adds to that and
     replaces nothing.
     """
+    return tuple(dict.fromkeys((*brought_tags(policy, facts), *facts.taints)))
+
+
+def brought_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    """Return the tags that a request brings: its own and its task's, or the default."""
     own = own_tags(policy, facts)
     if not own and policy.default_residency is not None:
-        own = (policy.default_residency,)
-    return tuple(dict.fromkeys((*own, *facts.taints)))
+        return (policy.default_residency,)
+    return own
 
 
 def own_tags(policy: Policy, facts: Facts) -> tuple[str, ...]:
@@ -267,7 +276,8 @@ def _choice(
     found = eligible(uses, route, limits)
     name = route.name if route is not None else None
     if not found.groups:
-        denied = _nobody(policy, name, found.dropped, facts.needs)
+        rule = _rule(found.dropped, _TELLING, name)
+        denied = (rule, _leaves_nobody(policy, name, rule, found.dropped))
         return _Choice(name, dropped=found.dropped, denied=denied)
     own = (route.slo if route is not None else None, known.task.slo if known.task else None)
     slos = tuple(slo for slo in own if slo)
@@ -289,37 +299,41 @@ def _pinned(policy: Policy, model: str | None) -> tuple[Use, ...]:
 
 
 def _refused(kind: str, name: str, known: Iterable[str], policy: Policy) -> tuple[str, str]:
-    names = sorted(known)
+    names = list(known)
     hint = nearest(name, names)
-    allowed = ", ".join(names) or "none is declared"
+    allowed = listed(names) if names else "none is declared"
     message = f"{kind} {name!r} is not in policy {policy.name!r}; known: {allowed}{hint}"
     return f"unknown {kind} {name!r}", message
 
 
 def _no_route(policy: Policy, facts: Facts, tags: tuple[str, ...]) -> tuple[str, str]:
-    names = ", ".join(route.name for route in policy.routes)
+    names = listed([route.name for route in policy.routes])
     message = (
-        f"no route of policy {policy.name!r} matches task {facts.task!r}, residency {tags}, "
-        f"tenant {facts.tenant!r}, environment {facts.environment!r}; routes: {names}; "
-        "add a last route without `when`"
+        f"no route of policy {policy.name!r} matches task {facts.task!r}, residency {tags}; routes: "
+        f"{names}; add a last route without `when`"
     )
     return "no route matches", message
 
 
-def _nobody(
-    policy: Policy,
-    route: str | None,
-    dropped: tuple[Dropped, ...],
-    needs: frozenset[Capability],
-) -> tuple[str, str]:
-    """Name the rule that left nobody: of several, the one that says most about why."""
-    rule = next((drop.rule for drop in dropped if drop.reason in ABOUT_DATA), None)
-    for reason in (DropReason.CONSTRAINT, DropReason.PRICE, DropReason.VECTOR_SPACE):
-        rule = rule or next((drop.rule for drop in dropped if drop.reason is reason), None)
-    if rule is None and needs:
-        rule = f"capabilities {', '.join(sorted(needs))}"
-    rule = rule or (f"route {route!r}" if route else "pinned model")
-    return rule, _leaves_nobody(policy, route, rule, dropped)
+# Of several reasons the one that says most about why nobody is left.
+_TELLING = (
+    *ABOUT_DATA,
+    DropReason.CONSTRAINT,
+    DropReason.VECTOR_SPACE,
+    DropReason.CAPABILITY,
+    DropReason.ENVIRONMENT,
+    DropReason.PRICE,
+)
+_OF_THIS_SIZE = (DropReason.COST, DropReason.CONTEXT)
+
+
+def _rule(dropped: tuple[Dropped, ...], reasons: Iterable[DropReason], route: str | None) -> str:
+    """Return the rule behind the most telling of the drops."""
+    for reason in reasons:
+        for drop in dropped:
+            if drop.reason is reason:
+                return drop.rule
+    return f"route {route!r}" if route else "pinned model"
 
 
 def _leaves_nobody(
@@ -340,6 +354,6 @@ def _denied_for_size(
     dropped: tuple[Dropped, ...],
     observed: tuple[str, ...],
 ) -> Denied:
-    rule = dropped[-1].rule
+    rule = _rule(dropped, _OF_THIS_SIZE, choice.route)
     message = _leaves_nobody(policy, choice.route, rule, dropped)
     return Denied(policy, facts, rule, message, choice.route, dropped, tags, observed)

@@ -84,6 +84,7 @@ class Eligible:
         groups: In the order of the route; none of them is empty.
         context_tokens_min: Requests up to this length fit everywhere.
         costed: True if a ceiling on the request's cost applies to somebody.
+        repeats: True if somebody stands in two groups: a ceiling may drop one from the first only.
         observed: What constraints in `mode: observe` would have dropped, in words.
         watched: (constraint, ceiling) of those of them that judge the cost of the request.
     """
@@ -92,6 +93,7 @@ class Eligible:
     dropped: tuple[Dropped, ...]
     context_tokens_min: float
     costed: bool
+    repeats: bool
     observed: tuple[str, ...]
     watched: tuple[tuple[str, Decimal], ...]
 
@@ -101,7 +103,6 @@ def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligib
     enforced = [one for one in limits.constraints if not one.observe]
     groups: list[Group] = []
     dropped: list[Dropped] = []
-    standing: set[str] = set()
     first = {candidate.model for candidate in uses[0].candidates}
     for place, use in enumerate(uses):
         price, cost = _ceilings(use, route, enforced)
@@ -110,43 +111,60 @@ def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligib
             drop = _drop(candidate, limits, enforced, price)
             if drop is not None:
                 dropped.append(drop)
-            elif candidate.name not in standing:
-                standing.add(candidate.name)
+            else:
                 kept.append(candidate)
         if kept:
             groups.append(_group(kept, use, route, cost, another=place > 0 and first))
-    contexts = [
-        kept.candidate.model.context_tokens or _NO_LIMIT for group in groups for kept in group.kept
-    ]
+    standing = [one.candidate for group in groups for one in group.kept]
+    contexts = [one.model.context_tokens or _NO_LIMIT for one in standing]
     observed, watched = _observed(groups, [one for one in limits.constraints if one.observe])
     return Eligible(
         tuple(groups),
-        tuple(dropped),
+        _told_once(dropped, groups),
         min(contexts, default=_NO_LIMIT),
         any(group.request_cost is not None for group in groups),
+        len(set(standing)) < len(standing),
         observed,
         watched,
     )
 
 
-def fitting(found: Eligible, facts: Facts) -> tuple[tuple[Group, ...], tuple[Dropped, ...]]:
-    """Return the groups without those who are too small or too dear for the request at hand."""
+def fitting(
+    found: Eligible, facts: Facts, wanted: int
+) -> tuple[tuple[Group, ...], tuple[Dropped, ...]]:
+    """Return the groups without those who are too small or too dear for the request at hand.
+
+    `wanted` is its length, prompt and answer.
+    """
+    too_long, ceiling = wanted > found.context_tokens_min, facts.max_cost_usd
     groups: list[Group] = []
     dropped = list(found.dropped)
     for group in found.groups:
         out: set[str] = set()
         for one in group.kept:
-            drop = (
-                filters.context_drop(one.candidate, facts)
-                or filters.cost_drop(one.candidate, facts, facts.max_cost_usd, rule="max_cost_usd")
-                or filters.cost_drop(one.candidate, facts, group.request_cost, rule=group.cost_rule)
-            )
+            drop = filters.context_drop(one.candidate, facts) if too_long else None
+            if drop is None and ceiling is not None:
+                drop = filters.cost_drop(one.candidate, facts, ceiling, rule="max_cost_usd")
+            if drop is None and group.request_cost is not None:
+                drop = filters.cost_drop(
+                    one.candidate, facts, group.request_cost, rule=group.cost_rule
+                )
             if drop is not None:
                 dropped.append(drop)
                 out.add(one.candidate.name)
         if len(out) < len(group.kept):
             groups.append(_without(group, out) if out else group)
-    return tuple(groups), tuple(dropped)
+    return tuple(groups), _told_once(dropped, groups)
+
+
+def _told_once(dropped: Iterable[Dropped], groups: Iterable[Group]) -> tuple[Dropped, ...]:
+    """Each candidate with the first reason that dropped it, unless it stands somewhere all the same."""
+    kept = {one.candidate.name for group in groups for one in group.kept}
+    told: dict[str, Dropped] = {}
+    for drop in dropped:
+        if drop.candidate.name not in kept:
+            told.setdefault(drop.candidate.name, drop)
+    return tuple(told.values())
 
 
 def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[str, ...]:

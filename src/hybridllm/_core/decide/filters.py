@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from hybridllm._core.decide.plan import Dropped, DropReason
-from hybridllm._core.money.price import cost_usd
-from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.policy.compiled import (
     Candidate,
     Capability,
@@ -20,6 +18,7 @@ from hybridllm._core.policy.compiled import (
 )
 from hybridllm._core.request.facts import Facts
 
+ATTO_PER_USD = 10**18
 OUTPUT_TOKENS_ASSUMED = 1_024  # for a cost ceiling, where the caller set no max_tokens
 
 
@@ -61,7 +60,7 @@ def environment_drop(candidate: Candidate, environment: str) -> Dropped | None:
     detail = (
         f"environment {environment!r} is not in [{names}] of backend {candidate.backend.name!r}"
     )
-    return Dropped(candidate, DropReason.ENVIRONMENT, detail)
+    return Dropped(candidate, DropReason.ENVIRONMENT, detail, f"environment {environment!r}")
 
 
 def capability_drop(candidate: Candidate, needs: frozenset[Capability]) -> Dropped | None:
@@ -71,7 +70,7 @@ def capability_drop(candidate: Candidate, needs: frozenset[Capability]) -> Dropp
         return None
     names = ", ".join(sorted(missing))
     detail = f"model {candidate.model.name!r} does not list {names} in its capabilities"
-    return Dropped(candidate, DropReason.CAPABILITY, detail)
+    return Dropped(candidate, DropReason.CAPABILITY, detail, f"capabilities {names}")
 
 
 def vector_space_drop(candidate: Candidate, space: str | None) -> Dropped | None:
@@ -145,23 +144,36 @@ def cost_drop(
     """What the request may cost must be known, and under the ceiling that `rule` sets."""
     if ceiling is None:
         return None
-    if candidate.price is None:
+    expected = expected_cost_atto(candidate, facts)
+    if expected is None:
         detail = f"no price is known, so {ceiling} cannot be kept ({rule})"
-        return Dropped(candidate, DropReason.COST, detail, rule)
-    expected = expected_cost_usd(candidate, facts)
-    if expected is not None and expected <= ceiling:
+    elif expected <= ceiling * ATTO_PER_USD:
         return None
-    detail = f"expected to cost {expected} USD, above {ceiling} ({rule})"
+    else:
+        detail = f"expected to cost {usd_of(expected):f} USD, above {ceiling} ({rule})"
     return Dropped(candidate, DropReason.COST, detail, rule)
 
 
 def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:
     """Return what the request is expected to cost on a candidate; None: no price is known."""
-    if candidate.price is None:
+    expected = expected_cost_atto(candidate, facts)
+    return None if expected is None else usd_of(expected)
+
+
+def expected_cost_atto(candidate: Candidate, facts: Facts) -> int | None:
+    """Return the same in 10^-18 USD: exact, and compared forty times in a decision."""
+    prices = candidate.atto_per_token
+    if prices is None:
         return None
-    output = (
-        facts.output_tokens_max if facts.output_tokens_max is not None else OUTPUT_TOKENS_ASSUMED
-    )
-    tokens_in = max(facts.input_tokens_total, facts.input_tokens_estimate)
-    usage = Usage(tokens_in, output * facts.answers, source=UsageSource.ESTIMATED)
-    return cost_usd(usage, candidate.price)
+    output = facts.output_tokens_max
+    if output is None:
+        output = OUTPUT_TOKENS_ASSUMED
+    tokens_in = facts.input_tokens_total
+    tokens_in = max(tokens_in, facts.input_tokens_estimate)
+    return tokens_in * prices[0] + output * facts.answers * prices[1]
+
+
+def usd_of(atto: int) -> Decimal:
+    """Return an amount in USD, exact, without zeros at its end."""
+    sign, digits, _ = Decimal(atto).as_tuple()
+    return Decimal((sign, digits, -18)).normalize()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -24,6 +25,8 @@ from hybridllm._core.policy.conditions import (
     when_text,
 )
 from hybridllm._core.request.facts import Facts
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def _met(condition: Condition, subject: Subject) -> bool:
     if isinstance(condition, Text):
         if not condition.single:
             return any(_text_fits(condition, one) for one in texts_of(condition.fact, subject))
-        value: str | None = getattr(subject.facts, condition.fact)
+        value: str | None = getattr(subject.facts, condition.fact) or None
         return value in condition.patterns or bool(condition.globs and _text_fits(condition, value))
     if isinstance(condition, Flag):
         return subject.facts.stream is condition.value
@@ -129,11 +132,7 @@ def _number_of(fact: str, facts: Facts) -> Decimal | int | None:
     if fact == "input_tokens":
         return facts.input_tokens_estimate
     text = facts.metadata.get(fact[len(METADATA) :])
-    try:
-        value = Decimal(text) if text is not None and len(text) <= 40 else None
-    except InvalidOperation:
-        return None
-    return value if value is not None and value.is_finite() else None
+    return Decimal(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 def _has(fact: str, subject: Subject) -> str:

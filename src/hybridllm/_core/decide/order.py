@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from hashlib import blake2b
 from math import log
 
 from hybridllm._core.decide.eligible import Group
-from hybridllm._core.decide.filters import expected_cost_usd
+from hybridllm._core.decide.filters import expected_cost_atto
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import OrderBy, Slo
@@ -85,20 +84,21 @@ def _by_load(kept: tuple[Kept, ...], in_flight: Mapping[str, int]) -> tuple[Kept
     return tuple(sorted(kept, key=lambda one: in_flight.get(one.candidate.backend.name, 0)))
 
 
-def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[bool, Decimal, int]:
+def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[float, int]:
     """What the request is expected to cost, and of equals the load; who does not say goes last."""
-    cost = expected_cost_usd(kept.candidate, facts)
-    return (cost is None, cost or Decimal(0), in_flight.get(kept.candidate.backend.name, 0))
+    cost = expected_cost_atto(kept.candidate, facts)
+    load = in_flight.get(kept.candidate.backend.name, 0)
+    return (float("inf") if cost is None else cost, load)
 
 
 def _latency_ms(kept: Kept, facts: Facts, snapshot: Snapshot) -> float:
-    """Half of the requests were faster; who was not measured is tried first, by a few."""
+    """Half of the requests were faster; who was not measured is tried first, by a few.
+
+    Streams are judged by their first tokens, answers by their ends: one says nothing of the other.
+    """
     latency = snapshot.latency.get(kept.candidate.name)
     if latency is not None:
-        first, second = latency.ttft_ms, latency.total_ms
-        if not facts.stream:
-            first, second = second, first
-        measured = first.get(50, second.get(50))
+        measured = (latency.ttft_ms if facts.stream else latency.total_ms).get(50)
         if measured is not None:
             return measured
     return -1.0 if _may_explore(kept, snapshot) else float("inf")
@@ -114,10 +114,17 @@ def _by_slo(kept: tuple[Kept, ...], slos: tuple[Slo, ...], snapshot: Snapshot) -
     def place(one: Kept) -> int:
         if missed(one, slos, snapshot):
             return 2
-        unmeasured = one.candidate.name not in snapshot.latency
-        return 1 if unmeasured and not _may_explore(one, snapshot) else 0
+        return 0 if _measured(one, slos, snapshot) or _may_explore(one, snapshot) else 1
 
     return tuple(sorted(kept, key=place))
+
+
+def _measured(kept: Kept, slos: Iterable[Slo], snapshot: Snapshot) -> bool:
+    """Whether something is known of what the objectives are about."""
+    latency = snapshot.latency.get(kept.candidate.name)
+    return latency is not None and any(
+        (slo.ttft_ms and latency.ttft_ms) or (slo.total_ms and latency.total_ms) for slo in slos
+    )
 
 
 def _by_weight(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tuple[Kept, ...]:
@@ -131,7 +138,7 @@ def _by_weight(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tup
     rest = [one for one in group.behind if one.candidate.model.name != drawn]
     rest.sort(key=lambda one: places.get(one.candidate.model.name, 0.0))
     in_flight = snapshot.in_flight
-    if in_flight:
+    if in_flight and not group.use.on_order:
         first.sort(key=lambda one: in_flight.get(one.candidate.backend.name, 0))
     return (*first, *rest)
 

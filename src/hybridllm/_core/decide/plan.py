@@ -25,9 +25,7 @@ class DropReason(StrEnum):
     COST = "cost"  # above a ceiling on what the request costs, or not known under one
 
 
-ABOUT_DATA = frozenset(
-    {DropReason.TERMS, DropReason.REGION, DropReason.OPERATOR, DropReason.RETENTION}
-)
+ABOUT_DATA = (DropReason.REGION, DropReason.OPERATOR, DropReason.RETENTION, DropReason.TERMS)
 """The reasons that residency gives."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 
@@ -105,8 +105,8 @@ class RouteCompiler:
             models = [spec.model] if spec.model is not None else []
             what, order_by = f"model {place}", OrderBy.LOAD
         found = tuple(one for name in models for one in self._on(name, spec))
-        if spec.on is not None and spec.model is not None:
-            order_by = OrderBy.FILE
+        if spec.on is not None:
+            found, order_by = _in_order(found, spec.on), OrderBy.FILE
         order_by = OrderBy(spec.order_by) if spec.order_by is not None else order_by
         yield Use(found, what, order_by, ceilings=ceilings)
 
@@ -120,7 +120,8 @@ class RouteCompiler:
             OrderBy.SPLIT,
             weights,
             spec.sticky_by or "session",
-            ceilings,
+            on_order=spec.on is not None,
+            ceilings=ceilings,
         )
 
     def _is_in(self, model: Model, tier: str) -> bool:
@@ -135,19 +136,25 @@ class RouteCompiler:
 
     def _narrowed(self, use: Use, spec: UseSpec, prefix: str, ceilings: Ceilings) -> Use:
         """Apply what an entry says of a bucket to one of the bucket's own entries."""
-        found = use.candidates
+        found, order_by = use.candidates, use.order_by
         if spec.on is not None:
-            found = tuple(one for one in found if one.backend.name in spec.on)
-        order_by = use.order_by
-        if spec.order_by is not None and not use.weights:
+            found = _in_order([one for one in found if one.backend.name in spec.on], spec.on)
+            order_by = OrderBy.FILE
+        if spec.order_by is not None:
             order_by = OrderBy(spec.order_by)
         return replace(
             use,
             candidates=found,
             what=prefix + use.what,
-            order_by=order_by,
+            order_by=OrderBy.SPLIT if use.weights else order_by,
+            on_order=use.on_order or spec.on is not None,
             ceilings=use.ceilings.folded(ceilings),
         )
+
+
+def _in_order(candidates: Iterable[Candidate], on: Sequence[str]) -> tuple[Candidate, ...]:
+    """Return candidates by the place of their backends in `on`; models keep their order on each."""
+    return tuple(sorted(candidates, key=lambda one: on.index(one.backend.name)))
 
 
 def compiled_constraint(spec: ConstraintSpec, *, line: int) -> Constraint:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -135,6 +135,7 @@ class Candidate:
         wire_model: The name that the backend knows the model by.
         price: In force for this pair; None: not known, so its attempts have no cost.
         name: `backend/model`, as reasons and errors call it.
+        atto_per_token: Price of a prompt and of a completion token in 10^-18 USD, rounded up.
     """
 
     backend: Backend
@@ -142,12 +143,21 @@ class Candidate:
     wire_model: str
     price: Price | None = None
     name: str = field(init=False)
+    atto_per_token: tuple[int, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.backend.name}/{self.model.name}")
+        price, atto = self.price, None
+        if price is not None:
+            atto = (_atto(price.usd_per_mtok_in), _atto(price.usd_per_mtok_out))
+        object.__setattr__(self, "atto_per_token", atto)
 
     def __repr__(self) -> str:
         return f"Candidate({self.name})"
+
+
+def _atto(usd_per_mtok: Decimal) -> int:
+    return int((usd_per_mtok * 10**12).to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +247,10 @@ class Use:
 
     Attributes:
         candidates: In the order of the policy file; `order_by` may change it per request.
-        what: In words: `model 'qwen3-8b'`, `tier 'budget'`.
+        what: In words: `model 1` (its place), `tier 'budget'`.
         weights: Of a split: (model's name, weight above 0) of each model in it.
         sticky_by: Of a split: the fact whose value decides; a request without it is drawn for.
+        on_order: True if `on` gave the order of backends, so that load does not change it.
         fallback: True if it stands under `fallbacks`.
     """
 
@@ -248,6 +259,7 @@ class Use:
     order_by: OrderBy = OrderBy.LOAD
     weights: tuple[tuple[str, float], ...] = ()
     sticky_by: str = "session"
+    on_order: bool = False
     ceilings: Ceilings = NO_CEILINGS
     fallback: bool = False
 

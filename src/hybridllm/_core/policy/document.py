@@ -21,6 +21,9 @@ ScalarValue = str | int | Decimal | bool | None
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 _SHOWN_MAX = 80
+_NAMES_SHOWN_MAX = 20
+_LIST_LENGTH_MAX = 600  # characters
+_NAME_LENGTH_MAX = 128
 PROBLEMS_MAX = 100
 """Errors told of one file, and as many warnings: more help nobody, and a file could hold thousands."""
 _HINTING_MAX = 60_000  # for all of a file, as `hint_cost` has it: 6 ms
@@ -290,3 +293,15 @@ def _without_credentials(text: str) -> str:
 def looks_like_key(text: str) -> bool:
     """Return whether `text` holds what may be an API key."""
     return len(text) >= _KEY_LENGTH_MIN and _KEY_LIKE.search(text) is not None
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names as a message lists them: in order, not too many, and none that may be a key."""
+    shown: list[str] = []
+    length = 0
+    for name in sorted(names)[: 2 * _NAMES_SHOWN_MAX]:
+        if len(shown) < _NAMES_SHOWN_MAX and length < _LIST_LENGTH_MAX and not looks_like_key(name):
+            shown.append(name if len(name) <= _NAME_LENGTH_MAX else f"{name[:_NAME_LENGTH_MAX]}…")
+            length += len(shown[-1])
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(shown) + more if shown else "none"

@@ -19,11 +19,12 @@ from hybridllm._core.policy.document import (
     child,
     items,
     key_place,
+    listed,
     value_place,
 )
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
-from hybridllm._core.policy.names import is_glob, listed
+from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.references_when import names_under
 from hybridllm._core.policy.schema import PolicySpec
 from hybridllm._core.secret import Secret

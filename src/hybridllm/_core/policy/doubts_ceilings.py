@@ -11,8 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from hybridllm._core.policy.compiled import Candidate
-from hybridllm._core.policy.document import Findings, Node, Path, value_place
-from hybridllm._core.policy.names import listed
+from hybridllm._core.policy.document import Findings, Node, Path, listed, value_place
 from hybridllm._core.policy.schema_routes import CeilingsSpec
 
 

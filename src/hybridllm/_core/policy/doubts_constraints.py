@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from hybridllm._core.decide.filters import constraint_drop
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.document import Findings, Node, Path, quoted, value_place
+from hybridllm._core.policy.document import Findings, Node, Path, listed, quoted, value_place
 from hybridllm._core.policy.doubts_ceilings import tell_ceilings
-from hybridllm._core.policy.names import listed
 from hybridllm._core.policy.schema import PolicySpec
 
 

@@ -6,9 +6,16 @@ from collections.abc import Iterable
 
 from hybridllm._core.policy.compile_routes import RouteCompiler
 from hybridllm._core.policy.compiled import Bucket, Candidate, Policy, Use
-from hybridllm._core.policy.document import Findings, Node, Path, key_place, quoted, value_place
+from hybridllm._core.policy.document import (
+    Findings,
+    Node,
+    Path,
+    key_place,
+    listed,
+    quoted,
+    value_place,
+)
 from hybridllm._core.policy.doubts_ceilings import tell_ceilings
-from hybridllm._core.policy.names import listed
 from hybridllm._core.policy.schema import PolicySpec
 from hybridllm._core.policy.schema_routes import BucketSpec, CeilingsSpec, RouteSpec, UseSpec
 

@@ -48,7 +48,9 @@ def _matching(form: re.Pattern[str], what: str) -> Callable[[object], str]:
 
 def _glob(value: object) -> str:
     if not isinstance(value, str) or not _GLOB.match(value):
-        raise ValueError("is not a name or a pattern with * and ?: visible, at most 128 characters")
+        raise ValueError(
+            "is not a name or a pattern with *, ? and [abc]: visible, at most 128 characters"
+        )
     if value.count("*") > _STARS_MAX:
         raise ValueError(f"is a pattern with more than {_STARS_MAX} *")
     return value
@@ -138,9 +140,7 @@ def as_text(value: object) -> object:
     """Return a value as metadata are compared: as text, in JSON's spelling."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return str(value) if isinstance(value, int) else value
+    return units.number_text(value) if isinstance(value, int | Decimal) else value
 
 
 def _text_globs(value: object) -> object:

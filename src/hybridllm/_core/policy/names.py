@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 from hybridllm._core.money.book import Book
 from hybridllm._core.policy.compiled import Bucket
+from hybridllm._core.policy.conditions import GLOB_SIGNS
 from hybridllm._core.policy.document import (
     Findings,
     MapNode,
@@ -19,35 +20,19 @@ from hybridllm._core.policy.document import (
     Scalar,
     child,
     entries,
-    looks_like_key,
+    listed,
     quoted,
     texts,
 )
 from hybridllm._core.policy.schema import PolicySpec
 
-_NAMES_SHOWN_MAX = 20
-_LIST_LENGTH_MAX = 600  # characters
-_NAME_LENGTH_MAX = 128
 _SECTIONS = frozenset(PolicySpec.model_fields)
 _BUCKETS = frozenset(bucket.value for bucket in Bucket)
-_GLOB_CHARACTERS = frozenset("*?[")
 
 
 def is_glob(name: str) -> bool:
     """Return whether a name under `when` is a pattern."""
-    return not _GLOB_CHARACTERS.isdisjoint(name)
-
-
-def listed(names: Collection[str]) -> str:
-    """Return names as a message lists them: in order, not too many, and none that may be a key."""
-    shown: list[str] = []
-    length = 0
-    for name in sorted(names)[: 2 * _NAMES_SHOWN_MAX]:
-        if len(shown) < _NAMES_SHOWN_MAX and length < _LIST_LENGTH_MAX and not looks_like_key(name):
-            shown.append(name if len(name) <= _NAME_LENGTH_MAX else f"{name[:_NAME_LENGTH_MAX]}…")
-            length += len(shown[-1])
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return ", ".join(shown) + more if shown else "none"
+    return not GLOB_SIGNS.isdisjoint(name)
 
 
 class Names:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from hybridllm._core.policy.compiled import Bucket
 from hybridllm._core.policy.document import (
+    ListNode,
     MapNode,
     Node,
     Path,
@@ -17,10 +18,11 @@ from hybridllm._core.policy.document import (
     child,
     entries,
     items,
+    listed,
     quoted,
     texts,
 )
-from hybridllm._core.policy.names import Names, listed
+from hybridllm._core.policy.names import Names
 
 ENTRIES_MAX = 6_000
 """Of all routes together, with their buckets written out: a bucket may name a bucket, and that another."""
@@ -59,6 +61,16 @@ class RouteNames:
                 self._names.findings.error(scalar.place, path, message)
         self._cyclic = bool(told)
 
+    def _check_inner_orders(self, use: Node | None, path: Path) -> None:
+        """An entry's own order would be passed over: the route's is that of all entries together."""
+        for index, entry in enumerate(use.items if isinstance(use, ListNode) else ()):
+            inner = child(entry, "order_by")
+            if inner is not None:
+                message = (
+                    "has no effect: the route's own order_by orders all entries of `use` together"
+                )
+                self._names.findings.error(inner.place, (*path, "use", index, "order_by"), message)
+
     def check_route(self, route: Node, path: Path) -> None:
         """Tell of what is wrong with whom a route asks."""
         _check_entries(route, ("use", "fallbacks"), path, self._names)
@@ -73,6 +85,8 @@ class RouteNames:
                 f"{split.place.line}"
             )
             findings.error(order.place, (*path, "order_by"), message)
+        elif isinstance(order, Scalar) and order.value is not None:
+            self._check_inner_orders(use, path)
         self._entries_left -= self._size(use) + self._size(child(route, "fallbacks"))
         if self._entries_left < 0 and not findings.full:
             message = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 _NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,12})?)"
 # Without ASCII the Kelvin sign, U+212A, would count as a K.
@@ -18,6 +18,7 @@ _DURATION = re.compile(_NUMBER + r" ?(ms|s|m|h|d)\Z")
 _MONEY = re.compile(r"\$? ?" + _NUMBER + r"\Z")
 _CLOCK = re.compile(r"([0-2][0-9]):([0-5][0-9])\Z")
 MINUTES_A_DAY = 1_440
+NUMBER_DIGITS_MAX = 40
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TOKEN_UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
 _COUNT_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
@@ -129,11 +130,23 @@ def instant(value: object) -> datetime:
         raise ValueError("is out of range") from None
 
 
+def number_text(value: int | float | Decimal) -> str | None:
+    """Return a number as metadata are compared: `1.0` is `1`, `1e3` is `1000`; None: too long, or none."""
+    try:
+        number = Decimal(str(value))
+    except (ValueError, InvalidOperation):  # an integer of thousands of digits
+        return None
+    if not number.is_finite() or number.adjusted() > NUMBER_DIGITS_MAX or len(str(number)) > 64:
+        return None
+    text = f"{number.normalize():f}" if number else "0"
+    return text if len(text) <= 64 else None
+
+
 def taint(value: object) -> float | None:
     """Return how long, in seconds, a session keeps a tag: true is for ever, false not at all (None)."""
-    if value in (True, "true"):
+    if value is True or value == "true":
         return float("inf")
-    if value in (False, "false", None):
+    if value is False or value is None or value == "false":
         return None
     try:
         kept_s = float(seconds(value))

@@ -62,7 +62,7 @@ def asks_of(policies: Sequence[Policy], leaves: Sequence[Leaf]) -> tuple[Axis, B
     spaces = {m.vector_space for p in policies for m in p.models.values() if m.vector_space}
     asks = [
         *_chats("capability" in looks_at, (False, True)[: 1 + ("stream" in looks_at)], met),
-        *(Ask(EMBEDDINGS, space=space) for space in (None, *sorted(spaces)) if spaces),
+        *(Ask(EMBEDDINGS, space=space) for space in (None, *sorted(spaces))),
     ]
     truths = [met(ask) for ask in asks]
     bits = {

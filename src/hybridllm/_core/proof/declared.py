@@ -68,7 +68,7 @@ def _declared(policy: Policy) -> dict[str, dict[str, str]]:
                 "regions": _names(terms.regions),
                 "operators": _names(terms.operators),
                 "retention": _names(terms.retention),
-                "taint": None if terms.taint_s is None else f"{terms.taint_s:g} s",
+                "taint": _kept(terms.taint_s),
             }
         )
     for name, task in policy.tasks.items():
@@ -93,6 +93,12 @@ def _served(candidate: Candidate) -> str:
     if price is None:
         return f"{candidate.wire_model}, price unknown"
     return f"{candidate.wire_model}, {price.usd_per_mtok_in:f} in, {price.usd_per_mtok_out:f} out"
+
+
+def _kept(taint_s: float | None) -> str | None:
+    if taint_s is None:
+        return None
+    return "for ever" if taint_s == float("inf") else f"{taint_s / 86_400:g} days"
 
 
 def _names(names: Iterable[str]) -> str | None:

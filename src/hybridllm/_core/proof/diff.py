@@ -17,7 +17,14 @@ from hybridllm._core.proof.boxes import Box, TooMany, merged
 from hybridllm._core.proof.declared import Declared, declared_changes
 from hybridllm._core.proof.fold import matrix_of
 from hybridllm._core.proof.matrix import ReachMatrix
-from hybridllm._core.proof.outcomes import Cell, Decider, Outcome, TooManyCells, cells_of
+from hybridllm._core.proof.outcomes import (
+    Cell,
+    Decider,
+    Outcome,
+    TooManyCells,
+    cells_of,
+    kinds_of,
+)
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, space_of
 from hybridllm._core.proof.words import box_words
 
@@ -186,13 +193,13 @@ def _classes(
 
 
 def _by_tags(space: Space, who: int) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], int]]:
-    """Yield which tags hold under each policy, and for whom."""
-    old, new = (view.standing.effective for view in space.views)
-    for tags, where in old.items():
-        for other_tags, elsewhere in new.items():
+    """Yield which tags hold under each policy, and for whom; apart, who is denied at once or hurries more."""
+    old, new = (kinds_of(space, view) for view in space.views)
+    for (tags, _, _), where in old.items():
+        for kind, elsewhere in new.items():
             both = who & where & elsewhere
             if both:
-                yield tags, other_tags, both
+                yield tags, kind[0], both
 
 
 class _Unchanged:

@@ -15,15 +15,19 @@ from hybridllm._core.request.facts import Facts
 
 def tags_of(policy: Policy, facts: Facts) -> frozenset[str]:
     """Return the tags that hold for a request, in this judge's own reading."""
-    tags = set(facts.taints)
-    if facts.residency is not None:
-        tags.add(facts.residency)
+    brought = _brought(policy, facts)
+    if not brought and policy.default_residency is not None:
+        brought = {policy.default_residency}
+    return frozenset(brought.union(facts.taints))
+
+
+def _brought(policy: Policy, facts: Facts) -> set[str]:
+    """Return the tags of the request itself and of its task."""
+    brought = {facts.residency} if facts.residency is not None else set()
     for task in policy.tasks.values():
         if task.name == facts.task and task.residency is not None:
-            tags.add(task.residency)
-    if not tags and policy.default_residency is not None:
-        tags.add(policy.default_residency)
-    return frozenset(tags)
+            brought.add(task.residency)
+    return brought
 
 
 def objections(
@@ -45,7 +49,7 @@ def objections(
         for reason in (backend_objection(policy, tag, backend),)
         if reason is not None
     ]
-    if not tags and policy.deny_untagged:
+    if policy.deny_untagged and not _brought(policy, facts):
         found.append("a request without a residency tag is denied")
     if backend.environments and facts.environment not in backend.environments:
         found.append(f"{backend.name!r} is not for environment {facts.environment!r}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import NO_CEILINGS, NO_SLO, Ceilings, OrderBy, Policy, Slo, Use
-from hybridllm._core.proof.boxes import Box, Test, cut, merged, as_test
+from hybridllm._core.proof.boxes import Box, Test, as_test, cut, merged
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, View
 
 CELLS_MAX = 20_000
@@ -133,6 +133,31 @@ def _held(cells: Sequence[Cell], number: int, test: Test, *, of_new: bool) -> li
     return found
 
 
+def kinds_of(space: Space, view: View) -> dict[tuple[tuple[str, ...], bool, Slo], int]:
+    """Return the classes of tasks and tags by all that counts of them beside routes and constraints.
+
+    That is: the tags that hold, whether they pass at all, and the objective of the task.
+    """
+    passing = view.whole[WHO_AT]
+    by_slo: dict[Slo, int] = {}
+    for number, name in enumerate(space.who.tasks):
+        slo = _slo(view.policy, name)
+        by_slo[slo] = by_slo.get(slo, 0) | space.who.of_task(number)
+    found = {}
+    for tags, where in view.standing.effective.items():
+        for slo, of_tasks in by_slo.items():
+            for passes, which in ((True, passing), (False, ~passing)):
+                classes = where & of_tasks & which
+                if classes:
+                    found[tags, passes, slo] = classes
+    return found
+
+
+def _slo(policy: Policy, task: str | None) -> Slo:
+    declared = policy.tasks.get(task) if task is not None else None
+    return declared.slo if declared is not None else NO_SLO
+
+
 @dataclass(slots=True)
 class Decider:
     """Decides classes of requests under one policy, each kind once."""
@@ -146,19 +171,16 @@ class Decider:
         self._policy = replace(self.view.policy, memo={})
 
     def outcome(self, box: Box, side: Side, tags: tuple[str, ...], model: str | None) -> Outcome:
-        """Return what becomes of requests in a box, who all ask for the same and carry the same tags."""
+        """Return what becomes of requests in a box, all of one of `kinds_of` and asking for the same."""
         facts, snapshot = self.space.request(box, self.view, model)
-        slo = self._slo(facts.task)
-        key = (side, model, tags, slo, box[ASK_AT], facts.input_tokens_total)
+        slo = _slo(self._policy, facts.task)
+        passes = bool(box[WHO_AT] & self.view.whole[WHO_AT])
+        key = (side, model, tags, passes, slo, box[ASK_AT], facts.input_tokens_total)
         known = self._known.get(key)
         if known is None:
             plan = decide(self._policy, facts, snapshot)
             known = self._known[key] = self._told(plan, slo, side.held)
         return known
-
-    def _slo(self, task: str | None) -> Slo:
-        declared = self.view.policy.tasks.get(task) if task is not None else None
-        return declared.slo if declared is not None else NO_SLO
 
     def _told(self, plan: Plan | Denied, slo: Slo, held: Sequence[int]) -> Outcome:
         if isinstance(plan, Denied):

@@ -13,9 +13,9 @@ from hybridllm._core.proof.boxes import (
     Box,
     Test,
     TooMany,
+    as_test,
     cut,
     places_in,
-    as_test,
     told_once,
 )
 from hybridllm._core.proof.space import ASK_AT, ENVIRONMENT, WHO_AT, Space, View, space_of

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from hybridllm._core.decide.decide import residency_tags
+from hybridllm._core.decide.decide import own_tags, residency_tags
 from hybridllm._core.decide.match import Subject, fits, holds
 from hybridllm._core.decide.snapshot import EPOCH
 from hybridllm._core.policy.compiled import Policy
@@ -135,7 +135,7 @@ class Standing(NamedTuple):
 
 def standing(who: Who, policy: Policy, leaves: Sequence[Leaf]) -> Standing:
     """Return what a policy makes of each class."""
-    effective = _effective(who, policy)
+    effective, untagged = _effective(who, policy)
     bits: Bits = {}
     for leaf in leaves:
         when = When((leaf,))
@@ -150,18 +150,18 @@ def standing(who: Who, policy: Policy, leaves: Sequence[Leaf]) -> Standing:
                 if holds(when, Subject(Facts(task=name), (), task, EPOCH)):
                     bits[leaf] |= who.of_task(number)
     passing = sum(
-        where
-        for tags, where in effective.items()
-        if all(tag in policy.residency for tag in tags) and (tags or not policy.deny_untagged)
+        where for tags, where in effective.items() if all(tag in policy.residency for tag in tags)
     )
+    if policy.deny_untagged:
+        passing &= ~untagged
     for number, name in enumerate(who.tasks):
         if name is not None and policy.known_tasks and not fits(policy.known_tasks, (name,)):
             passing &= ~who.of_task(number)
     return Standing(bits, effective, passing)
 
 
-def _effective(who: Who, policy: Policy) -> dict[tuple[str, ...], int]:
-    """Return which tags hold for which classes; a task counts by its tag alone."""
+def _effective(who: Who, policy: Policy) -> tuple[dict[tuple[str, ...], int], int]:
+    """Return which tags hold for which classes, and the classes that bring none; a task counts by its tag."""
     by_tag: dict[str | None, int] = {}
     for number, name in enumerate(who.tasks):
         declared = policy.tasks.get(name) if name is not None else None
@@ -171,6 +171,7 @@ def _effective(who: Who, policy: Policy) -> dict[tuple[str, ...], int]:
         task.residency: name for name, task in policy.tasks.items() if task.residency is not None
     }
     found: dict[tuple[str, ...], int] = {}
+    untagged = 0
     for number, carried in enumerate(who.tags):
         where = who.of_tags(number)
         for tag, of_tasks in by_tag.items():
@@ -178,4 +179,6 @@ def _effective(who: Who, policy: Policy) -> dict[tuple[str, ...], int]:
             facts = Facts(**_fields(policy, task, carried))
             held = tuple(sorted(residency_tags(policy, facts)))
             found[held] = found.get(held, 0) | where & of_tasks
-    return found
+            if not own_tags(policy, facts):
+                untagged |= where & of_tasks
+    return found, untagged

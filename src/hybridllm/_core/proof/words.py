@@ -97,18 +97,14 @@ def _tag_words(carried: Iterable[Carried]) -> str:
     by_own: dict[str | None, set[frozenset[str]]] = {}
     for one in sorted(carried, key=lambda one: one.own is None):  # none comes last
         by_own.setdefault(one.own, set()).add(one.kept)
-    told = []
-    for own, kept in by_own.items():
-        name = "none" if own is None else own
-        if frozenset() in kept:
-            told.append(name)
-        else:
-            sessions = " or ".join(sorted(" and ".join(sorted(some)) for some in kept))
-            told.append(f"{name} in a session that keeps {sessions}")
-    named = [name for name in told if name != "none"]
-    if not named:
-        return "without a residency tag"
-    return f"residency {_listed(named)}" + (" or none" if len(named) < len(told) else "")
+    names = ["none" if own is None else own for own in by_own]
+    told = _listed(name for name in names if name != "none")
+    told = f"{told} or none" if told and "none" in names else told
+    words = f"residency {told}" if told else "without a residency tag"
+    if any(frozenset() in kept for kept in by_own.values()):
+        return words
+    sessions = sorted({" and ".join(sorted(one)) for kept in by_own.values() for one in kept})
+    return f"{words}, in a session that keeps {' or '.join(sessions)}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from hybridllm._core.policy.problems import nearest
+from hybridllm._core.policy.units import number_text
 from hybridllm._core.request.facts import Hints
 from hybridllm._core.request.fields import FIELDS
 from hybridllm.errors import InvalidRequest
@@ -120,7 +121,7 @@ def _metadata(value: Any) -> Mapping[str, str]:
     told: dict[str, str] = {}
     for key, one in value.items():
         text = {True: "true", False: "false"}[one] if isinstance(one, bool) else one
-        text = str(text) if isinstance(text, int | float | Decimal) else text
+        text = number_text(text) if isinstance(text, int | float | Decimal) else text
         if not isinstance(key, str) or not isinstance(text, str) or len(text) > METADATA_CHARS_MAX:
             raise InvalidRequest(
                 f"metadata: {shown(key)} must be a text, a number or a boolean of at most "

@@ -130,9 +130,13 @@ def facts_of(call: Call, policy: Policy, taints: tuple[str, ...] = ()) -> Facts:
     """Return what a policy may look at of a call; `taints` are the tags that its session keeps."""
     hints = call.hints
     task, model = hints.task, call.model
-    named = model is not None and model in policy.candidates
-    if task is None and not named and fits(policy.known_tasks, (model,)):
-        task, model = model, None  # `model="classify"`: the task's name in openai's place
+    if task is None and model is not None:
+        # `model="classify"`: a task's name in openai's place. One that is a model's name too pins the
+        # model, and what the task says of data holds as well.
+        if model in policy.tasks:
+            task = model
+        if model not in policy.candidates and fits(policy.known_tasks, (model,)):
+            task, model = model, None
     return Facts(
         call.operation,
         task,
@@ -182,17 +186,32 @@ def _read_common(
 
 
 def _output_tokens_max(body: dict[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = body.get(name)
-        if value.__class__ is int or (value.__class__ is float and value.is_integer()):
-            return max(0, int(value))
-    return None
+    """The longest answer that a backend may read out of a call: it knows one name, or the other."""
+    first, second = _count(body, "max_completion_tokens"), _count(body, "max_tokens")
+    return second if first is None else first if second is None else max(first, second)
 
 
 def _answers(body: dict[str, Any]) -> int:
-    """`n`; what a backend would refuse is left to it."""
-    value = body.get("n")
-    return min(value, N_MAX) if value.__class__ is int and value > 0 else 1
+    """How many answers are wanted."""
+    return min(_count(body, "n") or 1, N_MAX)
+
+
+def _count(body: dict[str, Any], name: str) -> int | None:
+    """A count that length and money are judged by. One that backends may read as something else is refused.
+
+    Raises:
+        InvalidRequest: If it is no whole number of 0 or more: `"100"` and -1 have a meaning somewhere.
+    """
+    value = body.get(name)
+    if value is None:
+        return None
+    if value.__class__ is float and value.is_integer():
+        value = int(value)
+    if value.__class__ is not int or value < 0:
+        raise InvalidRequest(
+            f"{name}: must be a whole number of 0 or more, got {shown(body[name])}"
+        )
+    return value
 
 
 def _checked_headers(headers: Any) -> Mapping[str, str]:

@@ -150,7 +150,9 @@ def _first(kept: Sequence[Kept], gated: Set[int], cooling: Set[int]) -> Call | G
     for refused in (gated, cooling, _NONE):
         for index, candidate in enumerate(kept):
             if index not in refused:
-                reason = AttemptReason.FALLBACK if candidate.fallback else AttemptReason.PRIMARY
+                meant = candidate.candidate.model.name == kept[0].candidate.model.name
+                primary = meant and not candidate.fallback
+                reason = AttemptReason.PRIMARY if primary else AttemptReason.FALLBACK
                 return Call(index, 0.0, reason, panic=index in gated)
     return GiveUp(GiveUpReason.EXHAUSTED)
 
