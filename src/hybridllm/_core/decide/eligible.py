@@ -136,17 +136,19 @@ def fitting(
 
     `wanted` is its length, prompt and answer.
     """
-    too_long, ceiling = wanted > found.context_tokens_min, facts.max_cost_usd
+    too_long = wanted > found.context_tokens_min
     groups: list[Group] = []
     dropped = list(found.dropped)
     for group in found.groups:
         out: set[str] = set()
+        least = filters.lower(facts.max_cost_usd, group.request_cost)
         for one in group.kept:
             drop = filters.context_drop(one.candidate, facts) if too_long else None
-            if drop is None and ceiling is not None:
-                drop = filters.cost_drop(one.candidate, facts, ceiling, rule="max_cost_usd")
-            if drop is None and group.request_cost is not None:
-                drop = filters.cost_drop(
+            if drop is None and filters.above(one.candidate, facts, least):
+                own = filters.cost_drop(
+                    one.candidate, facts, facts.max_cost_usd, rule="max_cost_usd"
+                )
+                drop = own or filters.cost_drop(
                     one.candidate, facts, group.request_cost, rule=group.cost_rule
                 )
             if drop is not None:
@@ -154,6 +156,8 @@ def fitting(
                 out.add(one.candidate.name)
         if len(out) < len(group.kept):
             groups.append(_without(group, out) if out else group)
+    if len(dropped) == len(found.dropped):
+        return found.groups, found.dropped
     return tuple(groups), _told_once(dropped, groups)
 
 

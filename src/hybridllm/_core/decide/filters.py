@@ -154,6 +154,20 @@ def cost_drop(
     return Dropped(candidate, DropReason.COST, detail, rule)
 
 
+def lower(one: Decimal | None, other: Decimal | None) -> int | None:
+    """Return the lower of two ceilings in 10^-18 USD, rounded down; None: there is none."""
+    given = [usd for usd in (one, other) if usd is not None]
+    return int(min(given) * ATTO_PER_USD) if given else None
+
+
+def above(candidate: Candidate, facts: Facts, ceiling: int | None) -> bool:
+    """Whether a candidate's expected cost is not known, or above a ceiling in 10^-18 USD."""
+    if ceiling is None:
+        return False
+    expected = expected_cost_atto(candidate, facts)
+    return expected is None or expected > ceiling
+
+
 def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:
     """Return what the request is expected to cost on a candidate; None: no price is known."""
     expected = expected_cost_atto(candidate, facts)
