@@ -20,8 +20,10 @@ def test_a_sound_policy_is_shown_and_ends_with_0(hybridllm, policy_file: Path) -
         r"small +32K +- +us +small +0\.01 +0\.02",
         r"large +8K +tools, vision +us +large-v2 +1\.50 +4\.00",
         r"own +Org/Large +free +free",
-        r"phi +no: region +no: operator +yes",
-        r"1 +cheap +task classify +small on us, eu\s+fallback large on us, own",
+        r"residency tag +us +eu +own",
+        r"public +1-2, pin +1, pin +1-2, pin",
+        r"phi +no: region +no: operator +1-2, pin",
+        r"1 +cheap +task classify +us/small, eu/small \(by load\)\s+fallback us/large, own/large \(by load\)",
         r"2 +default +always",
     ):
         assert re.search(words, result.stdout), f"{words!r} is not in\n{result.stdout}"
@@ -38,6 +40,69 @@ def test_json_holds_the_same_picture(hybridllm, policy_file: Path) -> None:
     assert list(picture["residency"]["phi"]["refused"]) == ["us", "eu"]
     assert picture["models"]["large"]["on"]["us"]["price"]["output_per_1m"] == "4"
     assert [route["name"] for route in picture["routes"]] == ["cheap", "default"]
+    assert [(route["mode"]) for route in picture["routes"]] == ["enforce", "enforce"]
+
+
+def test_json_holds_the_matrix_for_a_gate(hybridllm, policy_file: Path) -> None:
+    """What a script in CI may rely on: these keys, whatever the policy."""
+    told = json.loads(hybridllm("check", policy_file, "--json").stdout)
+
+    matrix = told["matrix"]
+    assert list(matrix) == [
+        "environment",
+        "exact",
+        "notes",
+        "decisions",
+        "rows",
+        "constraints",
+        "unserved",
+    ]
+    assert matrix["exact"] is True
+    (phi,) = [row for row in matrix["rows"] if row["tag"] == "phi"]
+    reached = [cell["backend"] for cell in phi["backends"] if cell["ways"]]
+    assert reached == ["own"]
+    (us,) = [cell for cell in phi["backends"] if cell["backend"] == "us"]
+    assert us == {
+        "backend": "us",
+        "allowed": False,
+        "reason": "region",
+        "detail": "region 'us' is not in [eu] (residency 'phi')",
+        "routes": [],
+        "ways": [],
+    }
+    (own,) = [cell for cell in phi["backends"] if cell["backend"] == "own"]
+    assert own["routes"] == ["cheap", "default", "(pinned)"]
+    assert own["ways"][0] == {
+        "route": "cheap",
+        "capability": None,
+        "tasks": ["classify"],
+        "models": ["large"],
+    }
+
+
+def test_another_environment_has_a_matrix_of_its_own(hybridllm, policy_file: Path) -> None:
+    """A backend that is not for it is out of reach."""
+    text = policy_file.read_text().replace(
+        "    kind: vllm\n", "    kind: vllm\n    environments: [lab]\n"
+    )
+    policy_file.write_text(text)
+
+    assert re.search(r"public +\S.* +no: environment", hybridllm("check", policy_file).stdout)
+    there = hybridllm("check", policy_file, "--environment", "lab")
+    assert re.search(r"public +1-2, pin +1, pin +1-2, pin", there.stdout)
+    assert "environment lab" in there.stdout
+
+
+def test_what_constraints_leave_is_shown(hybridllm, policy_file: Path) -> None:
+    """With the requests that they hold for, and what is denied for them."""
+    policy_file.write_text(
+        policy_file.read_text()
+        + "constraints:\n  - {name: lab-rats, when: {tenant: lab-*}, allow: {operators: [self]}}\n"
+    )
+
+    shown = hybridllm("check", policy_file).stdout
+
+    assert re.search(r"lab-rats +tenant lab-\* +no: constraint +no: constraint +1-2, pin", shown)
 
 
 def test_every_problem_is_a_line_with_its_place(hybridllm, policy_file: Path) -> None:

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridllm.cli.output import plural
-from hybridllm.cli.picture import PINNED, denied_lines, mode
+from hybridllm.cli.picture import PINNED, denied_lines, mode, use_text
 
 if TYPE_CHECKING:
     from hybridllm import PolicyReport
@@ -226,10 +226,7 @@ def _backends(report: PolicyReport) -> Html:
 def _routes(report: PolicyReport) -> Html:
     rows = []
     for number, route in enumerate(report.policy.routes, start=1):
-        uses = "; ".join(
-            ("fallback " if use.fallback else "") + ", ".join(one.name for one in use.candidates)
-            for use in route.use
-        )
+        uses = "; then ".join(use_text(use) for use in route.use)
         rows.append((str(number), route.name, mode(route), str(route.when), uses))
     return _table(("", "route", "mode", "when", "use, in order"), rows)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hybridllm import PolicyReport
 
 PINNED = "(pinned)"
+_ORDERS = {"load": "by load", "price": "by price", "latency": "by latency", "file": "in this order"}
 
 
 def facts(report: PolicyReport) -> dict[str, Any]:
@@ -207,11 +208,20 @@ def _routes(report: PolicyReport) -> Table:
     for number, route in enumerate(policy.routes, start=1):
         observed = " (observed)" if route.observe else ""
         head = (str(number), route.name + observed, str(route.when))
-        for one in _uses(route.use):
-            kind = "fallback " if one["fallback"] else ""
-            made.add_row(*head, f"{kind}{', '.join(one['candidates'])}")
+        for use in route.use:
+            made.add_row(*head, use_text(use))
             head = ("", "", "")
     return made
+
+
+def use_text(use: Any) -> str:
+    """Return who is asked by an entry of a route, and what orders them."""
+    told = ", ".join(one.name for one in use.candidates)
+    if use.weights:
+        told += f" ({use.what} by {use.sticky_by})"
+    elif len(use.candidates) > 1:
+        told += f" ({_ORDERS[use.order_by.value]})"
+    return f"fallback {told}" if use.fallback else told
 
 
 def mode(rule: Any) -> str:
