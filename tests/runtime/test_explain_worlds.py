@@ -80,7 +80,7 @@ def check_constraints(told: Explanation) -> None:
         assert (one.would == ()) or (one.constraint.observe and one.failing is None)
     dropped = {name for one in told.constraints for name in one.dropped}
     assert dropped == {
-        drop.candidate.name for drop in told.plan.dropped if drop.rule.startswith("constraint ")
+        drop.candidate.name for drop in told.plan.dropped if "constraint '" in drop.rule
     }
 
 

