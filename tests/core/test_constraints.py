@@ -146,7 +146,9 @@ def test_a_ceiling_of_one_entry_does_not_follow_a_candidate_into_another() -> No
         "routes:\n  - {name: r, when: {feature: r}, use: [{model: dear, max_request_cost: 0.001}],\n"
         "     fallbacks: [{tier: any}]}\n",
     )
-    plan = decided(load_policy_text(f"{text}tiers: {{any: [0, 10]}}")[0], feature="r", tenant="acme-1")
+    plan = decided(
+        load_policy_text(f"{text}tiers: {{any: [0, 10]}}")[0], feature="r", tenant="acme-1"
+    )
     assert isinstance(plan, Plan)
     assert sorted(plan.candidate_names) == ["eu/cheap", "eu/dear"]
     assert [drop.candidate.name for drop in plan.dropped] == ["us/dear", "us/cheap"]

@@ -90,7 +90,8 @@ def _verdict(report: PolicyReport, *, file: str) -> str:
         warnings += f", {plural(len(report.results), 'test')} passed"
     policy = report.policy
     parts = [f"{file}:", typer.style("ok", fg="green", bold=True) + f", {warnings}"]
-    return " ".join([*parts, f"(environment {policy.environment}, version {policy.version})"])
+    environment = policy.environment or "not declared"
+    return " ".join([*parts, f"(environment {environment}, version {policy.version})"])
 
 
 def _facts(report: PolicyReport, *, file: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def diff(
     if as_json:
         print_json({"ok": True, **found.to_dict()})
     else:
-        draw(found, str(paths[0]), str(paths[1]))
+        draw(found, old, new)
     if exit_code and not found.same:
         raise typer.Exit(Exit.CHANGED)
 
@@ -54,7 +54,8 @@ def diff(
 def draw(found: PolicyDiff, old: str, new: str) -> None:
     """Print what changes."""
     for mark, name, matrix in (("-", old, found.old), ("+", new, found.new)):
-        note(f"{mark} {name} (environment {matrix.environment}, version {matrix.version})")
+        environment = matrix.environment or "not declared"
+        note(f"{mark} {name} (environment {environment}, version {matrix.version})")
     for text in found.notes:
         paragraph(typer.style("not everything is shown: ", fg="yellow") + text)
     if found.same:
