@@ -25,7 +25,7 @@ WRONG = [
      "unknown model 'larg'; known: ada, bge, large, small; did you mean 'large'?"),
     ("{given: {vector_space: «bgee, operation: embeddings}, expect: {model: bge}}", "given.vector_space",
      "unknown vector space 'bgee'; known: ada, bge; did you mean 'bge'?"),
-    ("{given: {carried: [eu, «ph]}, expect: {error: policy_denied}}", "given.carried[1]",
+    ("{given: {session: s, carried: [eu, «ph]}, expect: {error: policy_denied}}", "given.carried[1]",
      "unknown residency tag 'ph'"),
     ("{given: {down: «own2}, expect: {backend: us}}", "given.down[0]",
      f"unknown backend 'own2'; {KNOWN_BACKENDS}; did you mean 'own'?"),

@@ -24,13 +24,15 @@ def world(rng: Random, policy: generated.Document) -> dict[str, Any]:
     """Any state of the world, as `given` has it."""
     names = list(policy["backends"])
     measured = {name: {"p50": rng.choice((50, 500))} for name in generated.some(rng, names)}
+    carried = generated.half(rng, generated.some(rng, list(policy.get("residency", ())), 1))
     return generated.given(
+        session="s-1" if carried else None,
         down=generated.half(rng, generated.some(rng, names, 1)),
         in_flight={name: rng.randint(0, 9) for name in generated.some(rng, names)},
         ttft_ms=measured,
         now=rng.choice(("2026-01-05T12:00Z", "2026-01-11T02:00Z")),
         chance=rng.choice((0, 0.25, 0.5, 0.75)),
-        carried=generated.half(rng, generated.some(rng, list(policy.get("residency", ())), 1)),
+        carried=carried,
         environment=rng.choice((None, None, *generated.ENVIRONMENTS)),
     )
 

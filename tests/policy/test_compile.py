@@ -74,6 +74,27 @@ def test_the_good_policy_comes_to_this() -> None:
     assert use.candidates[0].wire_model == "Qwen/Qwen3-32B"
 
 
+def test_two_policies_that_differ_never_share_a_version() -> None:
+    """Variables and an environment that is handed in are part of what a policy was made of."""
+    text = changed("https://api.example.com/v1", "'https://${HOST:-api.example.com}/v1'")
+    versions = [
+        load(GOOD).version,
+        load(text).version,
+        load(text, HOST="a.example.com").version,
+        load(text, HOST="b.example.com").version,
+        load_policy_text(GOOD, environ={}, environment="qa")[0].version,
+        load_policy_text(GOOD, environ={}, environment="staging")[0].version,
+    ]
+    assert len(set(versions)) == len(versions)
+    assert load(text, HOST="a.example.com", OTHER="x").version == versions[2]
+
+
+def test_a_repr_shows_no_header() -> None:
+    """What a variable put there may be a secret."""
+    text = changed("price: free", "headers: {X-Gateway: '${GATEWAY}'}")
+    assert "hunter2" not in repr(load(text, GATEWAY="hunter2-hunter2"))
+
+
 def test_a_route_holds_the_candidates_of_the_policy() -> None:
     """One object per pair: the frozen set of a request is compared by identity."""
     policy = load(GOOD)

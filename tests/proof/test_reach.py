@@ -10,6 +10,7 @@ import pytest
 
 from hybridllm._core.decide.decide import PINNED
 from hybridllm._core.decide.plan import Plan
+from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.proof.fold import matrix_of
 from hybridllm._core.proof.matrix import ReachMatrix
 from hybridllm._core.proof.reach import reach_of
@@ -124,6 +125,10 @@ def test_an_embedding_stays_in_its_space() -> None:
     matrix = matrix_of(policy(models=models, routes=routes))
     assert {way[0] for way in ways(matrix, "phi", "own")} == {"embed", PINNED}
     assert matrix.row("eu").cell("eu").routes == ("chat", PINNED)
+    made = policy(models=models, routes=routes)
+    quick = reach_of(made, shares_of(made), thorough=False)
+    spaces = {one.ask.space for one in quick.reached if one.route == "embed"}
+    assert spaces == {None, "old", "new"}
 
 
 TANGLED = [f"*{sign}*{sign}*{sign}*{sign}*" for sign in "abcdefgh"]
@@ -187,6 +192,61 @@ def test_a_quick_look_decides_less_and_finds_the_same_routes() -> None:
         for reach in (quick, thorough)
     ]
     assert found[0] == found[1]
+
+
+def test_a_policy_that_is_too_large_says_what_is_left_out() -> None:
+    """What pinned models reach is looked at first, so that no backend is missing."""
+    made = policy()
+    reach = reach_of(made, shares_of(made), thorough=True, decisions_max=10)
+    assert not reach.complete
+    assert reach.notes == [
+        "there are too many kinds of requests, so route 'cheap' and later ones are left out"
+    ]
+    assert {one.route for one in reach.reached} == {PINNED}
+
+
+def large() -> Policy:
+    """50 routes, 40 backends, 10 tags, 50 tasks, 20 models, and a few constraints."""
+    regions = [f"region-{n}" for n in range(5)]
+    backend = {"kind": "api", "operator": "self", "price": "free"}
+    routes = [
+        {
+            "name": f"r{n}",
+            "when": {"task": f"task-{n}"}
+            if n % 5
+            else {"residency": f"t{n // 6}", "tenant": f"x{n % 7}-*"},
+            "use": [f"m{n % 20}", f"m{(n + 7) % 20}"],
+            "fallbacks": [f"m{(n + 3) % 20}"],
+        }
+        for n in range(49)
+    ]
+    return policy(
+        backends={
+            f"b{n}": backend | {"base_url": f"https://b{n}.test/v1", "region": regions[n % 5]}
+            for n in range(40)
+        },
+        models={
+            f"m{n}": {"on": {f"b{(3 * n + k) % 40}": "w" for k in range(5)}} for n in range(20)
+        },
+        residency={"public": {}} | {f"t{n}": {"regions": regions[n % 4 :][:2]} for n in range(9)},
+        tasks={f"task-{n}": {"residency": "t1"} if n % 10 == 3 else {} for n in range(50)},
+        routes=[*routes, {"name": "default", "use": ["m0", "m1"]}],
+        constraints=[
+            {"name": f"c{n}", "when": {"tenant": f"x{n}-*"}, "allow": {"regions": [region]}}
+            for n, region in enumerate(regions)
+        ],
+    )
+
+
+def test_a_large_policy_is_proved_while_it_is_loaded() -> None:
+    """In about a tenth of a second; ten times that here, because other work may go on."""
+    made = large()
+    started_s = time.process_time()
+    shares = shares_of(made)
+    reach = reach_of(made, shares, thorough=False)
+    assert time.process_time() - started_s < 1.0
+    assert not reach.notes
+    assert reach.decisions < 1_000
 
 
 def test_the_cost_grows_with_the_policy_and_not_with_the_product_of_its_facts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proof.policies import policy, warnings
+from proof.policies import warnings
 
 SMALL = ["small"]
 LAST = {"name": "last", "use": SMALL}
@@ -187,7 +187,8 @@ def test_conditions_that_cannot_be_followed_are_told() -> None:
     assert "the patterns for tenant are too many and too entangled" in found["routes"]
 
 
-def test_a_policy_with_nothing_but_denials_loads() -> None:
-    """No tag is declared and none is wanted: every request is denied, and nothing falls over."""
-    made = policy(residency=None, default_residency="deny")
-    assert made.deny_untagged
+def test_a_policy_that_denies_everything_is_told_so() -> None:
+    """A tag is wanted, and none is declared."""
+    found = told(residency=None, default_residency="deny")
+    assert "every request is denied" in found["default_residency"]
+    assert len(found) == 1

@@ -6,6 +6,7 @@ Loads PyYAML and pydantic, which is why `policy_files.py` loads this with the fi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from hybridllm._adapters.book_data import shipped_book
@@ -104,7 +105,8 @@ def _read(
     root = read_document(data, findings)
     if root is None:
         return None, ()
-    root = with_variables(root, environ, findings)
+    asked = _Asked(environ)
+    root = with_variables(root, asked, findings)
     spec = validated(root, findings)
     book = shipped_book()
     check_references(root, book, findings)
@@ -115,7 +117,7 @@ def _read(
         root,
         book=book,
         name=name,
-        version=f"sha256:{hashlib.sha256(data).hexdigest()[:12]}",
+        version=_version(data, asked, environment),
         environment=environment,
     )
     tell_doubts(policy, spec, root, environ, findings)
@@ -123,3 +125,35 @@ def _read(
     results = results_of(policy, suites, environment=spec.environment or "", refuse=refuse_failing)
     tell_proof(policy, root, findings, meant=denied_on_purpose(results))
     return policy, results
+
+
+class _Asked(Mapping[str, str]):
+    """An environment that notes what the file's `${NAME}`s asked it for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.values_of: dict[str, str | None] = {}
+
+    def __getitem__(self, name: str) -> str:
+        self.values_of[name] = self._environ.get(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
+
+    def __len__(self) -> int:
+        return len(self._environ)
+
+    def __repr__(self) -> str:
+        return f"_Asked({len(self.values_of)} variables)"
+
+
+def _version(data: bytes, asked: _Asked, environment: str | None) -> str:
+    """Return the digest of all that a policy was made of: two that differ never share one.
+
+    Of a file without variables, loaded as it says, it is the digest of its bytes.
+    """
+    digest = hashlib.sha256(data)
+    if asked.values_of or environment is not None:
+        digest.update(repr((sorted(asked.values_of.items()), environment)).encode())
+    return f"sha256:{digest.hexdigest()[:12]}"

@@ -122,7 +122,10 @@ def _in_utc(now: datetime) -> datetime:
             f"world: now: {now.isoformat()} has no zone, so it is not one time; write {now.isoformat()}Z "
             "for UTC (`datetime(..., tzinfo=UTC)`)"
         )
-    return now.astimezone(UTC)
+    try:
+        return now.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest(f"world: now: {now.isoformat()} is out of range in UTC") from None
 
 
 def _texts(what: str, given: Iterable[str]) -> tuple[str, ...]:

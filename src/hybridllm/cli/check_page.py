@@ -120,7 +120,7 @@ def _proof(report: PolicyReport) -> Iterable[Html]:
         "written independently of the first. There was no disagreement; this page would not exist otherwise."
     )
     for note in matrix.notes:
-        yield _paragraph(f"More is shown than can happen, never less: {note}.")
+        yield _paragraph(f"What is shown is not exact: {note}.")
     yield _paragraph(
         "Region, operator and retention are what the policy declares of each backend. Whether what it "
         "declares is true is a matter of contracts, not of this proof.",

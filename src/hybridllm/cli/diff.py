@@ -17,12 +17,12 @@ from hybridllm.cli.tables import Cell, Coloured, Table, show
 if TYPE_CHECKING:
     from hybridllm import PolicyDiff
 
-_File = typer.Argument(show_default=False, help="A policy file, or the name of a shipped one.")
+_HELP = "A policy file, or the name of a shipped one."
 
 
 def diff(
-    old: Annotated[str, _File],
-    new: Annotated[str, _File],
+    old: Annotated[str, typer.Argument(metavar="OLD", help=_HELP, show_default=False)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help=_HELP, show_default=False)],
     *,
     environment: hints.Environment = None,
     exit_code: Annotated[

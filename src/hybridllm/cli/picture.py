@@ -76,8 +76,9 @@ def draw(report: PolicyReport) -> None:
     show(_backends(report))
     headline("Models, with prices in USD per 1M tokens")
     show(_models(report))
-    headline("Which backends a residency tag reaches, by which routes; or why it never does")
-    show(_residency(report))
+    if matrix.rows:
+        headline("Which backends a residency tag reaches, by which routes; or why it never does")
+        show(_residency(report))
     if matrix.constraints:
         headline("Which backends are reached while a constraint holds")
         show(_constraints(report))
@@ -112,7 +113,7 @@ def proof_lines(report: PolicyReport) -> list[str]:
         f"Proved: one request of each kind, {matrix.decisions:,} of them, was decided as in production; "
         "everybody reached may see the data, in a second reading of the tags."
     )
-    return [proved, *(f"More is shown than can happen: {note}." for note in matrix.notes)]
+    return [proved, *(f"This is not exact: {note}." for note in matrix.notes)]
 
 
 def _backends(report: PolicyReport) -> Table:
@@ -160,8 +161,7 @@ def _models(report: PolicyReport) -> Table:
 
 def _residency(report: PolicyReport) -> Table:
     rows = report.matrix.rows
-    names = [cell.backend for cell in rows[0].cells] if rows else []
-    made = Table("residency tag", *names)
+    made = Table("residency tag", *(cell.backend for cell in rows[0].cells))
     for row in rows:
         made.add_row(row.tag or "(none)", *(_cell(report, cell) for cell in row.cells))
     return made

@@ -65,7 +65,7 @@ def _tell(told: dict[str, Any], text: str) -> None:
         for name, count in _by_name(value, text, key):
             if not count.isascii() or not count.isdigit():
                 raise _wrong(text, key)
-            told.setdefault("in_flight", {})[name] = int(count)
+            told.setdefault("in_flight", {})[name] = int(count[:12])
     else:
         what = "total_ms" if key.startswith(_TOTAL) else "ttft_ms"
         percentile = _PERCENTILES[key.removeprefix(_TOTAL)]

@@ -96,7 +96,7 @@ class Backend:
     operator: str | None = None
     retention: str | None = None
     environments: frozenset[str] = frozenset()
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
 
@@ -311,7 +311,8 @@ class Policy:
 
     Attributes:
         name: Of the file, without its ending.
-        version: `sha256:` and the first 12 hex digits of the file's bytes.
+        version: `sha256:` and the first 12 hex digits of the digest of the file's bytes and, if it has any,
+            of its variables' values, and of an environment that was handed in.
         default_residency: Tag of a request that brings none; None: such a request carries no tag.
         deny_untagged: True if a request without a tag is denied.
         candidates: Per logical model, who serves it, in the order of the file.

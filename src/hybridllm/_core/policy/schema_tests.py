@@ -96,6 +96,15 @@ class GivenSpec(Spec):
             raise ValueError("does not fit embeddings, which cannot be streamed")
         return value
 
+    @field_validator("carried")
+    @classmethod
+    def _of_a_session(
+        cls, value: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        if value and info.data.get("session") is None:
+            raise ValueError("is kept by a session; give `session` as well, as a call must")
+        return value
+
 
 PLAIN = GivenSpec.model_construct()
 """A plain request in a world where all is well; made once, since a file may hold a thousand cases."""

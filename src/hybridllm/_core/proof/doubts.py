@@ -58,6 +58,7 @@ def tell_proof(
         return
     doubts = _Doubts(policy, root, findings, reach)
     doubts.proof()
+    doubts.requests()
     doubts.routes()
     doubts.constraints()
     doubts.unserved([*meant])
@@ -100,7 +101,12 @@ class _Doubts:
             path: Path = ("routes", lines[name]) if name != PINNED else ("residency",)
             self._findings.error(self._place(path), path, f"{violation.message}; {_OURS}")
         for note in self._reach.notes:
-            self._warn(("routes",), f"the proof shows more than can happen: {note}")
+            self._warn(("routes",), f"the proof is not exact: {note}")
+
+    def requests(self) -> None:
+        if not all(self._shares.view.whole):
+            message = "every request is denied: no residency tag is declared that one could carry"
+            self._warn(("default_residency",), message)
 
     def routes(self) -> None:
         for number, one in enumerate(self._shares.taken):
@@ -159,6 +165,8 @@ class _Doubts:
     def unserved(self, meant: list[Facts]) -> None:
         """Tell what is denied though somebody is allowed to see it: once for a task, or once for a tag."""
         reached = self._reach.reached
+        if not self._reach.complete:
+            return
         told = [one for one in reached if one.route in self._dead_ends]  # with their routes
         told += [one for one in reached if one.route != PINNED and isinstance(one.outcome, Plan)]
         served = 0

@@ -155,7 +155,7 @@ class ReachMatrix:
         constraints: One for each that is enforced.
         unserved: What is denied.
         decisions: How many requests were decided, one of each kind, to find this out.
-        notes: Why more may be shown than can happen; none: it is exact.
+        notes: Why it is not exact; none: it is. Then too much is shown rather than too little.
     """
 
     policy: str
@@ -169,7 +169,7 @@ class ReachMatrix:
 
     @property
     def exact(self) -> bool:
-        """Whether everything that is shown can happen; what is not shown never can, exact or not."""
+        """Whether everything that is shown can happen, and nothing else."""
         return not self.notes
 
     def row(self, tag: str | None) -> Row:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hybridllm._core.decide.decide import PINNED, decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Constraint, Policy
+from hybridllm._core.policy.compiled import Capability, Constraint, Policy, Route
 from hybridllm._core.policy.conditions import ALWAYS
 from hybridllm._core.proof.asks import Ask
 from hybridllm._core.proof.boxes import Box, Test, TooMany, cut, narrowed, places_in
@@ -23,8 +23,9 @@ from hybridllm._core.proof.taken import Shares, Taken
 from hybridllm._core.request.facts import Facts
 
 PIECES_MAX = 4_096
-DECISIONS_MAX = 20_000
+DECISIONS_MAX = 50_000
 COMPARED_MAX = 256
+_ALIKE = 40  # characters by which a note is known
 Decide = Callable[[Policy, Facts, Snapshot], Plan | Denied]
 
 
@@ -61,13 +62,15 @@ class Reach:
 
     Attributes:
         decisions: How many requests were decided.
-        notes: Why more may be told than can happen; none: all of it is exact.
+        complete: False if there were so many that some routes were left out.
+        notes: Why it is not exact; none: it is. Too much is told then, unless routes were left out.
     """
 
     policy: Policy
     shares: Shares
     reached: list[Reached] = field(default_factory=list)
     decisions: int = 0
+    complete: bool = True
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -120,6 +123,7 @@ def reach_of(
     thorough: bool,
     within: Constraint | None = None,
     decide: Decide = decide,
+    decisions_max: int = DECISIONS_MAX,
 ) -> Reach:
     """Return who can be reached by which requests.
 
@@ -130,6 +134,7 @@ def reach_of(
             can reach the most: to need more, or to carry one more tag, only takes candidates away.
         within: Only requests for which this constraint holds.
         decide: What decides a request; another one only to show that a wrong one is found out.
+        decisions_max: After so many, the routes that are left are left out.
 
     Raises:
         Disagreement: If a request goes another way than was worked out for it.
@@ -138,8 +143,12 @@ def reach_of(
     for model in policy.candidates:
         walk.pinned(model)
     for one in shares.taken:
-        if not one.route.observe:
-            walk.route(one)
+        if one.route.observe:
+            continue
+        if walk.found.decisions >= decisions_max:
+            walk.leave_out(one.route)
+            break
+        walk.route(one)
     return walk.found
 
 
@@ -153,9 +162,7 @@ class _Walk:
         thorough: bool,
         decide: Decide,
     ) -> None:
-        self._policy = replace(
-            policy, memo={}
-        )  # what is remembered here is of no use to production
+        self._policy = replace(policy, memo={})  # nothing of it is remembered in production
         self._shares = shares
         self._space, self._view = shares.space, shares.view
         self._within = shares.test(within.when) if within is not None else None
@@ -179,11 +186,6 @@ class _Walk:
     def route(self, taken: Taken) -> None:
         """Decide the requests that a route takes."""
         name = taken.route.name
-        if self.found.decisions >= DECISIONS_MAX:
-            self._note(
-                "there are too many classes of requests", f"route {name!r} and those after it"
-            )
-            return
         pieces, exact = self._pieces(taken.boxes)
         exact = exact and taken.exact
         alone = replace(taken.route, when=ALWAYS)
@@ -191,9 +193,16 @@ class _Walk:
         policy = replace(self._policy, routes=(alone,), constraints=constraints, memo={})
         self._decide_all(pieces, _Way(name, policy, None, exact))
 
-    def _note(self, why: str, left_out: str) -> None:
-        if not any(note.startswith(why) for note in self.found.notes):
-            self.found.notes.append(f"{why}; left out: {left_out}")
+    def leave_out(self, route: Route) -> None:
+        """Say that a route and those after it were not looked at."""
+        self.found.complete = False
+        self._note(
+            f"there are too many kinds of requests, so route {route.name!r} and later ones are left out"
+        )
+
+    def _note(self, note: str) -> None:
+        if note[:_ALIKE] not in [one[:_ALIKE] for one in self.found.notes]:
+            self.found.notes.append(note)
 
     def _pieces(self, boxes: list[Box]) -> tuple[list[_Piece], bool]:
         """Cut what of boxes is in the policy's environment by its constraints; False: there are too many.
@@ -202,17 +211,17 @@ class _Walk:
         """
         place = self._space.place(ENVIRONMENT)
         here = boxes if place is None else narrowed(boxes, place, 1)  # its class comes first
-        if self._within is not None:
-            here = cut(here, self._within)[0]
         if self._shares.blind:
             return [_Piece(box) for box in here], False
         pieces: list[_Piece] = []
         try:
+            if self._within is not None:
+                here = cut(here, self._within)[0]
             for box in here:
                 free = self._unconstrained(box)
                 pieces += self._constrained(box) if free is None else [_Piece(free)]
         except TooMany:
-            self._note("constraints can hold in too many combinations", "constraints")
+            self._note("constraints can hold in too many combinations, so they are left out")
             return [_Piece(box) for box in here], False
         return pieces, True
 
@@ -337,6 +346,9 @@ def _told_once(pieces: list[_Piece], places: list[int]) -> list[_Piece]:
 
 
 def _covers(one: _Kind, other: _Kind) -> bool:
+    """Return whether whoever the other can reach is reached by this one."""
+    if one.ask.space != other.ask.space and Capability.EMBEDDINGS in one.ask.needs:
+        return False
     return (
         one.size <= other.size
         and one.ask.needs <= other.ask.needs
