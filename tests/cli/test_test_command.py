@@ -256,3 +256,24 @@ def test_marks_are_coloured_in_a_terminal(tested_file: Path) -> None:
     code, told = run_in_terminal("test", tested_file)
     assert code == 0
     assert "\x1b[32mok" in told
+
+
+def test_tests_beside_a_yml_file_are_run_and_a_dead_link_is_no_silence(
+    hybridllm, policy_file: Path
+) -> None:
+    """`NAME.test.yml` beside `NAME.yml`; one that cannot be read is an error, not "no tests"."""
+    policy = policy_file.with_name("y.yml")
+    policy.write_text(policy_file.read_text(encoding="utf-8"), encoding="utf-8")
+    beside = policy_file.with_name("y.test.yml")
+    beside.write_text("tests: [{expect: {error: policy_denied}}]", encoding="utf-8")
+    for asked in (policy, beside):
+        told = hybridllm("test", str(asked))
+        assert told.exit_code == 1
+        assert "y.test.yml:1" in told.stdout
+    assert hybridllm("check", str(policy)).exit_code == 1
+    beside.unlink()
+    beside.symlink_to(policy.with_name("nowhere.yaml"))
+    told = hybridllm("check", str(policy))
+    assert told.exit_code == 1
+    assert "y.test.yml" in told.stderr
+    assert "cannot be read" in told.stderr

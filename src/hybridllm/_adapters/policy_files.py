@@ -7,6 +7,7 @@ What reads it (PyYAML, pydantic) is loaded with the first file: whoever only imp
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +98,8 @@ def load_policy_text(
 
 def tests_path(path: str | Path) -> Path:
     """Return where the tests of a policy file lie, if not in the file itself."""
-    return Path(path).with_name(f"{Path(path).stem}.test.yaml")
+    ending = ".yml" if Path(path).suffix == ".yml" else ".yaml"
+    return Path(path).parent / f"{Path(path).stem}.test{ending}"
 
 
 def _policy_of(reading: Reading, source: str) -> Policy:
@@ -117,7 +119,7 @@ def _read_file(
     data = _content(path, source)
     tests = tests_path(path)
     try:
-        beside = (str(tests), _content(tests, str(tests))) if tests.exists() else None
+        beside = (str(tests), _content(tests, str(tests))) if os.path.lexists(tests) else None
     except PolicyError:
         del data  # as above
         raise

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import Environment, environment_of
-from hybridllm._adapters.policy_files import load_policy_text
+from hybridllm._adapters.policy_files import load_policy_text, tests_path
 from hybridllm._core.policy.problems import Problem
 from hybridllm._runtime.source import Glimpse, Taken
 from hybridllm.errors import PolicyError
@@ -59,7 +59,7 @@ class PolicyFile:
     ) -> None:
         self.file = str(path)
         self._path = Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow the links for good
-        self._tests = self._path.parent / f"{self._path.stem}.test.yaml"
+        self._tests = tests_path(self._path)
         self._tests_name = str(Path(path).parent / self._tests.name)
         self._environ = environment_of(environ)
         self._environment = environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-_TESTS = ".test.yaml"
+_TESTS = (".test.yaml", ".test.yml")
 _CHECKOUT = Path(__file__).parents[3] / "policies"
 
 
@@ -46,7 +46,9 @@ def policy_paths(names: Iterable[str]) -> list[Path]:
                 raise typer.BadParameter(f"there is no policy file in the folder {path}")
             paths |= dict.fromkeys(found)
         elif name.endswith(_TESTS) and path.exists():
-            paths[policy_path(name.removesuffix(_TESTS) + ".yaml")] = None
+            paths[
+                policy_path(str(path.with_name(f"{path.stem.removesuffix('.test')}{path.suffix}")))
+            ] = None
         else:
             paths[policy_path(name)] = None
     return list(paths)

@@ -138,7 +138,7 @@ def _draw(found: Sequence[Tested], *, all_of_them: bool) -> None:
 
 def _draw_one(one: Tested, report: CasesReport, *, all_of_them: bool) -> None:
     if not report.results:
-        beside = f"{one.path.stem}.test.yaml"
+        beside = f"{one.path.stem}.test{one.path.suffix or '.yaml'}"
         paragraph(
             f"{one.path}: has no tests; write them under `tests` in it, or in {beside} beside it"
         )

@@ -26,14 +26,14 @@ def cases_of(draft: Draft) -> Iterator[str]:
     yield from _tag_cases(draft)
     yield _case(
         "a task that nobody declared is denied, not guessed",
-        [f"task: {_UNKNOWN_TASK}"],
+        [f"task: {_unknown_task(draft)}"],
         ["error: policy_denied"],
     )
 
 
 def _route_cases(draft: Draft, route: DraftRoute) -> Iterator[str]:
     task = _task_of(draft, route)
-    given = [f"task: {task}"] if task else []
+    given = [f"task: {scalar(task)}"] if task else []
     first = route.chain[0]
     small = "quick tasks go to the small model"
     title = small if route.name == QUICK else "everything else goes to the large one"
@@ -52,6 +52,15 @@ def _route_cases(draft: Draft, route: DraftRoute) -> Iterator[str]:
         [*given, f"down: {flow(down)}"],
         expect,
     )
+
+
+def _unknown_task(draft: Draft) -> str:
+    """Return a task that the policy does not declare."""
+    number, task = 1, _UNKNOWN_TASK
+    while task in draft.wishes.tasks:
+        number += 1
+        task = f"{_UNKNOWN_TASK}-{number}"
+    return task
 
 
 def _task_of(draft: Draft, route: DraftRoute) -> str | None:
@@ -81,7 +90,7 @@ def _tag_cases(draft: Draft) -> Iterator[str]:
     default = next(route for route in draft.routes if route.name == DEFAULT)
     task = _task_of(draft, default)
     for tag, allowed in tags:
-        given = [*([f"task: {task}"] if task else []), f"residency: {scalar(tag)}"]
+        given = [*([f"task: {scalar(task)}"] if task else []), f"residency: {scalar(tag)}"]
         asked = _asked_on(draft, default, allowed)
         if not asked:
             yield _case(f"nobody may see {tag} data yet", given, ["error: policy_denied"])

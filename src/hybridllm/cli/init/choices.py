@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from hybridllm.cli.init.servers import UNKNOWN, look_at, usual_addresses
 
 TASKS = ("classify", "summarize", "chat")
 OPENAI = "openai"
+OPENAI_VARIABLE = "OPENAI_BASE_URL"
+_USER = re.compile(r"(?<=//).*@")
 T = TypeVar("T")
 
 
@@ -52,7 +55,7 @@ def check_options(options: Options) -> None:
         raise typer.BadParameter(f"{file} is a folder; name the file to write in it")
     if not file.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {file.parent}; make it first")
-    if file.exists() and not options.force:
+    if (file.exists() or file.is_symlink()) and not options.force:
         raise typer.BadParameter(
             f"{file} is there already; name another file, or give --force to overwrite it"
         )
@@ -61,6 +64,8 @@ def check_options(options: Options) -> None:
     _read("--region", options.region, questions.read_region)
     _read("--tasks", options.tasks, questions.read_tasks)
     _models(options)
+    if options.openai_base_url:
+        base_url(options.openai_base_url, option=OPENAI_VARIABLE)
 
 
 def look_around(options: Options) -> Found:
@@ -94,8 +99,9 @@ def base_url(text: str, *, option: str) -> str:
     if url.rstrip("/").count("/") == 2:  # those of the scheme
         url = f"{url.rstrip('/')}/v1"
     if "$" in url:
+        shown = _USER.sub("…@", url)
         raise typer.BadParameter(
-            f"{option}: {text!r} is no base URL such as http://127.0.0.1:8000/v1"
+            f"{option}: {shown!r} is no base URL such as http://127.0.0.1:8000/v1"
         )
     backend = {"kind": "api", "base_url": url, "allow_plaintext": True}
     policy = {
@@ -193,7 +199,7 @@ def _own_openai(options: Options) -> str | None:
     text = options.openai_base_url
     if not text.startswith("http://"):
         return None
-    return base_url(text, option="OPENAI_BASE_URL")
+    return base_url(text, option=OPENAI_VARIABLE)
 
 
 def elsewhere(options: Options) -> bool:

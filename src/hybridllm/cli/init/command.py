@@ -67,9 +67,10 @@ def init(
 
 def _run(wanted: Options, *, as_json: bool) -> None:
     from hybridllm.cli.init import choices, report
-    from hybridllm.cli.init.files import write
+    from hybridllm.cli.init.files import check_targets, write
 
     choices.check_options(wanted)
+    check_targets(wanted)
     found = choices.look_around(wanted)
     if not as_json:
         report.tell_found(found)

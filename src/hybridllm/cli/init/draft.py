@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from hybridllm.cli.init.hosted import HostedApi
+from hybridllm.cli.init.names import logical_name
 from hybridllm.cli.init.servers import UNKNOWN, Listed, Server
 
 PUBLIC, PRIVATE = "public", "private"
@@ -20,8 +21,6 @@ QUICK, DEFAULT = "quick", "default"
 BANDWIDTH_TASKS = frozenset(
     {"classify", "extract", "label", "moderate", "route", "sentiment", "tag", "triage"}
 )
-_NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
-_NAME_LENGTH_MAX = 60
 _SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.IGNORECASE)
 
 
@@ -176,7 +175,7 @@ def _named(servers: Iterable[Server]) -> Iterator[OwnBackend]:
 
 
 def _add_own(models: dict[str, DraftModel], backend: OwnBackend, listed: Listed) -> DraftModel:
-    name = _free(models, logical_name(listed.name), backend.name)
+    name = _free(models, logical_name(listed.name), backend.name, embeds=listed.embeds)
     model = models.setdefault(name, DraftModel(name, embeds=listed.embeds))
     model.on[backend.name] = listed.name
     model.sides.setdefault(Side.OWN, []).append(backend.name)
@@ -194,9 +193,10 @@ def _add_hosted(
     name = logical_name(wire_name)
     if name in book and not api.in_the_book:  # its price is another one
         name = f"{name}-{api.name}"
-    if models.get(name, DraftModel(name)).on.get(api.name) == wire_name:
-        return models[name]  # one model for small and large
-    name = _free(models, name, api.name)
+    for known in models.values():
+        if known.on.get(api.name) == wire_name:
+            return known  # one model for small and large
+    name = _free(models, name, api.name, embeds=False)
     model = models.setdefault(name, DraftModel(name))
     model.on[api.name] = wire_name
     model.sides.setdefault(Side.HOSTED, []).append(api.name)
@@ -212,24 +212,13 @@ def _common(held: tuple[str, ...], more: tuple[str, ...], *, first: bool) -> tup
     return more if first else tuple(one for one in held if one in more)
 
 
-def _free(models: dict[str, DraftModel], name: str, backend: str) -> str:
-    """Return a name under which the backend serves nothing yet."""
+def _free(models: dict[str, DraftModel], name: str, backend: str, *, embeds: bool) -> str:
+    """Return a name under which the backend serves nothing yet, and others nothing of another kind."""
     number, free = 1, name
-    while free in models and backend in models[free].on:
+    while free in models and (backend in models[free].on or models[free].embeds is not embeds):
         number += 1
         free = f"{name}-{number}"
     return free
-
-
-def logical_name(wire_name: str) -> str:
-    """Return what an application calls a model.
-
-    `Qwen/Qwen3-8B`, `qwen3:8b` and `/models/qwen3-8b.gguf` are all `qwen3-8b`.
-    """
-    last = wire_name.rstrip("/").rpartition("/")[2].lower().removesuffix(".gguf")
-    last = last.removesuffix(":latest")
-    name = _NOT_IN_A_NAME.sub("-", last).strip("._-")[:_NAME_LENGTH_MAX].rstrip("._-")
-    return name or "model"
 
 
 def size(name: str) -> float | None:

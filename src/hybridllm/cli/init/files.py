@@ -1,9 +1,22 @@
-"""The files that `init` writes: checked before they are written, and never over others unasked."""
+"""The files that `init` writes: checked before they are written, and never over others unasked.
+
+Each is written beside its place and then takes it: through no link, and never by half.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
+from secrets import token_hex
+from shutil import copymode
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,15 +26,42 @@ from hybridllm.cli.init.draft import Draft
 from hybridllm.cli.init.report import Written
 from hybridllm.cli.init.write import SCHEMA_NAME, commands, policy_text
 
+if TYPE_CHECKING:
+    from hybridllm import PolicyReport
+
+_SCHEMA_BYTES_MAX = 4_194_304
+
+
+def check_targets(options: Options) -> None:
+    """Refuse places that cannot be written, before anything is looked at, asked or written.
+
+    Raises:
+        typer.BadParameter: With the place and what to do instead.
+    """
+    file = options.file
+    if file.exists() and not file.is_file():
+        raise typer.BadParameter(f"{file} is no ordinary file; name another one")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"the folder {file.parent} cannot be written to; name another one")
+    if not options.with_schema:
+        return
+    schema = file.parent / SCHEMA_NAME
+    if file.name == SCHEMA_NAME:
+        raise typer.BadParameter(f"{file} is the schema's name; name another file")
+    if schema.is_symlink() and not schema.exists():
+        raise typer.BadParameter(
+            f"{schema} is a link that leads nowhere; remove it, or give --no-schema"
+        )
+
 
 def write(options: Options, draft: Draft) -> Written:
     """Write the policy, and the schema beside it if that is wanted.
 
     Raises:
         PolicyError: If the policy would not load; nothing is written then.
-        typer.BadParameter: If a file cannot be written.
+        typer.BadParameter: If tests beside it would refuse it, or a file cannot be written; nor is it then.
     """
-    from hybridllm import Router, check
+    from hybridllm import Router
 
     file = options.file
     shown = shlex.quote(str(file))
@@ -32,36 +72,92 @@ def write(options: Options, draft: Draft) -> Written:
         base_url_from_variable=elsewhere(options),
     )
     Router.from_text(text, name=file.stem)
-    _put(file, text, force=options.force)
+    report = _rehearsed(file, text, force=options.force)
+    contents = {file: text}
     schema, kept = None, False
     if options.with_schema:
-        schema = file.parent / SCHEMA_NAME
-        kept = not _put_schema(schema, force=options.force)
-    return Written(
-        file,
-        schema,
-        kept,
-        draft,
-        check(file),
-        len(list(cases_of(draft))),
-        commands(draft, file=shown),
-    )
+        schema, ours = file.parent / SCHEMA_NAME, _our_schema()
+        kept = _is_kept(schema, ours, force=options.force)
+        if not kept:
+            contents = {schema: ours, file: text}
+    _put(contents, may_replace={schema} if not options.force else set(contents))
+    count = len(list(cases_of(draft)))
+    return Written(file, schema, kept, draft, report, count, commands(draft, file=shown))
 
 
-def _put_schema(file: Path, *, force: bool) -> bool:
-    """Return whether the schema that lies there now is this version's."""
-    from importlib.resources import files
+def _rehearsed(file: Path, text: str, *, force: bool) -> PolicyReport:
+    """Return what `check` will say of the policy at its place, with the tests that lie beside it.
 
-    text = (files("hybridllm") / "data" / SCHEMA_NAME).read_text(encoding="utf-8")
-    if file.exists() and not force:
-        return file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text
-    _put(file, text, force=force)
-    return True
+    Raises:
+        typer.BadParameter: If those refuse it, and it is not to be written all the same.
+    """
+    from hybridllm import PolicyError, check
+
+    tests = file.with_name(f"{file.stem}.test.yaml")
+    with TemporaryDirectory() as folder:
+        rehearsal = Path(folder) / "policy.yaml"
+        rehearsal.write_text(text, encoding="utf-8")
+        report = check(rehearsal)
+        problems = report.problems
+        beside = rehearsal.with_name("policy.test.yaml")
+        if tests.exists():
+            try:
+                beside.write_bytes(_content(tests))
+                report = check(rehearsal)
+                problems = report.problems
+            except PolicyError as error:
+                problems = (*problems, *error.problems)
+        places = {str(rehearsal): str(file), str(beside): str(tests)}
+    told = tuple(replace(one, file=places.get(one.file, one.file)) for one in problems)
+    refused = [one for one in told if not one.warning]
+    if refused and not force:
+        raise typer.BadParameter(
+            f"{tests} lies beside it and refuses this policy: {refused[0]}; nothing is written. Name "
+            "another file, or give --force to write it all the same"
+        )
+    return replace(report, problems=told)
 
 
-def _put(file: Path, text: str, *, force: bool) -> None:
+def _content(tests: Path) -> bytes:
     try:
-        with file.open("w" if force else "x", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
+        if tests.is_file():
+            return tests.read_bytes()
+        reason: str | None = "it is no ordinary file"
+    except OSError as error:
+        reason = error.strerror
+    raise typer.BadParameter(f"{tests} lies beside it and cannot be read: {reason}")
+
+
+def _our_schema() -> str:
+    return (files("hybridllm") / "data" / SCHEMA_NAME).read_text(encoding="utf-8")
+
+
+def _is_kept(schema: Path, ours: str, *, force: bool) -> bool:
+    """Return whether what lies at the schema's place stays: not ours, or nobody said --force."""
+    if not schema.exists():
+        return False
+    try:
+        if not schema.is_file() or schema.stat().st_size > _SCHEMA_BYTES_MAX:
+            return True
+        there = schema.read_text(encoding="utf-8")
+        if there == ours:
+            return False
+        return not force or _identity(there) != _identity(ours)
+    except (OSError, ValueError, RecursionError):
+        return True
+
+
+def _identity(schema: str) -> tuple[object, ...] | None:
+    """Return what a schema says it is."""
+    value = json.loads(schema)
+    if not isinstance(value, Mapping):
+        return None
+    return tuple(value.get(key) for key in ("$schema", "$id", "title"))
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be written: {error.strerror}") from None

@@ -55,7 +55,7 @@ class Written:
         file: As it was named.
         schema: Beside it; None: none was asked for.
         schema_kept: True if another schema lies there already and was left alone.
-        report: What `check` says of the policy.
+        report: What `check` says of the policy; with --force, also of tests beside it that fail.
         tests: How many it holds.
         commands: To type next.
     """
@@ -101,7 +101,8 @@ def tell_written(written: Written, *, found: Found) -> None:
     )
     typer.echo(f"  {written.file}: {counts}")
     if written.schema is not None:
-        state = "was there already, kept" if written.schema_kept else "for completion in editors"
+        kept = "was there already and is another one, kept"
+        state = kept if written.schema_kept else "for completion in editors"
         typer.echo(f"  {written.schema}: {state}")
     for line in _where_data_goes(draft):
         typer.echo(f"  {line}")
@@ -138,6 +139,7 @@ def tell_json(written: Written, *, found: Found) -> None:
             "ok": True,
             "file": str(written.file),
             "schema": None if written.schema is None else str(written.schema),
+            "schema_kept": written.schema_kept,
             "found": {
                 "servers": [_server(server) for server in found.servers],
                 "keys": [{"api": api.name, "variable": api.variable} for api in found.keys],

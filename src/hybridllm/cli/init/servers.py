@@ -14,12 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hybridllm.cli.init.ask_servers import BYTES_MAX, Answer, model_lists
+from hybridllm.cli.init.names import can_be_named
 
 ASKS_FOR_A_KEY = "asks for a key"
 MODELS_MAX = 8  # of one server in a starter policy
-_NAME = re.compile(r"[A-Za-z0-9./][A-Za-z0-9._:/@+-]{0,199}\Z")
-# What a policy refuses because it may be a key.
-_KEY_LIKE = re.compile(r"(?<![A-Za-z0-9])(?:[srp]k[-_]|gsk_|hf_|xai-|gh[pousr]_|AIza|AKIA|eyJ)")
 _NO_CHAT = re.compile(
     r"rerank|whisper|moderation|diffusion|(?<![a-z])(?:tts|asr)(?![a-z])", re.IGNORECASE
 )
@@ -185,7 +183,7 @@ def _kind(entries: Iterable[dict[str, Any]], server: str, *, port: int | None) -
 def _unusable(entry: dict[str, Any], kind: Kind) -> str | None:
     """Return why a listed model is left out; None: it is not."""
     name = entry.get("id")
-    if not isinstance(name, str) or not _NAME.match(name) or _KEY_LIKE.search(name):
+    if not isinstance(name, str) or not can_be_named(name):
         return "a name that a policy would refuse"
     if kind is OLLAMA and name.endswith(("-cloud", ":cloud")):
         # https://docs.ollama.com/cloud: listed here, run there. Not "your own server" at all.
