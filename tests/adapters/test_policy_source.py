@@ -213,6 +213,26 @@ def test_a_path_that_leads_to_no_file_is_a_policy_error(
     assert caught.value.source == str(given)
 
 
+@pytest.mark.parametrize("name", ["team.yaml", "team.test.yaml"])
+@pytest.mark.parametrize("linked", [False, True], ids=["pipe", "link"])
+def test_a_pipe_is_no_policy_file(tmp_path: Path, name: str, linked: bool) -> None:
+    """It is not opened: that would wait for its writer; and it looks the same until it is replaced."""
+    file = tmp_path / "team.yaml"
+    file.write_text(GOOD)
+    source = source_of(file)
+    source.first()
+    (tmp_path / name).unlink(missing_ok=True)
+    pipe = tmp_path / ("pipe" if linked else name)
+    os.mkfifo(pipe)
+    if linked:
+        (tmp_path / name).symlink_to(pipe)
+    found = taken(source)
+    assert "not a regular file" in str(found.error)
+    assert found.look == source.look()
+    with pytest.raises(PolicyError, match=r"cannot be read: .*not a regular file"):
+        source_of(file).first()
+
+
 def test_a_link_is_followed_anew_at_each_look(tmp_path: Path) -> None:
     """A ConfigMap: the file is a link through `..data`, and that one is what is exchanged."""
     for version, text in (("..1", GOOD), ("..2", OTHER)):

@@ -9,7 +9,6 @@ import pty
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from hybridllm import Policy, Router, check, check_cases
 from hybridllm.cli.init.hosted import APIS
 from hybridllm.testing import SimulatedBackend
 
-SCHEMA = (files("hybridllm") / "data" / "policy.schema.json").read_text(encoding="utf-8")
 NAMES = [api.variable for api in APIS]
 SECRET = "gsk_simulated0000000000"
 
@@ -77,6 +75,17 @@ async def test_it_says_what_it_found_what_it_wrote_and_what_to_type(init, vllm) 
         "  hybridllm explain 'my policy.yaml' --task classify",
         "  hybridllm ask 'my policy.yaml' 'Say hello' --task chat",
     ]
+
+
+async def test_a_model_whose_name_a_policy_would_refuse_is_left_out_and_told(init) -> None:
+    """What it would be called there counts too: here sk-..., as keys begin."""
+    refused = "SK-hynix-model-abcdefghijklmnopqrstuvw0123"
+    async with SimulatedBackend(models=[refused, "x/qwen-8b"], kind="vllm") as backend:
+        result = await init("--endpoint", backend.base_url)
+
+    assert result.exit_code == 0, result.output
+    assert "x/qwen-8b; 1 left out (a name that a policy would refuse)" in result.stdout
+    assert list(check("policy.yaml").policy.candidates) == ["qwen-8b"]
 
 
 async def test_with_nothing_found_one_hosted_api_is_named(init) -> None:
@@ -164,46 +173,6 @@ async def test_every_answer_can_be_given_as_an_option(init, vllm, options, holds
     assert holds(check("policy.yaml", environ=environ).policy)
 
 
-# Other files
-
-
-async def test_nothing_is_overwritten_unasked(init, vllm) -> None:
-    """It ends before anybody is asked anything; --force is the way."""
-    Path("policy.yaml").write_text("mine")
-    refused = await init("--endpoint", vllm.base_url)
-
-    assert refused.exit_code == 2
-    assert "--force" in refused.stderr
-    assert Path("policy.yaml").read_text() == "mine"
-    assert vllm.requests == []
-    assert (await init("--endpoint", vllm.base_url, "--force")).exit_code == 0
-    assert Path("policy.yaml").read_text().startswith("# yaml-language-server")
-
-
-async def test_the_schema_lies_beside_it_for_editors(init) -> None:
-    """The first line names it; another one that lies there is kept."""
-    await init("--yes")
-    assert Path("policy.yaml").read_text().splitlines()[0] == (
-        "# yaml-language-server: $schema=policy.schema.json"
-    )
-    assert Path("policy.schema.json").read_text() == SCHEMA
-
-    Path("policy.schema.json").write_text("{}")
-    kept = await init("other.yaml")
-    assert "kept" in kept.stdout
-    assert Path("policy.schema.json").read_text() == "{}"
-    await init("other.yaml", "--force")
-    assert Path("policy.schema.json").read_text() == SCHEMA
-
-
-async def test_without_a_schema_only_the_policy_is_written(init, tmp_path: Path) -> None:
-    """And no line names one."""
-    await init("--no-schema")
-
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.yaml"]
-    assert "$schema" not in Path("policy.yaml").read_text()
-
-
 # Wrong usage
 
 
@@ -225,6 +194,10 @@ async def test_without_a_schema_only_the_policy_is_written(init, tmp_path: Path)
         (("--endpoint", "http://me:secret@127.0.0.1/v1"), "user name or password"),
         (("--endpoint", "http://${HOME}/v1"), "no base URL"),
         (("--endpoint", "http://127.0.0.1:1/v1?key=1"), "no query"),
+        (
+            ("--openai-base-url", "https://[bad/v1"),
+            "OPENAI_BASE_URL: 'https://[bad/v1' has no host",
+        ),
     ],
 )
 async def test_wrong_usage_ends_with_2_and_writes_nothing(init, tmp_path: Path, args, told) -> None:
@@ -236,6 +209,31 @@ async def test_wrong_usage_ends_with_2_and_writes_nothing(init, tmp_path: Path, 
     assert told in " ".join(result.stderr.replace("│", " ").split())
     assert "secret" not in result.output.replace("secret@127", "", 1) or "@" not in told
     assert [path.name for path in tmp_path.iterdir()] == ["there.d"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://[bad/v1", "has no host"),
+        ("https://me:hunter2@[bad/v1", "no user name or password"),
+        ("https://me:hunter2@host.example.com/v1", "no user name or password"),
+        ("https://me:hunter2@host.example.com/$v1", "is no base URL"),
+        ("me:hunter2@127.0.0.1/v1", "no user name or password"),
+        ("ftp://127.0.0.1/v1", "not a base URL"),
+    ],
+)
+async def test_a_wrong_openai_base_url_is_told_by_its_variable(
+    init, tmp_path: Path, url: str, told: str
+) -> None:
+    """Wrong usage as with --endpoint, and no password is shown."""
+    result = await init("--yes", "--json", environ={"OPENAI_BASE_URL": url})
+
+    assert result.exit_code == 2, result.output
+    shown = " ".join(result.stderr.replace("│", " ").split())
+    assert "OPENAI_BASE_URL" in shown
+    assert told in shown
+    assert "hunter2" not in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 # Addresses

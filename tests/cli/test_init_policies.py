@@ -33,6 +33,7 @@ OWN = [
     ),
     (server(UNKNOWN, "gpt-x", "on", "010", "null"),),
     (replace(server(VLLM, "m"), base_url="http://localhost.example.com:8000/v1"),),
+    (server(VLLM, "embed/qwen-8b"), server(VLLM, "x/qwen-8b", port=2)),
     (server(LM_STUDIO, "text-embedding-nomic-embed-text-v1.5"),),
 ]
 HOSTED = [
@@ -41,7 +42,14 @@ HOSTED = [
     ("openai", "groq", "together"),
     ("deepseek", "fireworks", "cerebras"),
 ]
-TASKS = [("classify", "summarize", "chat"), ("classify",), ("chat",), ("on", "null", "1e3", "no")]
+TASKS = [
+    ("classify", "summarize", "chat"),
+    ("classify",),
+    ("chat",),
+    ("on", "null", "1e3", "no"),
+    ("0x10", "1:20", "not-a-task"),
+    ("not-a-task-2", "0o7", "not-a-task"),
+]
 EVERY = [
     case
     for case in product(OWN, HOSTED, Side, (True, False), (None, "eu", "NO"), TASKS)
@@ -49,7 +57,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_whatever_is_found_the_policy_loads_and_passes_its_tests(seed: int, tmp_path: Path) -> None:
     """A sample of all combinations; each route is tested, and no name is mistaken for something else."""
     own, hosted, first, private, region, tasks = Random(seed).choice(EVERY)
@@ -83,3 +91,26 @@ def test_every_hosted_api_makes_a_policy(api) -> None:
     assert policy.backends[api.name].base_url == api.base_url
     assert api.base_url.startswith("https://")
     assert policy.backends[api.name].api_key_env == api.variable
+
+
+@pytest.mark.parametrize("names", [("embed/qwen-8b", "x/qwen-8b"), ("x/qwen-8b", "embed/qwen-8b")])
+def test_a_model_that_embeds_and_one_that_does_not_are_two(names: tuple[str, str]) -> None:
+    """Whatever their names have in common, and whoever is listed first; a hosted one too."""
+    servers = [server(VLLM, name, port=port) for port, name in enumerate(names, 1)]
+    api = replace(BY_NAME["groq"], small="y/qwen-8b", large="y/qwen-8b")
+    draft = draft_of(servers, [api], Wishes(Side.OWN, False, None, ("chat",)))
+
+    (embedding,) = (model for model in draft.models if model.embeds)
+    (chat,) = (model for model in draft.models if not model.embeds)
+    assert list(embedding.on.values()) == ["embed/qwen-8b"]
+    assert list(chat.on.values()) == ["x/qwen-8b", "y/qwen-8b"]
+    assert {asked.model for route in draft.routes for asked in route.chain} == {chat.name}
+
+
+@pytest.mark.parametrize("tasks", TASKS[3:], ids=",".join)
+def test_tasks_may_be_called_as_yaml_calls_other_things(tasks: tuple[str, ...]) -> None:
+    """Numbers, times, the name that the test of an unknown task would take."""
+    draft = draft_of(OWN[1], [], Wishes(Side.OWN, True, "eu", tasks))
+    text = policy_text(draft, file="p.yaml", with_schema=False, base_url_from_variable=False)
+
+    assert list(Router.from_text(text, environ={}).policy.tasks) == list(tasks)

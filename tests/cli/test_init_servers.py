@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hybridllm.cli.init.ask_servers import BYTES_MAX, REFUSED, Answer
-from hybridllm.cli.init.draft import logical_name, size
+from hybridllm.cli.init.draft import size
+from hybridllm.cli.init.names import logical_name
 from hybridllm.cli.init.servers import (
     ASKS_FOR_A_KEY,
     KINDS,
@@ -115,6 +116,8 @@ def test_a_context_length_is_taken_if_it_is_one(length: Any, known: int | None) 
         *(
             "sk-0123456789abcdef",
             "org/hf_0123456789abcdefghij",
+            "SK-hynix-model-abcdefghijklmnopqrstuvw0123",  # a policy would call it sk-...
+            "xoxb-0123456789abcdefghij",
             "${HOME}",
             "!tag",
             "&a",

@@ -94,13 +94,36 @@ def test_a_watch_outlives_whatever_goes_wrong(where: str, caplog: pytest.LogCapt
             assert (in_force.policy, reloader.watching) == (first, True)
             source.at = (2,)
             source.now = source.content("second", second)
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(2.1)
             assert in_force.policy is second
 
     run_in_virtual_time(main)
     (record,) = caplog.records
     assert "secret" not in record.getMessage()
     assert ("RuntimeError" if where == "look" else "RecursionError") in record.getMessage()
+
+
+def test_what_is_touched_while_it_is_read_is_let_be() -> None:
+    """A writer who begins right after the second look, and pauses: what he has written is not taken."""
+    first, half, whole = load(GOOD), load(GOOD), load(GOOD)
+
+    async def main() -> None:
+        async with held(first) as (source, reloader, in_force, heard):
+            reloader.watch()
+            source.at = (1,)
+
+            def begun(_seen: Glimpse | None) -> Taken:
+                source.at = (2,)
+                return source.content("half", half)
+
+            source.now = begun
+            await asyncio.sleep(2.4)
+            assert source.taken == 1
+            source.at, source.now = (3,), Taken("whole", (3,), whole)
+            await asyncio.sleep(3)
+            assert (in_force.policy, heard.outcomes) == (whole, ["ok"])
+
+    run_in_virtual_time(main)
 
 
 async def test_the_same_content_changes_nothing_even_if_it_was_compiled_anew() -> None:

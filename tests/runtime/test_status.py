@@ -71,6 +71,22 @@ constraints:
 """
 
 
+async def test_counts_of_rules_that_are_gone_go_with_them(tmp_path: Path) -> None:
+    """Those of rules that enforce now, too; a rule whose name begins alike is another one."""
+    path = tmp_path / "team.yaml"
+    both = OBSERVING + "  - {name: dear-2, mode: observe, when: {}, max_output_price: 0.02}\n"
+    async with reloading(path, text("eu", more=both)) as here:
+        await here.chat(tenant="acme-1")
+        assert len(here.router.status().observed) == 2
+        put(path, text("eu", more=OBSERVING))
+        await here.router.reload()
+        (rule,) = here.router.status().observed
+        assert rule.startswith("constraint 'dear' ")
+        put(path, text("eu"))
+        await here.router.reload()
+        assert here.router.status().observed == {}
+
+
 async def test_what_observing_rules_would_have_done_is_counted(tmp_path: Path) -> None:
     """Across reloads."""
     path = tmp_path / "team.yaml"

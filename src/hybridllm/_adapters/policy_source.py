@@ -7,8 +7,10 @@ call at a time. Knows nothing of tasks or clocks; who waits between two looks is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +101,10 @@ class PolicyFile:
             data = _content(self._path)
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             trouble = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            return Glimpse(None, None, trouble, None)
+            stays = isinstance(
+                error, IsADirectoryError | _NoRegularFile
+            )  # until somebody replaces it
+            return Glimpse(None, None, trouble, look if stays else None)
         try:
             tests = _content(self._tests)
         except FileNotFoundError:
@@ -186,7 +191,14 @@ class _Reads(Environment):
         return tuple(sorted(self._asked))
 
 
+class _NoRegularFile(OSError):
+    """A pipe, a socket, a device: to open or read one may take forever."""
+
+
 def _content(path: Path) -> bytes:
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a directory fails at once
+        raise _NoRegularFile(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:
         return file.read(_BYTES_READ_MAX)
 

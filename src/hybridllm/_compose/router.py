@@ -159,7 +159,9 @@ class Router:
 
         Requests under way end by the policy they began with. Calls at the same time share a load that
         began after each of them. A content that was not loaded lately must look the same twice, 50 ms
-        apart, so that no half-written file is taken.
+        apart; what a writer who pauses for longer has written so far is taken for the whole. To write
+        a second file and rename it is the safe way. (A watched file is taken only after it has stood
+        still for a whole look: the same at two looks, `watch_s` apart.)
 
         Returns:
             Whether another policy is in force now; False if the file says what it said before.

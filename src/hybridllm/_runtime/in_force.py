@@ -32,6 +32,20 @@ class Observed:
             key = text if known else THE_REST
             counts[key] = counts.get(key, 0) + 1
 
+    def keep(self, policy: Policy) -> None:
+        """Drop what was counted of rules that do not observe, or are not, in this policy.
+
+        What was counted as one together goes, too: nothing says whose it was.
+        """
+        routes = tuple(f"route {one.name!r} " for one in policy.routes if one.observe)
+        constraints = tuple(
+            f"constraint {one.name!r} " for one in policy.constraints if one.observe
+        )
+        mine = routes + constraints
+        self._counts = {
+            text: count for text, count in self._counts.items() if text.startswith(mine)
+        }
+
     @property
     def counts(self) -> Mapping[str, int]:
         """A copy, the most frequent first."""

@@ -11,9 +11,10 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.problems import Problem
@@ -27,6 +28,10 @@ SETTLE_S = 0.05
 """A content that nobody has loaded before is taken if it is the same after this time."""
 LOOKS_MAX = 20
 """So often is a file looked at that is never the same twice; then the reload fails."""
+_MOVING = (
+    "is being written all the time, so nothing says when it is whole; write another file beside it "
+    "and rename that one"
+)
 ERROR_LENGTH_MAX = 2_000
 _LOGGED_MAX = 256
 
@@ -42,14 +47,20 @@ class _Turn:
         taken: What the file came to.
         swapped: True if another policy is in force since.
         bug: What went wrong beside the file; then the rest says nothing.
+        moved: True if it was let be, for somebody is at work on it; then the rest says nothing.
     """
 
     taken: Taken
     swapped: bool = False
     bug: Exception | None = None
+    moved: bool = False
 
     def error(self) -> Exception | None:
-        """Return why it failed; a new object each time, so that no caller sees another one's frames."""
+        """Return why it failed.
+
+        A `PolicyError` is a new object each time, so that no caller sees another one's frames; a bug is
+        the one object that it was.
+        """
         error = self.taken.error
         if self.bug is not None:
             return self.bug
@@ -90,7 +101,8 @@ class Reloader:
         self._content = first.content  # of the policy in force
         self._last = first
         self._sure = False  # True once the last content was read again, a while after it was taken
-        self._missed = False  # True if the file was not there when it was last looked at
+        self._looked_at = first.look  # by the watcher, the last time
+        self._moves = 0  # so many looks in a row were each another one
         self._logged: OrderedDict[str, None] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: asyncio.Task[_Turn] | None = None
@@ -102,7 +114,8 @@ class Reloader:
     @property
     def watching(self) -> bool:
         """Whether the file is looked at now."""
-        return self._watcher is not None and not self._watcher.done()
+        watcher = self._watcher
+        return watcher is not None and not watcher.done() and not watcher.get_loop().is_closed()
 
     async def reload(self) -> bool:
         """Read the file, and put its policy in force if it is another one and good.
@@ -122,12 +135,13 @@ class Reloader:
         return turn.swapped
 
     def watch(self) -> None:
-        """Look at the file from now on, until `close`; a second call does nothing."""
+        """Look at the file from now on, until `close`; a second call does nothing.
+
+        If the event loop is closed, the watch begins again with the first call in another one.
+        """
         self._belong()
-        if self._watcher is None and self._loop is not None:
-            # No TaskGroup: the watch begins inside one call and ends inside another.
-            name = f"hybridllm watches {self._source.file}"
-            self._watcher = self._loop.create_task(self._watched(), name=name)
+        if self._watcher is None:
+            self._watcher = self._watcher_in(asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Stop watching, wait shortly for a load under way, and end the thread."""
@@ -136,8 +150,8 @@ class Reloader:
         self._watcher = self._next = self._under_way = None
         here = asyncio.get_running_loop()
         left = {task for task in tasks if task.get_loop() is here and not task.done()}
-        for task in left:
-            task.cancel()
+        for task in tasks:
+            _cancel(task, here)
         if left:
             await asyncio.wait(left)
         await self._thread.close()
@@ -153,21 +167,27 @@ class Reloader:
             raise RouterClosed(
                 "this router belongs to another event loop; open one router in each loop"
             )
+        watched = self._watcher is not None
         self._loop = loop
-        self._watcher = self._under_way = self._next = None
+        self._under_way = self._next = None
+        self._watcher = self._watcher_in(loop) if watched else None
 
-    async def _turn(self, *, again: bool = False) -> _Turn:
+    def _watcher_in(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+        # No TaskGroup: the watch begins inside one call and ends inside another.
+        return loop.create_task(self._watched(), name=f"hybridllm watches {self._source.file}")
+
+    async def _turn(self, *, watcher: bool = False) -> _Turn:
         """Load once, or share a load that began after this call.
 
         Args:
-            again: To make sure of the last content only: nobody is told if it is still the same.
+            watcher: For the watcher, which asks only while nothing is loaded; so nobody shares its load.
         """
         task = self._next
         if task is None:
             # No TaskGroup: whoever asks first may leave, the load is for the others as well.
             before = self._under_way
             task = asyncio.get_running_loop().create_task(
-                self._load(before, again=again), name=f"hybridllm loads {self._source.file}"
+                self._load(before, watcher=watcher), name=f"hybridllm loads {self._source.file}"
             )
             if before is None:
                 self._under_way = task
@@ -175,14 +195,14 @@ class Reloader:
                 self._next = task
         return await asyncio.shield(task)
 
-    async def _load(self, before: asyncio.Task[_Turn] | None, *, again: bool) -> _Turn:
+    async def _load(self, before: asyncio.Task[_Turn] | None, *, watcher: bool) -> _Turn:
         """Load, once the load before is over. Raises nothing: perhaps nobody waits for it any more."""
         me = asyncio.current_task()
         try:
             if before is not None:
                 await asyncio.wait({before})
                 self._under_way, self._next = self._next, None
-            return await self._loaded(again=again)
+            return await (self._loaded_still() if watcher else self._loaded())
         except asyncio.CancelledError:
             if not self._closed:
                 raise
@@ -195,14 +215,25 @@ class Reloader:
             if self._next is me:
                 self._next = None
 
-    async def _loaded(self, *, again: bool) -> _Turn:
+    async def _loaded(self) -> _Turn:
+        return self._done(await self._taken())
+
+    async def _loaded_still(self) -> _Turn:
+        """Load what stood still for a whole look; let it be if somebody touched it since."""
+        still = self._looked_at
+        again = still == self._last.look
         taken = await self._taken()
-        if self._closed:
-            raise _closed()
-        if again and taken.content == self._last.content:
+        if taken.look is not None and taken.look != still:
+            return _Turn(taken, moved=True)
+        if again and taken.content == self._last.content:  # made sure of: nobody is told
             self._sure, self._last = True, replace(taken, policy=None)
             return _Turn(taken)
-        self._sure, self._last = False, replace(taken, policy=None)
+        return self._done(taken)
+
+    def _done(self, taken: Taken) -> _Turn:
+        if self._closed:
+            raise _closed()
+        self._sure, self._last, self._moves = False, replace(taken, policy=None), 0
         return _Turn(taken, swapped=self._noted(taken))
 
     async def _taken(self) -> Taken:
@@ -217,10 +248,7 @@ class Reloader:
                 return self._failed(f"cannot be loaded ({type(found).__name__})")
             seen = found
             await self._clock.sleep(SETTLE_S)
-        return self._failed(
-            "is being written all the time, so nothing says when it is whole; write another file beside it "
-            "and rename that one"
-        )
+        return self._failed(_MOVING)
 
     def _failed(self, message: str) -> Taken:
         problem = Problem(self._source.file, 0, 1, "", message)
@@ -242,6 +270,7 @@ class Reloader:
         former = state.policy.version
         self._swap(taken.policy)
         self._content = taken.content
+        state.observed.keep(taken.policy)
         state.reloads += 1
         state.loaded_at = self._clock.utc_now()
         self._listener.reloaded("ok", taken.policy.name)
@@ -249,29 +278,36 @@ class Reloader:
         return True
 
     async def _watched(self) -> None:
-        while True:
+        while not self._closed:
             await self._clock.sleep(self._watch_s)
             try:
                 await self._looked()
+            except RouterClosed:
+                return
             except Exception as error:  # noqa: BLE001 - a border: whatever it is, the file is watched on
                 self._log_once(type(error).__name__, f"watching failed ({type(error).__name__})")
 
     async def _looked(self) -> None:
-        """Look at the file, and load it if somebody touched it."""
+        """Look at the file, and load it if somebody touched it, but for at least a whole look nobody has."""
         look = await self._in_thread(self._source.look)
         if isinstance(look, Exception):
             raise look
-        missed, self._missed = self._missed, look is None
-        if look is None and not missed:
-            return  # somebody is replacing it, most likely
-        touched = look != self._last.look
-        if not touched and self._sure:
+        stood, self._looked_at = look == self._looked_at, look
+        self._moves = 0 if stood else self._moves + 1
+        if self._under_way is not None or self._next is not None:
+            return  # somebody else asked for it
+        if self._moves == LOOKS_MAX:
+            turn = self._done(self._failed(_MOVING))
+        elif not stood:
+            return  # somebody is writing or replacing it, most likely
+        elif look == self._last.look and self._sure:
             return
-        # Two writes within one tick of the file system's clock look alike, so read once more in any case.
-        turn = await self._turn(again=not touched)
+        else:
+            # Two writes within one tick of the file system's clock look alike: read once more in any case.
+            turn = await self._turn(watcher=True)
         if turn.bug is not None:
             raise turn.bug
-        if turn.taken.error is not None:
+        if turn.taken.error is not None and not turn.moved:
             self._log_once(turn.taken.content, str(turn.taken.error))
 
     def _log_once(self, content: str, text: str) -> None:
@@ -291,6 +327,16 @@ class Reloader:
 
 def _closed() -> RouterClosed:
     return RouterClosed("this router was closed while its policy was reloaded")
+
+
+def _cancel(task: asyncio.Task[Any], here: asyncio.AbstractEventLoop) -> None:
+    """Cancel a task, whichever loop it belongs to."""
+    loop = task.get_loop()
+    if loop is here:
+        task.cancel()
+        return
+    with suppress(RuntimeError):  # it is closed, and the task with it
+        loop.call_soon_threadsafe(task.cancel)
 
 
 def _cut(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.resources import files
@@ -73,14 +73,15 @@ def write(options: Options, draft: Draft) -> Written:
     )
     Router.from_text(text, name=file.stem)
     report = _rehearsed(file, text, force=options.force)
-    contents = {file: text}
-    schema, kept = None, False
-    if options.with_schema:
-        schema, ours = file.parent / SCHEMA_NAME, _our_schema()
-        kept = _is_kept(schema, ours, force=options.force)
-        if not kept:
-            contents = {schema: ours, file: text}
-    _put(contents, may_replace={schema} if not options.force else set(contents))
+    schema = file.parent / SCHEMA_NAME if options.with_schema else None
+    contents, kept = {file: text}, False
+    if schema is not None:
+        ours = (files("hybridllm") / "data" / SCHEMA_NAME).read_text(encoding="utf-8")
+        there = _schema_text(schema)
+        kept = there is not None and there != ours
+        if there is None or (kept and options.force and _identity(there) == _identity(ours)):
+            contents, kept = {schema: ours, file: text}, False
+    _put(contents, force=options.force)
     count = len(list(cases_of(draft)))
     return Written(file, schema, kept, draft, report, count, commands(draft, file=shown))
 
@@ -93,14 +94,15 @@ def _rehearsed(file: Path, text: str, *, force: bool) -> PolicyReport:
     """
     from hybridllm import PolicyError, check
 
-    tests = file.with_name(f"{file.stem}.test.yaml")
+    ending = ".yml" if file.suffix == ".yml" else ".yaml"
+    tests = file.with_name(f"{file.stem}.test{ending}")
     with TemporaryDirectory() as folder:
-        rehearsal = Path(folder) / "policy.yaml"
+        rehearsal = Path(folder) / file.name
         rehearsal.write_text(text, encoding="utf-8")
         report = check(rehearsal)
         problems = report.problems
-        beside = rehearsal.with_name("policy.test.yaml")
-        if tests.exists():
+        beside = rehearsal.with_name(tests.name)
+        if os.path.lexists(tests):
             try:
                 beside.write_bytes(_content(tests))
                 report = check(rehearsal)
@@ -128,31 +130,56 @@ def _content(tests: Path) -> bytes:
     raise typer.BadParameter(f"{tests} lies beside it and cannot be read: {reason}")
 
 
-def _our_schema() -> str:
-    return (files("hybridllm") / "data" / SCHEMA_NAME).read_text(encoding="utf-8")
-
-
-def _is_kept(schema: Path, ours: str, *, force: bool) -> bool:
-    """Return whether what lies at the schema's place stays: not ours, or nobody said --force."""
-    if not schema.exists():
-        return False
+def _schema_text(schema: Path) -> str | None:
+    """Return what lies at the schema's place; empty if it cannot be a schema; None: nothing does."""
     try:
+        if not schema.exists():
+            return None
         if not schema.is_file() or schema.stat().st_size > _SCHEMA_BYTES_MAX:
-            return True
-        there = schema.read_text(encoding="utf-8")
-        if there == ours:
-            return False
-        return not force or _identity(there) != _identity(ours)
-    except (OSError, ValueError, RecursionError):
-        return True
+            return ""
+        return schema.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
-def _identity(schema: str) -> tuple[object, ...] | None:
-    """Return what a schema says it is."""
-    value = json.loads(schema)
+def _identity(schema: str) -> tuple[object, ...]:
+    """Return what a schema says it is; empty if it is none."""
+    try:
+        value = json.loads(schema)
+    except (ValueError, RecursionError):
+        return ()
     if not isinstance(value, Mapping):
-        return None
+        return ()
     return tuple(value.get(key) for key in ("$schema", "$id", "title"))
+
+
+def _put(contents: Mapping[Path, str], *, force: bool) -> None:
+    """Put texts in their places: all of them, or none if one cannot be written."""
+    beside = {file: file.with_name(f".{token_hex(8)}.tmp") for file in contents}
+    claimed: list[Path] = []
+    try:
+        for file, text in contents.items():
+            with _told(file):
+                _write_beside(beside[file], text, file)
+        for file in contents if not force else ():
+            with _told(file):
+                file.open("x").close()
+                claimed.append(file)
+        for file, new in beside.items():
+            with _told(file):
+                new.replace(file)  # a link that stands there is replaced, not followed
+        claimed.clear()
+    finally:
+        for left in (*beside.values(), *claimed):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _write_beside(new: Path, text: str, file: Path) -> None:
+    with new.open("x", encoding="utf-8", newline="\n") as opened:
+        opened.write(text)
+    if file.exists() and not file.is_symlink():
+        copymode(file, new)
 
 
 @contextmanager

@@ -166,6 +166,8 @@ def _server(server: Server) -> dict[str, Any]:
 
 def _names(server: Server) -> str:
     names = [listed.name for listed in server.models]
-    more = len(names) - _MODELS_SHOWN_MAX + sum(count for _, count in server.left_out)
+    more = len(names) - _MODELS_SHOWN_MAX
     shown = ", ".join(names[:_MODELS_SHOWN_MAX])
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    parts = [f"{shown} and {more:,} more" if more > 0 else shown]
+    parts += [f"{count:,} left out ({reason})" for reason, count in server.left_out]
+    return "; ".join(parts)
