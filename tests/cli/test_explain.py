@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -270,3 +272,16 @@ def test_the_page_draws_the_chart_that_it_shows() -> None:
         r"```(?:console\n\$ .*--mermaid|mermaid)\n(.*?)```", page, re.DOTALL
     )
     assert console == mermaid
+
+
+def test_a_policy_may_come_through_a_pipe(policy_file: Path) -> None:
+    """As `explain <(...)` hands it over: a pipe under /dev/fd."""
+    command = f"hybridllm explain <(cat {policy_file}) --task classify"
+    folder = Path(sys.executable).parent
+    told = subprocess.run(
+        ["bash", "-c", f"PATH={folder}:$PATH {command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr

@@ -77,7 +77,8 @@ class PolicyFile:
         Raises:
             PolicyError: With every problem found.
         """
-        taken = self._loaded(self._glimpse())
+        # A pipe of the shell, `<(...)`, can be read once, and whoever named it waits for it.
+        taken = self._loaded(self._glimpse(pipes=True))
         if taken.policy is None:
             raise taken.error or PolicyError(self.file, ())
         return taken.policy, Taken(taken.content, taken.look)
@@ -95,10 +96,10 @@ class PolicyFile:
             return known
         return self._loaded(glimpse) if glimpse == seen else glimpse
 
-    def _glimpse(self) -> Glimpse:
+    def _glimpse(self, *, pipes: bool = False) -> Glimpse:
         look = self.look()
         try:
-            data = _content(self._path)
+            data = _content(self._path, pipes=pipes)
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             trouble = (error.strerror if isinstance(error, OSError) else None) or str(error)
             stays = isinstance(
@@ -195,9 +196,11 @@ class _NoRegularFile(OSError):
     """A pipe, a socket, a device: to open or read one may take forever."""
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, *, pipes: bool = False) -> bytes:
     mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a directory fails at once
+    if not (pipes and stat.S_ISFIFO(mode)) and not (
+        stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    ):  # opening a directory fails at once
         raise _NoRegularFile(errno.EINVAL, "not a regular file")
     with path.open("rb") as file:
         return file.read(_BYTES_READ_MAX)
