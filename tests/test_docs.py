@@ -207,7 +207,8 @@ def test_every_page_is_in_the_navigation() -> None:
     there = [page.relative_to(DOCS).as_posix() for page in PAGES if page != README]
     assert sorted(listed) == sorted(there)
     assert site["theme"]["font"] == "false"
-    assert not [page for page in PAGES if "```mermaid" in page.read_text(encoding="utf-8")]
+    # Diagrams stay readable text on the site: drawing them would load a script from elsewhere.
+    assert "custom_fences" not in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

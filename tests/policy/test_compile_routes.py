@@ -65,12 +65,12 @@ def told(of: Route) -> list[tuple[str, str, list[str]]]:
         ),
         pytest.param(
             "use: [{tier: budget, on: [b, own]}]",
-            [("tier 'budget'", "file", ["b/deepseek-v4-flash", "own/qwen3-32b", "own/mine"])],
+            [("tier 'budget'", "price", ["b/deepseek-v4-flash", "own/qwen3-32b", "own/mine"])],
             id="tier-in-the-order-of-on",
         ),
         pytest.param(
             "use: {bucket: bandwidth, on: [b, a]}",
-            [("bucket 'bandwidth', tier 'ultra-budget'", "file", ["b/qwen3-8b", "a/qwen3-8b"]),
+            [("bucket 'bandwidth', tier 'ultra-budget'", "price", ["b/qwen3-8b", "a/qwen3-8b"]),
              ("bucket 'bandwidth', model 2", "file", ["a/qwen3-32b"])],
             id="bucket-in-the-order-of-on",
         ),
@@ -106,7 +106,7 @@ def told(of: Route) -> list[tuple[str, str, list[str]]]:
         ),
         pytest.param(
             "use: {bucket: bandwidth, on: b}",
-            [("bucket 'bandwidth', tier 'ultra-budget'", "file", ["b/qwen3-8b"]),
+            [("bucket 'bandwidth', tier 'ultra-budget'", "price", ["b/qwen3-8b"]),
              ("bucket 'bandwidth', model 2", "file", [])],
             id="bucket-narrowed",
         ),

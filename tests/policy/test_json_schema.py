@@ -1,6 +1,6 @@
 """The JSON Schema that editors use is checked in, and is what the loader takes.
 
-`python tests/policy/test_json_schema.py` writes it anew.
+`PYTHONPATH=tests python tests/policy/test_json_schema.py` writes it anew.
 """
 
 from __future__ import annotations

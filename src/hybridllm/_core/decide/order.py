@@ -9,7 +9,7 @@ from math import log
 from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.filters import expected_cost_atto
 from hybridllm._core.decide.plan import Kept
-from hybridllm._core.decide.snapshot import Snapshot
+from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import OrderBy, Slo
 from hybridllm._core.policy.conditions import METADATA
 from hybridllm._core.request.facts import Facts
@@ -72,7 +72,7 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
     if order_by is OrderBy.PRICE:
-        in_flight = snapshot.in_flight
+        in_flight = IDLE.in_flight if group.use.on_order else snapshot.in_flight
         return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight)))
     return tuple(sorted(kept, key=lambda one: _latency_ms(one, facts, snapshot)))
 

@@ -106,9 +106,10 @@ class RouteCompiler:
             what, order_by = f"model {place}", OrderBy.LOAD
         found = tuple(one for name in models for one in self._on(name, spec))
         if spec.on is not None:
-            found, order_by = _in_order(found, spec.on), OrderBy.FILE
+            found = _in_order(found, spec.on)
+            order_by = OrderBy.FILE if order_by is OrderBy.LOAD else order_by
         order_by = OrderBy(spec.order_by) if spec.order_by is not None else order_by
-        yield Use(found, what, order_by, ceilings=ceilings)
+        yield Use(found, what, order_by, on_order=spec.on is not None, ceilings=ceilings)
 
     def _split(self, spec: UseSpec, ceilings: Ceilings) -> Use:
         weights = tuple((name, float(weight)) for name, weight in (spec.split or {}).items())
@@ -139,7 +140,7 @@ class RouteCompiler:
         found, order_by = use.candidates, use.order_by
         if spec.on is not None:
             found = _in_order([one for one in found if one.backend.name in spec.on], spec.on)
-            order_by = OrderBy.FILE
+            order_by = OrderBy.FILE if order_by is OrderBy.LOAD else order_by
         if spec.order_by is not None:
             order_by = OrderBy(spec.order_by)
         return replace(

@@ -125,7 +125,8 @@ class UseSpec(CeilingsSpec):
     )
     on: Names | None = Field(
         default=None,
-        description="The only backends to ask, in this order. Default: all that serve it, by load.",
+        description="The only backends to ask; in this order, where neither price nor weights nor "
+        "order_by give another. Default: all that serve it, by load.",
     )
     order_by: Order | None = Field(
         default=None, description="Who is asked first. Default: load; with `on`, its order."
