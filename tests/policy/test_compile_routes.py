@@ -9,6 +9,7 @@ import pytest
 
 from hybridllm._core.policy.compiled import Ceilings, OrderBy, Policy, Route, Slo
 from hybridllm._core.policy.conditions import Hours, Number
+from hybridllm.errors import PolicyError
 from policy.policy_text import load
 
 HEAD = """
@@ -199,6 +200,12 @@ def test_a_task_that_is_only_excluded_makes_no_other_unknown() -> None:
         + "routes:\n  - {name: r, when: {not: {task: batch-*}}, use: mine}\n"
     )
     assert found.known_tasks == frozenset()
+
+
+def test_two_routes_of_one_name_are_told_on_one_line_too() -> None:
+    """As a generated file has them."""
+    with pytest.raises(PolicyError, match="'r' stands here twice"):
+        load(f"{HEAD}routes: [{{name: r, when: {{task: t}}, use: mine}}, {{name: r, use: mine}}]\n")
 
 
 def test_objectives_and_modes_are_taken_as_they_stand() -> None:

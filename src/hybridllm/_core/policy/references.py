@@ -14,6 +14,7 @@ from hybridllm._core.policy.document import (
     MapNode,
     Node,
     Path,
+    Place,
     Scalar,
     child,
     entries,
@@ -97,14 +98,14 @@ def _check_residency(root: MapNode, names: Names) -> None:
 
 def _check_named_once(rules: tuple[Node, ...], section: str, findings: Findings) -> None:
     what = section.removesuffix("s")
-    first_lines: dict[str, int] = {}
+    firsts: dict[str, Place] = {}
     for index, rule in enumerate(rules):
         name = child(rule, "name")
         if not isinstance(name, Scalar) or not isinstance(name.value, str):
             continue
-        first = first_lines.setdefault(name.value, name.place.line)
-        if first != name.place.line:
-            message = f"{what} {shown(name)} stands here twice; first in line {first}"
+        first = firsts.setdefault(name.value, name.place)
+        if first != name.place:
+            message = f"{what} {shown(name)} stands here twice; first in line {first.line}"
             findings.error(name.place, (section, index, "name"), message)
 
 
