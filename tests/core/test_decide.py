@@ -334,6 +334,25 @@ def test_a_size_that_fits_nowhere_is_not_remembered_for_the_next_request() -> No
     assert names(model="small", input_tokens_estimate=5) == ("us/small", "eu/small")
 
 
+def test_names_that_nobody_knows_are_not_remembered_and_not_all_listed() -> None:
+    """A caller who invents names fills no memory; a message lists twenty names, not a thousand."""
+    many = "".join(f"  task-number-{number}: {{}}\n" for number in range(1_000))
+    large = policy("tasks:\n", f"tasks:\n{many}")
+    for number in range(50):
+        denied = decided(large, task=f"invented-{number}")
+        assert isinstance(denied, Denied)
+        assert len(denied.message) < 2_000
+    assert not large.memo
+
+
+def test_an_environment_that_denies_is_what_is_blamed() -> None:
+    """Not the capability that the model has."""
+    only_here = policy("  bge:", "  there: {capabilities: [tools], on: {lab: x}}\n  bge:")
+    denied = decided(only_here, model="there", needs=frozenset({Capability.TOOLS}))
+    assert isinstance(denied, Denied)
+    assert denied.rule == "environment 'production'"
+
+
 def test_two_policies_are_two_policies() -> None:
     """However alike: what is remembered of one is never told of the other."""
     other = policy("use: [small], fallbacks: [large]", "use: [large], fallbacks: [small]")

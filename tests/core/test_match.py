@@ -65,6 +65,7 @@ def subject(
         pytest.param(text("residency", "eu"), {}, False, id="no-tag"),
         pytest.param(text("environment", "prod*"), {"environment": "production"}, True, id="env"),
         pytest.param(text("environment", "prod"), {"environment": ""}, False, id="no-env"),
+        pytest.param(text("environment", "*"), {"environment": ""}, False, id="star-without-env"),
         pytest.param(text("bucket", "judgment"), {"bucket": Bucket.JUDGMENT}, True, id="bucket"),
         pytest.param(text("bucket", "judgment"), {"bucket": Bucket.FLAGSHIP}, False, id="another"),
         pytest.param(text("bucket", "*"), {}, False, id="no-bucket"),

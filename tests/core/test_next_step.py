@@ -160,6 +160,12 @@ def test_another_model_on_the_same_backend_waits_a_moment() -> None:
     assert step(entries, (0, RETRY), jitter=0.0) == Call(1, 0.0, FALLBACK)
 
 
+def test_a_first_attempt_at_another_model_is_a_fallback_however_it_came_about() -> None:
+    """A refused first candidate is passed over; the model that was meant stays the plan's first."""
+    entries = kept("eu/big", "us/small")
+    assert step(entries, gated={0}) == Call(1, 0.0, FALLBACK)
+
+
 def test_another_backend_for_a_fallback_model_is_a_fallback() -> None:
     """The model that was meant is the plan's first; whatever failed in between."""
     entries = kept("eu/big", "eu/small", "us/small")
