@@ -19,6 +19,7 @@ from hybridllm._core.receipt import (
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
+from hybridllm._runtime.stay import Passage
 
 _NO_COST = Decimal(0)
 
@@ -40,6 +41,7 @@ class Run:
     started_s: float
     deadline_s: float
     deadline_at_s: float
+    passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
@@ -58,6 +60,7 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        self.passage.over()
         return receipt
 
 

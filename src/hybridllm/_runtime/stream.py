@@ -7,6 +7,7 @@ the caller is told, with what had come.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections import deque
 from types import TracebackType
@@ -17,16 +18,13 @@ from hybridllm._core.resilience.outcome import BreakerEffect, FailureKind
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
 
-# Closings of streams that were dropped; a task that nobody holds may vanish before it is done.
-_closings: set[asyncio.Task[None]] = set()
-
 
 class Stream:
     """An answer as it comes: `async for chunk in stream`, best inside `async with stream`.
 
     Chunks are `openai` `ChatCompletionChunk`s. After the last one, or after `close`, `receipt` tells
     what became of the request. A stream that is left early is closed, and so is its backend's work, at
-    the end of the `async with` block. One task reads it at a time.
+    the end of the `async with` block. One task reads it at a time, in the event loop that it was opened in.
     """
 
     def __init__(
@@ -45,6 +43,7 @@ class Stream:
         self._deadline_at_s = deadline_at_s
         self._reading = False
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
 
     @property
     def receipt(self) -> Receipt:
@@ -75,10 +74,10 @@ class Stream:
 
         Raises:
             StopAsyncIteration: At the end of a whole answer, and only then.
-            StreamInterrupted: If the stream broke, or was closed or cancelled before its end; it
-                holds the text so far.
+            StreamInterrupted: If the stream broke, or was closed or cancelled before its end, or its
+                router was (`cause` is `router_closed`); it holds the text so far.
             DeadlineExceeded: If the request's deadline passed in its middle.
-            RuntimeError: If another task is reading it.
+            RuntimeError: If another task is reading it, or it belongs to another event loop.
         """
         if self._held:
             return self._held.popleft()
@@ -89,6 +88,7 @@ class Stream:
         if self._reading:
             raise RuntimeError("another task is reading this stream; one reads at a time")
         upstream = self._upstream
+        at_home = self._at_home()
         while not self._over():
             self._reading = True
             try:
@@ -105,11 +105,30 @@ class Stream:
             chunk = upstream.take()
             if chunk is not None:
                 return chunk
-        await upstream.close()
+        if at_home:
+            await upstream.close()
         broken = self._end.untold()
         if broken is not None:
             raise broken
         raise StopAsyncIteration
+
+    def _at_home(self) -> bool:
+        """False in another loop than its own, where there is nothing left to wait for.
+
+        Raises:
+            RuntimeError: If its own loop could still go on with it.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return True
+        if self._end.receipt is None:
+            if not self._loop.is_closed():
+                raise RuntimeError(
+                    "this stream belongs to another event loop; read and close it where it was opened"
+                )
+            closing = self._end.break_off("its event loop ended")
+            if closing is not None:
+                closing.close()  # nobody is left to wait for
+        return False
 
     def _over(self) -> bool:
         """True once it has ended; ends it if the backend has."""
@@ -124,8 +143,13 @@ class Stream:
         """End the stream: whatever has not come is not wanted. Safe to call twice.
 
         Where every choice has had its finish_reason the answer was whole, and counts as served.
+
+        Raises:
+            RuntimeError: If it belongs to another event loop.
         """
         self._held.clear()
+        if not self._at_home():
+            return
         if self._end.receipt is None and not self._reading:
             await self._upstream.finish()
             self._over()
@@ -143,8 +167,10 @@ class Stream:
         await self.close()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_loop") or self._end.receipt is not None:
+        if not hasattr(self, "_pid") or self._end.receipt is not None:
             return
+        if self._pid != os.getpid():
+            return  # a copy: the process that this one was forked from has the stream
         self._upstream.permit.settle(BreakerEffect.ABANDONED)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_dropped, self._end, self._upstream)
@@ -168,6 +194,4 @@ def _close_dropped(end: StreamEnd, upstream: Upstream) -> None:
     """End a dropped stream in its loop; without a close the backend would work to its end."""
     if end.receipt is None:
         end.left("dropped")
-    task = asyncio.get_running_loop().create_task(upstream.close())
-    _closings.add(task)
-    task.add_done_callback(_closings.discard)
+    upstream.trial.run.passage.hold(upstream.close())

@@ -6,8 +6,9 @@ that was dropped can still be ended, by its loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
@@ -70,6 +71,18 @@ class StreamEnd:
         self._settle_failure(self._upstream, failure, self._usage())
         self._settle(RequestOutcome.ERROR, "stream_interrupted")
         self.error = self._interrupted(failure.label, failure.message or failure.label, failure)
+
+    def break_off(self, words: str) -> Coroutine[Any, Any, None] | None:
+        """See `Breakable.break_off`."""
+        upstream = self._upstream
+        told = classify_wire(FailureKind.LOCAL, words)
+        read = upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
+        if self.receipt is None:
+            if upstream.failure is None:
+                self.served()
+            else:
+                self.broken(upstream.failure)
+        return None if read else upstream.close()
 
     def untold(self) -> HybridLLMError | None:
         """Return what the caller must still be told; None: the answer was whole, or it was told."""
