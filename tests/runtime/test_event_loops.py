@@ -71,7 +71,7 @@ def test_connections_are_closed_as_their_loop_ends() -> None:
 @pytest.mark.parametrize("run", [asyncio.run, run_carelessly])
 def test_a_stream_that_its_loop_left_behind_ends_with_a_clear_error(run: Any) -> None:
     """Read in the next loop, it says why; its permit is back, and its router goes on."""
-    with backend_outside(tokens_per_s=10.0, answer=TOKENS) as backend:
+    with backend_outside(tokens_per_s=40.0, answer=TOKENS) as backend:
         router = router_to(backend)
         stream = run(router.chat.completions.create(messages=MESSAGES, task="t", stream=True))
 
