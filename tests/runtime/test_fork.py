@@ -32,7 +32,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             [sys.executable, *WARNINGS, SCRIPT, backend.base_url, path],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
     assert done.stderr == ""

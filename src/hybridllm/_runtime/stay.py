@@ -22,8 +22,8 @@ _LOOP_ENDED = "its event loop ended"
 class Breakable(Protocol):
     """A stream that its caller holds."""
 
-    def break_off(self, words: str) -> Coroutine[Any, Any, None] | None:
-        """End it now; whoever reads it is told. Returns what closes it, if nobody else does."""
+    def break_off(self, words: str) -> Coroutine[Any, Any, None]:
+        """End it now; whoever reads it is told. Returns what gives its connection back."""
         ...
 
 
@@ -50,9 +50,7 @@ class Passage:
     def break_off(self, words: str) -> None:
         """End it now, as `words` say."""
         if self.stream is not None:
-            closing = self.stream.break_off(words)
-            if closing is not None:
-                self._stay.hold(closing)
+            self._stay.hold(self.stream.break_off(words))
         elif self._task is not None and not self._broken_off:
             self._broken_off = True
             self._task.cancel()
@@ -215,9 +213,7 @@ class Stay:
         self.open = False
         for passage in list(self._under_way):
             if passage.stream is not None:
-                closing = passage.stream.break_off(_LOOP_ENDED)
-                if closing is not None:
-                    closing.close()  # its connection goes with the wire
+                passage.stream.break_off(_LOOP_ENDED).close()  # its connection goes with the wire
         wire, self._wire = self._wire, None
         if isinstance(wire, OwnWire):
             wire.drop()

@@ -125,9 +125,7 @@ class Stream:
                 raise RuntimeError(
                     "this stream belongs to another event loop; read and close it where it was opened"
                 )
-            closing = self._end.break_off("its event loop ended")
-            if closing is not None:
-                closing.close()  # nobody is left to wait for
+            self._end.break_off("its event loop ended").close()  # there is nothing left to wait for
         return False
 
     def _over(self) -> bool:

@@ -72,17 +72,17 @@ class StreamEnd:
         self._settle(RequestOutcome.ERROR, "stream_interrupted")
         self.error = self._interrupted(failure.label, failure.message or failure.label, failure)
 
-    def break_off(self, words: str) -> Coroutine[Any, Any, None] | None:
+    def break_off(self, words: str) -> Coroutine[Any, Any, None]:
         """See `Breakable.break_off`."""
         upstream = self._upstream
         told = classify_wire(FailureKind.LOCAL, words)
-        read = upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
+        upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
         if self.receipt is None:
             if upstream.failure is None:
                 self.served()
             else:
                 self.broken(upstream.failure)
-        return None if read else upstream.close()
+        return upstream.close()
 
     def untold(self) -> HybridLLMError | None:
         """Return what the caller must still be told; None: the answer was whole, or it was told."""

@@ -157,20 +157,17 @@ class Upstream:
         except SseLimitExceeded as error:
             self._fail(invalid_response(str(error)))
 
-    def interrupt(self, failure: Failure) -> bool:
+    def interrupt(self, failure: Failure) -> None:
         """Take nothing more; an answer whose every choice has ended is whole, any other has failed so.
 
-        Returns:
-            Whether somebody waits for more; they are woken.
+        Whoever waits for more is woken.
         """
-        waited = self._watch.waited
         if not self.over:
             if self.state.complete:
                 self._end()
             else:
                 self._fail(failure)
             self._watch.fire()
-        return waited
 
     def _classified(self, found: Failure | ErrorBody) -> Failure:
         if isinstance(found, Failure):

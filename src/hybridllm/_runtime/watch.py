@@ -53,11 +53,6 @@ class Watch:
         finally:
             self._task = None
 
-    @property
-    def waited(self) -> bool:
-        """Whether somebody waits now."""
-        return self._task is not None
-
     def fire(self) -> None:
         """Interrupt the wait under way, if there is one, as if it had taken too long."""
         if self._task is not None and not self._fired:
