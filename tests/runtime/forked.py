@@ -23,10 +23,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hybridllm import Router, RouterClosed, StreamInterrupted
+from hybridllm import Router
 from runtime.world import KEY, MESSAGES, policy
 
-URL, FILE = "", Path()
+URL, FILE = sys.argv[1], Path(sys.argv[2])
 Facts = dict[str, Any]
 
 
@@ -125,7 +125,6 @@ def amid(router: Any, stream: Any) -> Facts:
         "read": told(lambda: asyncio.run(text_of(stream))),
         "closed": told(lambda: asyncio.run(stream.close())),
     }
-    del stream
     gc.collect()
     asyncio.run(router.aclose())
     return found | {"after": told(lambda: asyncio.run(asked(router)))}
@@ -137,7 +136,6 @@ def open_loop() -> Facts:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(asked(router))
     stream = loop.run_until_complete(opened(router))
-
 
     def ends() -> Facts:
         warnings.simplefilter("ignore", ResourceWarning)  # of the loop itself, which is not ours
@@ -232,18 +230,14 @@ def chances() -> Facts:
     return {"drawn": [wait()["drawn"] for wait in children] + [chance()]}
 
 
-ROUTER: Any = None
-
-
 def worker(number: int) -> str:
-    return asyncio.run(asked(ROUTER))
+    return asyncio.run(asked(HELD["router"]))
 
 
 def pool() -> Facts:
     """`multiprocessing` with fork: the router is a global."""
-    global ROUTER
-    ROUTER = router_made()
-    asyncio.run(asked(ROUTER))
+    HELD["router"] = router_made()
+    asyncio.run(asked(HELD["router"]))
     with multiprocessing.get_context("fork").Pool(2) as workers:
         said = workers.map(worker, range(4))
         workers.close()
@@ -285,10 +279,6 @@ SCENES = (
 
 def main() -> None:
     """Play every scene."""
-    global URL, FILE
-    URL, FILE = sys.argv[1], Path(sys.argv[2])
-    assert RouterClosed
-    assert StreamInterrupted
     print(json.dumps({scene.__name__: scene() for scene in SCENES}))
 
 

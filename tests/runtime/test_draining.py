@@ -19,7 +19,7 @@ from hybridllm import (
 )
 from hybridllm.testing import Fault, LoopClock, Reply, ScriptedWire, no_leaks, run_in_virtual_time
 from raw_server import until
-from runtime.world import KEY, MESSAGES, Script, policy, text_of, world
+from runtime.world import KEY, Script, policy, text_of, world
 
 WORDS = ["one ", "two ", "three ", "four"]
 GOOD = Reply.chat("fine")
@@ -42,7 +42,9 @@ def play(scene: Callable[[Script], Awaitable[None]], **replies: Any) -> None:
     async def main() -> None:
         async with no_leaks():
             wire = ScriptedWire({f"{name}.test": reply for name, reply in replies.items()})
-            text = policy(*replies, timeouts="idle: 60s, first_token: 60s, attempt: 60s, total: 300s")
+            text = policy(
+                *replies, timeouts="idle: 60s, first_token: 60s, attempt: 60s, total: 300s"
+            )
             router = Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock())
             here = Script(router, wire)
             await scene(here)
@@ -147,14 +149,19 @@ def test_a_block_that_an_exception_ends_waits_for_nobody() -> None:
     async def main() -> None:
         wire = ScriptedWire({"eu.test": HANG})
         router = Router.from_text(policy("eu"), environ={"KEY": KEY}, wire=wire, clock=LoopClock())
-        with pytest.raises(ZeroDivisionError):
+        calls = []
+
+        async def block() -> None:
             async with router:
-                call = begun(Script(router, wire).chat())
+                calls.append(begun(Script(router, wire).chat()))
                 await some_time()
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await block()
         assert now_s() == 0.5
         with pytest.raises(RouterClosed):
-            await call
+            await calls[0]
 
     run_in_virtual_time(main)
 
@@ -183,10 +190,8 @@ def test_after_the_limit_the_rest_is_broken_off() -> None:
         assert caught.value.receipt is not None
         assert held.receipt.error == "stream_interrupted"
         assert held.receipt.attempts[0].error == "router_closed"
-        pieces = []
         with pytest.raises(StreamInterrupted) as caught:
-            async for chunk in held:
-                pieces.append(chunk)
+            await text_of(held)
         assert caught.value.cause == "router_closed"
 
     play(scene, eu=stream_of(5))

@@ -61,9 +61,9 @@ def test_connections_are_closed_as_their_loop_ends() -> None:
     with backend_outside() as backend:
         router = router_to(backend)
         asyncio.run(asked(router))
-        give_up_at_s = time.monotonic() + 5
+        give_up_at_s = time.perf_counter() + 5
         while backend.connections:
-            assert time.monotonic() < give_up_at_s
+            assert time.perf_counter() < give_up_at_s
             time.sleep(0.01)
         assert in_flight(router) == 0
 
@@ -169,9 +169,7 @@ def test_a_watched_file_is_watched_in_the_next_loop_too(tmp_path: Path) -> None:
     path = tmp_path / "team.yaml"
     put(path, text("eu"))
     wire = ScriptedWire({"eu.test": GOOD})
-    router = Router.from_file(
-        path, environ={"KEY": KEY}, wire=wire, watch=True, watch_s=0.01
-    )
+    router = Router.from_file(path, environ={"KEY": KEY}, wire=wire, watch=True, watch_s=0.01)
 
     async def ask() -> bool:
         await router.chat.completions.create(messages=MESSAGES)
@@ -274,9 +272,7 @@ def test_a_router_is_closed_from_another_thread() -> None:
         begun = threading.Event()
 
         async def work() -> str:
-            stream = await router.chat.completions.create(
-                messages=MESSAGES, task="t", stream=True
-            )
+            stream = await router.chat.completions.create(messages=MESSAGES, task="t", stream=True)
             begun.set()
             return "".join([c.choices[0].delta.content or "" async for c in stream])
 

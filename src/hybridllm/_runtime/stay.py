@@ -92,7 +92,9 @@ class Stay:
         self.loop: asyncio.AbstractEventLoop | None = loop
         self.pid = os.getpid()
         self.moved = before is not None
-        before_s = 0.0 if before is None else before.time()  # read before the other, for both may run
+        before_s = (
+            0.0 if before is None else before.time()
+        )  # read before the other, for both may run
         self.goes_on = loop is None or loop.time() >= before_s
         self.open = True
         self.followed_by: dict[str, Stay] = {}
