@@ -45,7 +45,7 @@ from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import InvalidRequest
 
 COLD_START_TIMES = 3.0
-"""A server of our own that comes back has a model to load: its probe's first token may take so much longer."""
+"""A server of our own that comes back has a model to load: a probe's first token may take so much longer."""
 
 HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
