@@ -19,6 +19,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PATHS = ("src", "tests", "examples", "benchmarks", "docs", "noxfile.py")
 WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
+# Tests start the command line more than a hundred times: what it imports is not compiled each time.
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
+
 
 def installed(session: nox.Session, *groups: str) -> None:
     """Install the package with every extra, and the named dependency groups."""
@@ -78,9 +81,10 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test; documentation and examples are among them."""
+    """Every test, in two processes; documentation and examples are among them."""
     installed(session, "test")
-    session.run("pytest", *session.posargs, env=WITHOUT_PROXY)
+    in_two = ("-n", "2", "--dist", "worksteal")
+    session.run("pytest", *in_two, *session.posargs, env=WITHOUT_PROXY | COMPILED_ONCE)
 
 
 @nox.session(default=False)
