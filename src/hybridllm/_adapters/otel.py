@@ -1,8 +1,8 @@
 """What a trace shows of a request: one INTERNAL root, and one CLIENT span for each attempt.
 
-With `otel_metrics.py` the only door to `opentelemetry`: its API alone, never an SDK, never a global provider of ours. Spans
-are values handed around, never made current: a span that is current across a `yield` becomes the
-parent of whatever the caller does next. Nothing here is used to decide, and nothing here raises.
+With `otel_metrics.py` the only door to `opentelemetry`: its API alone, never an SDK, never a global provider
+of ours. Spans are values handed around, never made current: a span that is current across a `yield` becomes
+the parent of whatever the caller does next. Nothing here is used to decide, and nothing here raises.
 
 No span holds what was asked, what was answered, a key, or what a backend said of an error: only
 names of the policy, the caller's hints (cut), counts, times, money and one-word reasons.
