@@ -285,6 +285,7 @@ class Router:
             self._lifetime(),
             environ=self._environ,
             tracer_provider=self._tracer_provider,
+            meter_provider=self._meter_provider,
             clock=self._clock,
             ready=self._watch,
         )

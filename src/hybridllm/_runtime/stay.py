@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -80,7 +80,7 @@ class Stay:
         former: The stay before.
 
     Attributes:
-        moved: True if there was one.
+        cut_off: True if requests were under way in that one as it ended.
         goes_on: False if the loop's time is behind the former one's: what was noted there is not to be
             compared with it. Real loops agree with each other, virtual ones begin anew.
         open: False once no request may begin in it.
@@ -91,7 +91,7 @@ class Stay:
         before = former.loop if former is not None else None
         self.loop: asyncio.AbstractEventLoop | None = loop
         self.pid = os.getpid()
-        self.moved = before is not None
+        self.cut_off = former is not None and former.under_way > 0
         before_s = (
             0.0 if before is None else before.time()
         )  # read before the other, for both may run
@@ -103,11 +103,18 @@ class Stay:
         self._held: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[None] | None = None
         self._wire: Wire | None = None
+        self._first: Callable[[], Awaitable[None]] | None = None
         self._at_loop_end: AsyncGenerator[None, None] | None = None
 
-    def use(self, wire: Wire) -> None:
-        """Take a wire into use: it is closed with this stay, at the latest when the loop ends."""
+    def use(self, wire: Wire, *, first: Callable[[], Awaitable[None]]) -> None:
+        """Take a wire into use: it is closed with this stay, at the latest when the loop ends.
+
+        Args:
+            wire: Made for this stay.
+            first: Called before that, to end what else uses the wire.
+        """
         self._wire = wire
+        self._first = first
         # A loop that ends closes the generators that were begun in it, while it still runs: the one
         # moment in which connections can be closed properly by somebody whom nobody has told.
         self._at_loop_end = self._until_loop_ends()
@@ -123,8 +130,9 @@ class Stay:
                 self.break_off(_LOOP_ENDED, streams_only=True)
                 if self._held:  # else the loop would be closed under them
                     await asyncio.wait(self._held, timeout=END_S)
-                if not getattr(self._wire, "any_loop", False):
-                    await self._close_wire()
+                if getattr(self._wire, "any_loop", False):
+                    self._wire = None  # it goes on to the next one
+                await self._close_wire()
 
     @property
     def under_way(self) -> int:
@@ -184,14 +192,19 @@ class Stay:
         await self._over_within(END_S)
         if self._held:
             await asyncio.wait(self._held, timeout=END_S)
+        await self._close_wire()
         if self._at_loop_end is not None:
             await self._at_loop_end.aclose()
-        await self._close_wire()
 
     async def _close_wire(self) -> None:
+        first, self._first = self._first, None
         wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        try:
+            if first is not None:
+                await first()
+        finally:
+            if wire is not None:
+                await wire.close()
 
     async def close_from_outside(self) -> None:
         """Close it from another loop, while its own one is open but does not run.
@@ -203,12 +216,16 @@ class Stay:
             self.drop()
             return
         with suppress(RuntimeError):  # it was closed just now
-            self.loop.call_soon_threadsafe(self.break_off, _CLOSED)
+            self.loop.call_soon_threadsafe(self._end_there)
         wire, self._wire = self._wire, None
         if isinstance(wire, OwnWire):
             wire.drop()
         elif wire is not None:
             await wire.close()
+
+    def _end_there(self) -> None:
+        self.break_off(_CLOSED)
+        self.hold(self._close_wire())
 
     def drop(self) -> None:
         """Give up what is left of a stay whose loop was closed without a word."""
