@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.decide.decide import brought_tags, decide
 from hybridllm._core.decide.plan import Denied, Plan
@@ -36,6 +36,9 @@ from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.resume import Resume
 
 _SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
 
@@ -91,6 +94,8 @@ class Engine:
         run = self._begun(call)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
+        if call.hints.on_interrupt not in (None, "fail"):
+            run.resume = self._resume(attempts, run)
         try:
             found = await self._found(attempts, run)
         except HybridLLMError as error:
@@ -243,6 +248,11 @@ class Engine:
 
         return await repeat(turn, sleep=self._clock.sleep)
 
+    def _resume(self, attempts: Attempts, run: Run) -> Resume:
+        from hybridllm._runtime.resume import Resume
+
+        return Resume(run, lambda: self._found_again(attempts, run))
+
     def _step(self, run: Run) -> Step:
         """Ask what is next; raise the request's error if nothing is."""
         now_s = self._clock.monotonic_s()
@@ -259,6 +269,7 @@ class Engine:
             attempts_max=policy.attempts_max,
             remaining_s=run.deadline_at_s - now_s,
             jitter=self._draw() if run.failures else 0.0,
+            barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
             raise failed(run, verdict, now_s=now_s)
@@ -273,7 +284,7 @@ class Engine:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self.fleet.refusals(kept).reasons.keys(),
+                gated=self.fleet.refusals(kept).reasons.keys() | run.barred,
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,

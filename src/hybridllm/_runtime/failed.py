@@ -10,6 +10,8 @@ from hybridllm.errors import DeadlineExceeded, RequestFailed, RequestRejected, R
 
 def failed(run: Run, verdict: GiveUp, *, now_s: float) -> RequestFailed:
     """Settle a request that got no answer, and return the error to raise."""
+    if run.seam is not None:
+        return run.seam.gave_up()
     match verdict.reason:
         case GiveUpReason.REJECTED:
             return _rejected(run, now_s)

@@ -21,7 +21,7 @@ from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
 from hybridllm._core.wire.stream_state import StreamState
 from hybridllm._runtime.fleet import Permit
-from hybridllm._runtime.ports import AnswerFacts, Clock, Codec, WireError, WireResponse
+from hybridllm._runtime.ports import AnswerFacts, ChunkReader, Clock, WireError, WireResponse
 from hybridllm._runtime.run import Trial
 from hybridllm._runtime.watch import Watch
 
@@ -50,6 +50,7 @@ class Upstream:
         "_jitter",
         "_response",
         "_secrets",
+        "_trailing_bytes",
         "_usage_wanted",
         "_waited_s",
         "_watch",
@@ -67,7 +68,7 @@ class Upstream:
         permit: Permit,
         response: WireResponse,
         *,
-        codec: Codec,
+        codec: ChunkReader,
         clock: Clock,
         secrets: tuple[str, ...],
         jitter: float,
@@ -89,6 +90,7 @@ class Upstream:
         self._decoder = SseDecoder()
         self._events: deque[tuple[bytes, bytes]] = deque()
         self._body_over = False
+        self._trailing_bytes = 0  # that came with [DONE], after it
         self._watch = Watch()
         self._waited_s = 0.0  # for the backend, since the last semantic token
 
@@ -110,6 +112,8 @@ class Upstream:
                 self._fail(invalid_response(f"a chunk is malformed ({type(error).__name__})"))
                 return None
             if self.state.problem is not None:
+                if semantic:
+                    self.state.unsay(chunk)
                 self._fail(interrupted(self.state.problem))
                 return None
             if semantic:
@@ -165,6 +169,7 @@ class Upstream:
             self._end()
 
     def _end(self) -> None:
+        self._trailing_bytes = sum(len(payload) for _, payload in self._events)
         self._events.clear()  # what follows [DONE] is no part of the answer
         if self.state.complete:
             self.over = True
@@ -209,7 +214,7 @@ class Upstream:
         """True once the body has ended; a little trails after [DONE]."""
         if not self.over or self.failure is not None:
             return False
-        trailing = 0
+        trailing = self._trailing_bytes
         try:
             async with asyncio.timeout(_TAIL_WAIT_S):
                 while data := await self._response.chunk():

@@ -119,6 +119,7 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         headers=tuple(spec.headers.items()),
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
+        prefill=spec.prefill,
     )
 
 

@@ -86,6 +86,7 @@ class Backend:
         retention: How long it keeps data, `none` or `30d`; None: not declared.
         environments: Where it may be used; empty: everywhere.
         propagate_trace: Whether `traceparent` is sent to it.
+        prefill: Whether it continues a last message of the assistant (`continue_final_message`).
     """
 
     name: str
@@ -99,6 +100,7 @@ class Backend:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
+    prefill: bool = False
 
     @property
     def terms_declared(self) -> bool:

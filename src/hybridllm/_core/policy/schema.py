@@ -166,6 +166,11 @@ class BackendSpec(Spec):
         default_factory=BackendTimeoutsSpec.model_construct,
         description="Of this backend, unless a task sets its own.",
     )
+    prefill: Flag = Field(
+        default=False,
+        description="It continues a last message of the assistant, as vLLM does with continue_final_message. "
+        "Only such a backend is asked to go on with a broken stream (on_interrupt: continue).",
+    )
     propagate_trace: Flag | None = Field(
         default=None,
         description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",

@@ -74,6 +74,7 @@ def next_step(
     remaining_s: float,
     jitter: float,
     cooling: Set[int] = _NONE,
+    barred: Set[int] = _NONE,
 ) -> Call | GiveUp:
     """Return what to do next.
 
@@ -86,6 +87,7 @@ def next_step(
         remaining_s: Until the request's deadline.
         jitter: In [0, 1].
         cooling: Those of `gated` that a cool-off refuses, not just a breaker.
+        barred: Who cannot do what is left of this request, whatever happens: not even in panic.
     """
     if failures and failures[-1][1].next is Next.STOP:
         return GiveUp(GiveUpReason.REJECTED)
@@ -101,7 +103,7 @@ def next_step(
         return GiveUp(GiveUpReason.ATTEMPTS)
     if failure.next is Next.SAME_ONCE and _is_first_stale(failures) and index not in gated:
         return Call(index, 0.0, AttemptReason.RETRY)
-    off = _backends_off(kept, failures)
+    off = _backends_off(kept, failures) | barred
     call = _elsewhere(kept, failures, gated | off, jitter)
     if call is not None:
         return _in_time(call, remaining_s) or GiveUp(GiveUpReason.DEADLINE)
