@@ -50,7 +50,6 @@ class Upstream:
         "_jitter",
         "_response",
         "_secrets",
-        "_trailing_bytes",
         "_usage_wanted",
         "_waited_s",
         "_watch",
@@ -90,7 +89,6 @@ class Upstream:
         self._decoder = SseDecoder()
         self._events: deque[tuple[bytes, bytes]] = deque()
         self._body_over = False
-        self._trailing_bytes = 0  # that came with [DONE], after it
         self._watch = Watch()
         self._waited_s = 0.0  # for the backend, since the last semantic token
 
@@ -169,7 +167,6 @@ class Upstream:
             self._end()
 
     def _end(self) -> None:
-        self._trailing_bytes = sum(len(payload) for _, payload in self._events)
         self._events.clear()  # what follows [DONE] is no part of the answer
         if self.state.complete:
             self.over = True
@@ -214,7 +211,7 @@ class Upstream:
         """True once the body has ended; a little trails after [DONE]."""
         if not self.over or self.failure is not None:
             return False
-        trailing = self._trailing_bytes
+        trailing = 0
         try:
             async with asyncio.timeout(_TAIL_WAIT_S):
                 while data := await self._response.chunk():
