@@ -13,7 +13,7 @@ from hybridllm._core.decide.plan import Kept
 from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Model
 from hybridllm._core.request.facts import Hints
 from hybridllm._core.request.read import Call, read_chat
-from hybridllm._core.resilience.next_step import GiveUp, next_step
+from hybridllm._core.resilience.next_step import GiveUp, Queue, next_step
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
 from hybridllm._core.resilience.seams import (
     Said,
@@ -22,6 +22,7 @@ from hybridllm._core.resilience.seams import (
     not_continuable_because,
     others_than_continuers,
 )
+from hybridllm._core.resilience.standing import Standing
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 SPACE = st.text(" \n\t", max_size=6)
@@ -146,12 +147,16 @@ def test_what_several_attempts_said_adds_up() -> None:
     ),
     gated=st.frozensets(st.integers(0, 3)),
     cooling=st.frozensets(st.integers(0, 3)),
+    full=st.frozensets(st.integers(0, 3)),
+    slow=st.frozensets(st.integers(0, 3)),
     barred=st.frozensets(st.integers(0, 3)),
 )
 def test_who_cannot_go_on_is_never_asked(
     failures: list[tuple[int, Next]],
     gated: frozenset[int],
     cooling: frozenset[int],
+    full: frozenset[int],
+    slow: frozenset[int],
     barred: frozenset[int],
 ) -> None:
     """Not elsewhere, not again, not in panic."""
@@ -167,14 +172,18 @@ def test_who_cannot_go_on_is_never_asked(
             (place, Failure(FailureKind.RESET, then, BreakerEffect.FAILURE, "reset"))
             for place, then in failures
         ],
-        gated=gated,
-        cooling=gated & cooling,
+        standing=Standing(
+            dict.fromkeys(gated, "breaker open"), dict.fromkeys(gated & cooling, 9.0), full, slow
+        ),
         barred=barred,
         retries_max=10,
         attempts_max=100,
         remaining_s=60.0,
         jitter=0.5,
     )
-    assert isinstance(found, GiveUp) or found.index not in barred
+    if isinstance(found, Queue):
+        assert not barred.intersection(found.places)
+    else:
+        assert isinstance(found, GiveUp) or found.index not in barred
     if len(barred) == 4:
         assert isinstance(found, GiveUp)

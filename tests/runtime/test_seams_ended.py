@@ -44,7 +44,7 @@ def test_when_nobody_can_go_on_the_reader_keeps_what_it_has(how: str) -> None:
             assert isinstance(error, openai.APIConnectionError)
             assert (error.partial_text, error.tokens_seen) == ("one two", 2)
             assert (error.backend, error.cause, error.resumable) == ("eu", "reset", True)
-            assert str(error).endswith("nobody could go on: us (500), fra (tls)")
+            assert str(error).endswith("nobody went on: us (500), fra (tls)")
             assert error.receipt is stream.receipt is receipt(error)
             assert stream.receipt.outcome is RequestOutcome.ERROR
             assert stream.receipt.error == "stream_interrupted"
@@ -94,6 +94,42 @@ def test_all_attempts_count_towards_the_policys_limit() -> None:
             assert isinstance(found.error, StreamInterrupted)
             assert len(stream.receipt.attempts) == 6
             assert len(found.seams) == 5
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("how", ["restart", "continue"])
+def test_a_seam_spends_the_retry_budget_like_any_other_attempt(how: str) -> None:
+    """With none left the stream ends where it broke; the error says why nobody went on."""
+    spent = "retries: {budget: {ratio: 0, reserve_per_s: 0, reserve_max: 0}, "
+
+    async def main() -> None:
+        text = policy("eu", "us", each="prefill: true").replace("retries: {", spent)
+        async with scripted(text, eu=broken("one"), us=REST) as here:
+            found = await read(await here.stream(on_interrupt=how))
+            assert isinstance(found.error, StreamInterrupted)
+            assert str(found.error).endswith("nobody went on: budget")
+            assert (found.error.partial_text, here.sent("us")) == ("one", 0)
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("how", ["restart", "continue"])
+def test_a_seam_waits_for_a_slot_and_not_for_ever(how: str) -> None:
+    """The other backend is full: the reader keeps its text instead of hearing of somebody's queue."""
+
+    async def main() -> None:
+        text = policy("eu", "us", each="prefill: true, concurrency: 1")
+        slow = Reply.chat_stream(list("abc")).paced(1.0)
+        replies = {"eu": [Reply.fail("connect"), broken("one")], "us": slow}
+        async with scripted(text, **replies) as here, await here.stream() as other:
+            assert other.backend == "us"
+            began = asyncio.get_running_loop().time()
+            found = await read(await here.stream(on_interrupt=how))
+            assert isinstance(found.error, StreamInterrupted)
+            assert str(found.error).endswith("nobody went on: no free slot")
+            assert asyncio.get_running_loop().time() - began <= 1.1
+            assert (found.text, here.sent("us")) == ("one", 1)
 
     run_in_virtual_time(main)
 

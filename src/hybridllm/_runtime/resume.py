@@ -30,7 +30,7 @@ from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
-from hybridllm.errors import HybridLLMError, RequestFailed
+from hybridllm.errors import HybridLLMError, RequestFailed, RouterClosed
 
 
 class Resume:
@@ -94,11 +94,11 @@ class Resume:
         await upstream.close()
         said = end.said
         seam = self._seam(end, upstream, failure, said)
-        if seam is None:
-            end.gave_up(failure)
+        if isinstance(seam, str):
+            end.gave_up(failure, seam)
             return None
         run.failures.append((run.plan.kept.index(upstream.trial.kept), failure))
-        run.seam = seam
+        run.seam, run.claimed = seam, False
         run.call = continued(self._asked, said) if self.continues else self._asked
         try:
             found: Stream = await self._found_again()
@@ -107,23 +107,24 @@ class Resume:
                 None
             )  # the frames hold the request, and the reader is to get the error
             if not run.settled:  # the router was closed meanwhile, or the rest cannot be asked for
-                end.gave_up(failure)
+                end.gave_up(
+                    failure, "router_closed" if isinstance(error, RouterClosed) else "invalid"
+                )
             return None
         kind = Continued if self.continues else Restarted
         return kind(found.backend, found.model, failure.label, said.text, said.tokens), found
 
-    def _seam(
-        self, end: StreamEnd, upstream: Upstream, failure: Failure, said: Said
-    ) -> Seam | None:
-        """Return what the next attempt has to know; None: there can be none."""
+    def _seam(self, end: StreamEnd, upstream: Upstream, failure: Failure, said: Said) -> Seam | str:
+        """Return what the next attempt has to know, or in words why there can be none."""
 
-        def gave_up() -> RequestFailed:
-            return end.gave_up(failure)
+        def gave_up(because: str) -> RequestFailed:
+            return end.gave_up(failure, because)
 
         if not self.continues:
             return Seam(self._asked, gave_up)
-        if not_continuable_because(self._asked, said) is not None:
-            return None
+        because = not_continuable_because(self._asked, said)
+        if because is not None:
+            return because
         barred = others_than_continuers(
             self._run.plan.kept, upstream.trial.kept.candidate.model.name
         )

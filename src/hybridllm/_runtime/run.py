@@ -38,6 +38,8 @@ class Run:
         settled: True once the receipt is made; a request ends once.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
+        begun: Attempts that have begun.
+        racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
     request_id: str
@@ -53,11 +55,21 @@ class Run:
     settled: bool = False
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
+    begun: int = 0
+    racing: bool = False
+    claimed: bool = False
 
     @property
     def barred(self) -> frozenset[int]:
         """Who of the plan can do nothing more for the request."""
         return frozenset() if self.seam is None else self.seam.barred
+
+    def claim(self) -> bool:
+        """Return whether an attempt that has an answer may give it: the first of those that race."""
+        if not self.racing:
+            return True
+        claimed, self.claimed = self.claimed, True
+        return not claimed
 
     def settle(
         self,
@@ -141,6 +153,10 @@ def _status(failure: Failure | None, *, answered: bool) -> int | None:
     return said if said is not None or not answered else 200
 
 
+def _number(attempt: Attempt) -> int:
+    return attempt.number
+
+
 def estimated_usage(run: Run, output_tokens: int) -> Usage:
     """Return what an attempt probably used, where the backend did not say."""
     call = run.call  # of many inputs, the estimate is the longest's
@@ -217,7 +233,7 @@ def _receipt(
         plan.candidate_names,
         plan.reasons,
         plan.dropped_names,
-        tuple(run.attempts),
+        tuple(sorted(run.attempts, key=_number) if run.claimed else run.attempts),
         outcome,
         error,
         run.started_at,

@@ -21,7 +21,8 @@ class Seam:
 
     Attributes:
         asked: The call as its caller made it; the run's own may ask for the rest of an answer.
-        gave_up: Settles the request if nobody can, and returns what its reader is told.
+        gave_up: Settles the request if nobody can, for the reason given in words, and returns what its reader
+            is told.
         barred: Who of the plan cannot, by their places.
         said: What the reader keeps of the answer so far; nothing if it begins anew.
         first_token_s: From the request to the first token of what the reader keeps; None: it keeps nothing.
@@ -29,7 +30,7 @@ class Seam:
     """
 
     asked: Call = field(repr=False)
-    gave_up: Callable[[], RequestFailed]
+    gave_up: Callable[[str], RequestFailed]
     barred: frozenset[int] = frozenset()
     said: Said = field(default_factory=Said)
     first_token_s: float | None = None

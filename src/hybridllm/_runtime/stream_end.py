@@ -83,14 +83,20 @@ class StreamEnd:
         self._attempt_over = True
         self._settle_failure(self._upstream, failure, self._usage())
 
-    def gave_up(self, failure: Failure) -> StreamInterrupted:
-        """It broke, and that is the end of the request; return what the caller is told of it."""
+    def gave_up(self, failure: Failure, because: str = "") -> StreamInterrupted:
+        """It broke, and that is the end of the request; return what the caller is told of it.
+
+        Args:
+            failure: Why it broke.
+            because: Why nobody went on, where somebody was to.
+        """
         self._settle(RequestOutcome.ERROR, "stream_interrupted")
-        number = self._upstream.trial.number
-        later = [f"{a.backend} ({a.error})" for a in self._run.attempts if a.number > number]
         words = failure.message or failure.label
-        if later:
-            words += f"; nobody could go on: {', '.join(later)}"
+        if because:
+            numbers = [attempt.number for attempt in self._run.attempts]
+            later = self._run.attempts[numbers.index(self._upstream.trial.number) + 1 :]
+            tried = ", ".join(f"{one.backend} ({one.error})" for one in later)
+            words += f"; nobody went on: {tried or because}"
         self.error = error = self._interrupted(failure.label, words, failure)
         return error
 
