@@ -280,7 +280,7 @@ class StreamInterrupted(RequestFailed):
 
     Attributes:
         partial_text: The text of the first choice that had arrived.
-        tokens_seen: How many chunks with output had arrived (about as many tokens).
+        tokens_seen: About how many tokens had arrived: chunks with output, or the backend's own count.
         backend: The backend whose stream it was.
         cause: Why it broke: `idle_timeout`, `reset`, `stream_interrupted`, `500`, `closed`, ...
         resumable: True if the text is one that can be continued (plain text of one choice, not ended) and

@@ -22,7 +22,7 @@ from hybridllm import (
 from hybridllm._core.receipt import AttemptOutcome, RequestOutcome
 from hybridllm.testing import LoopClock, Reply, ScriptedWire, run_in_virtual_time
 from runtime.seams import Reading, broken, read, seam_script
-from runtime.world import KEY, MESSAGES, Script, policy
+from runtime.world import KEY, MESSAGES, Script, policy, scripted
 
 REST = Reply.chat_stream([" three", " four"], usage=(20, 2))
 

@@ -41,7 +41,7 @@ class Restarted:
         model: The logical model that answers now; it may be another one.
         cause: Why the stream before it broke, as in `StreamInterrupted`.
         discarded_text: The text of the first choice that is void.
-        discarded_tokens: How many chunks with output are (about as many tokens).
+        discarded_tokens: About how many tokens are: chunks with output, or the backend's own count.
     """
 
     backend: str
@@ -63,7 +63,7 @@ class Continued:
         model: The logical model; the same as before.
         cause: Why the stream before it broke, as in `StreamInterrupted`.
         kept_text: The text so far, which the reader has and the new attempt was given.
-        kept_tokens: How many chunks with output it came in (about as many tokens).
+        kept_tokens: About how many tokens it has: chunks with output, or the backend's own count.
     """
 
     backend: str
@@ -78,7 +78,7 @@ class Said:
     """What the reader of a stream has of one answer, whoever gave it.
 
     Attributes:
-        tokens: Chunks that carried output; about as many tokens.
+        tokens: Chunks that carried output, about as many tokens; or the backend's own count, if it sent one.
         plain: True if all output was text of the first choice.
         ended: True if the answer had a finish_reason already: there is nothing to go on with.
     """
