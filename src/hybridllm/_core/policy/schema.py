@@ -173,18 +173,18 @@ class BackendSpec(Spec):
     )
     prefill: Flag = Field(
         default=False,
-        description="It continues a last message of the assistant, as vLLM does with continue_final_message. "
-        "Only such a backend is asked to go on with a broken stream (on_interrupt: continue).",
+        description="Whether it continues a last message of the assistant (continue_final_message of vLLM), "
+        "and so can go on with a broken stream.",
     )
     concurrency: MaybeConcurrency = Field(
         default=None,
-        description="Requests it may have at once; more wait for a moment, the most urgent first. auto: found by "
-        "watching how soon first tokens come. Default: no limit.",
+        description="Requests it may have at once; more wait for a moment, the most urgent first. auto: "
+        "found by watching how soon first tokens come. Default: no limit.",
     )
     health: HealthPath | None = Field(
         default=None,
-        description="Path that is looked at while its breaker is open, so that it is tried again soon after it "
-        "is back; off: none. Default: /health for kind vllm, the list of models for kind api.",
+        description="Path that is looked at while its breaker is open, so that it is tried again soon after "
+        "it is back; off: none. Default: /health for kind vllm, the list of models for kind api.",
     )
     propagate_trace: Flag | None = Field(
         default=None,
