@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -211,6 +212,36 @@ def test_a_reader_that_is_cancelled_at_a_seam_leaves_nothing_behind(how: str) ->
                 AttemptOutcome.CANCELLED,
             ]
             assert (await read(stream)).whole is False
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("how", ["restart", "continue"])
+def test_a_cancellation_at_any_step_of_a_broken_stream_leaves_nothing_behind(how: str) -> None:
+    """From before the call to after its end, through two seams, before and after every wait of them."""
+
+    async def cancelled_after(steps: int) -> bool:
+        replies = {"eu": broken("a"), "us": broken(" b"), "fra": REST}
+        slow = {name: reply.after(0.01).paced(0.01) for name, reply in replies.items()}
+        async with seam_script(*slow, **slow) as here:
+
+            async def reading() -> Reading:
+                return await read(await here.stream(on_interrupt=how))
+
+            task = asyncio.get_running_loop().create_task(reading())
+            await asyncio.sleep(steps * 0.005)
+            over = task.done()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            assert here.idle
+            return over
+
+    async def main() -> None:
+        steps = 0
+        while not await cancelled_after(steps):
+            steps += 1
+        assert steps > 20
 
     run_in_virtual_time(main)
 

@@ -173,8 +173,7 @@ class BackendSpec(Spec):
     )
     prefill: Flag = Field(
         default=False,
-        description="Whether it continues a last message of the assistant (continue_final_message of vLLM), "
-        "and so can go on with a broken stream.",
+        description="Whether it goes on with a last message of the assistant (vLLM: continue_final_message).",
     )
     concurrency: MaybeConcurrency = Field(
         default=None,
