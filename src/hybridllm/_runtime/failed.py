@@ -51,6 +51,8 @@ def failed(
         refused: Who was, and why, if nobody could be asked.
         back_in_s: When the first of them will be asked again.
     """
+    if run.seam is not None:
+        return run.seam.gave_up(verdict.reason)
     match verdict.reason:
         case GiveUpReason.REJECTED:
             return _rejected(run, now_s)
@@ -89,6 +91,8 @@ def overloaded(
     run: Run, backends: Sequence[str], *, retry_after_s: float, now_s: float
 ) -> RequestFailed:
     """Settle a request that got no slot, and return the error to raise."""
+    if run.seam is not None:
+        return run.seam.gave_up("no free slot")
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="overloaded")
     return Overloaded(
         f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in "

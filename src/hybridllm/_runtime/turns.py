@@ -116,6 +116,7 @@ class Turns:
             jitter=self._draw() if run.failures else 0.0,
             standing=standing,
             affordable=not run.failures or self._affordable(run, now_s),
+            barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
             if verdict.reason is not GiveUpReason.UNAVAILABLE:
@@ -248,7 +249,7 @@ class Turns:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self._fleet.standings.now(kept).refused.keys(),
+                gated=self._fleet.standings.now(kept).refused.keys() | run.barred,
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,
