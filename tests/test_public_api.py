@@ -67,6 +67,7 @@ TESTING = [
     "FakeClock",
     "Fault",
     "FaultKind",
+    "FaultTransport",
     "LeakedTasks",
     "LoopClock",
     "RecordedRequest",

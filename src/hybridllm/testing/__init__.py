@@ -3,6 +3,7 @@
 - `SimulatedBackend`: a real HTTP server on a loopback port, with a `Fault` on demand.
 - `ToxicProxy`: breaks the way to any server with a `Toxic`, your own server's too.
 - `ScriptedWire`: answers in process with `Reply`, without sockets, in virtual time if wanted.
+- `FaultTransport`: a `Fault` in front of any other wire.
 - `run_in_virtual_time`, `VirtualTimeLoop`, `LoopClock`, `FakeClock`: time that can be moved.
 - `no_leaks`: nothing is left running after a block.
 
@@ -21,6 +22,7 @@ from hybridllm.testing._proxy import ToxicProxy
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._tokens import count_tokens, prompt_tokens, tokenize
 from hybridllm.testing._toxics import Toxic, ToxicKind
+from hybridllm.testing._transport import FaultTransport
 from hybridllm.testing._virtual_time import (
     VirtualTimeDeadlock,
     VirtualTimeLoop,
@@ -34,6 +36,7 @@ __all__ = [
     "FakeClock",
     "Fault",
     "FaultKind",
+    "FaultTransport",
     "LeakedTasks",
     "LoopClock",
     "RecordedRequest",
