@@ -190,8 +190,8 @@ class Script:
         return await self.chat(stream=True, **params)
 
     def sent(self, name: str) -> int:
-        """How many requests went to a backend."""
-        return len(self.wire.sent_to(f"{name}.test"))
+        """How many requests went to a backend; to look whether it is well is none."""
+        return sum(sent.method == "POST" for sent in self.wire.sent_to(f"{name}.test"))
 
     @property
     def idle(self) -> bool:
