@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ TIMEOUTS = "total: 5s, connect: 200ms, attempt: 300ms, first_token: 300ms, idle:
 async def three(**options: Any) -> AsyncIterator[World]:
     """A router over three simulated backends on loopback ports; load decides who is asked.
 
-    It has answered before: whatever is loaded, opened and learnt at the first request is.
+    It has answered before: whatever is loaded and learnt at the first request is. No connection is kept.
     """
     async with world(*THREE, **{"ordered": False, "timeouts": TIMEOUTS} | options) as here:
         for _ in range(3):
@@ -26,7 +27,10 @@ async def three(**options: Any) -> AsyncIterator[World]:
             await here.text(deadline_s=10.0)
         await here.idle()
         for backend in here.backends.values():
+            backend.kill()
+            backend.heal()
             backend.requests.clear()
+        await asyncio.sleep(0.02)  # the client's side is told, too
         yield here
 
 

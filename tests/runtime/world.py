@@ -41,6 +41,7 @@ def policy(
     timeouts: str = "",
     repeats: int = 2,
     backend: str = "",
+    retries: str = "",
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -52,10 +53,12 @@ def policy(
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
         backend: Anything else that every backend says: `allow_plaintext: true`.
+        retries: Anything else about repeats: `budget: {reserve_max: 10}`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
     told = f", {backend}" if backend else ""
+    retries = f", {retries}" if retries else ""
     backends = "\n".join(
         f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}{told}}}"
         for name in names
@@ -64,7 +67,7 @@ def policy(
     use = f"{{model: m, on: [{', '.join(names)}]}}" if ordered else "m"
     return f"""
 version: 1
-retries: {{same_backend_max: {repeats}, attempts_max: 6}}
+retries: {{same_backend_max: {repeats}, attempts_max: 6{retries}}}
 backends:
 {backends}
 models:

@@ -116,9 +116,9 @@ class ScriptedWire:
         self.health_requests.append(request.url)
         reply = script.coming
         if reply is not None and reply.headless:
-            await _strike(reply)
+            await strike(reply)
         said = Reply.status(200) if reply is None else Reply.status(reply.status_code)
-        return _ScriptedResponse(said, SentRequest("GET", request.url, Headers({}), None, 0.0))
+        return PlayedResponse(said)
 
     async def close(self) -> None:
         """Refuse every further request."""
