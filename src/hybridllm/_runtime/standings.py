@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.resilience.breaker import refuses
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
-from hybridllm._core.resilience.throttle import admitted_share, after_wanted
+from hybridllm._core.resilience.throttle import admitted_share
 
 if TYPE_CHECKING:
     from hybridllm._runtime.fleet import Fleet
@@ -81,18 +81,15 @@ class Standings:
     ) -> tuple[int, ...]:
         """Return whom of these, though all are refused, the throttle admits, the likeliest first.
 
-        Draws once for each, and counts those it turns away as wanted.
+        Draws once for each.
         """
         now_s = self._now_s()
         admitted = []
         for place in places:
             candidate = kept[place].candidate
-            record = self._fleet.record(candidate)
-            throttle = record.throttle
+            throttle = self._fleet.record(candidate).throttle
             if self._draw() < admitted_share(throttle, now_s):
                 admitted.append((place in standing.gates, -throttle.accepted_at_s, place))
-            else:
-                record.throttle = after_wanted(throttle, now_s)
         return tuple(place for *_, place in sorted(admitted))
 
     def back_in_s(self, kept: Sequence[Kept], standing: Standing) -> float:

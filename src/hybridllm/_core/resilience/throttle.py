@@ -21,16 +21,16 @@ MEMORY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Requests that wanted a candidate, and those that it answered; both fade over `MEMORY_S`.
+    """Requests that were sent to a candidate, and those that it answered; both fade over `MEMORY_S`.
 
     Attributes:
-        wanted: Counted when they are sent, or turned away, not when they end: else a hanging backend would
-            look idle.
+        sent: Counted when they are sent, not when they end: else a hanging backend would look idle. Those
+            turned away are not counted: with half of all failing, each would have another turned away.
         at_s: When both were last brought up to date.
         accepted_at_s: When it last answered; minus infinity: never.
     """
 
-    wanted: float = 0.0
+    sent: float = 0.0
     accepted: float = 0.0
     at_s: float = 0.0
     accepted_at_s: float = float("-inf")
@@ -39,25 +39,25 @@ class Throttle:
 UNTRIED = Throttle()
 
 
-def after_wanted(throttle: Throttle, now_s: float) -> Throttle:
-    """Return the counts after one more request wanted the candidate."""
+def after_sent(throttle: Throttle, now_s: float) -> Throttle:
+    """Return the counts after one more request was sent."""
     fade = _fade(throttle, now_s)
     return Throttle(
-        throttle.wanted * fade + 1.0, throttle.accepted * fade, now_s, throttle.accepted_at_s
+        throttle.sent * fade + 1.0, throttle.accepted * fade, now_s, throttle.accepted_at_s
     )
 
 
 def after_accepted(throttle: Throttle, now_s: float) -> Throttle:
     """Return the counts after the candidate answered a request."""
     fade = _fade(throttle, now_s)
-    return Throttle(throttle.wanted * fade, throttle.accepted * fade + 1.0, now_s, now_s)
+    return Throttle(throttle.sent * fade, throttle.accepted * fade + 1.0, now_s, now_s)
 
 
 def admitted_share(throttle: Throttle, now_s: float) -> float:
     """Return with which probability a request may still be sent there, from `ADMITTED_MIN` to 1."""
     fade = _fade(throttle, now_s)
-    wanted, accepted = throttle.wanted * fade, throttle.accepted * fade
-    refused = (wanted - ACCEPTS_WEIGHT * accepted) / (wanted + 1.0)
+    sent, accepted = throttle.sent * fade, throttle.accepted * fade
+    refused = (sent - ACCEPTS_WEIGHT * accepted) / (sent + 1.0)
     return min(1.0, max(ADMITTED_MIN, 1.0 - refused))
 
 
