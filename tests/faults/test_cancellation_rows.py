@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -66,27 +66,47 @@ async def with_a_deadline_of_its_own(here: Script) -> None:
         pass
 
 
-SCENES: dict[str, tuple[Act, dict[str, Replies]]] = {
-    "plain": (plain, {"eu-1": CHAT}),
-    "failover": (plain, {"eu-1": BUSY, "eu-2": CHAT}),
-    "stream": (streamed, {"eu-1": STREAM}),
-    "stream-failover": (streamed, {"eu-1": ROLE_THEN_RESET, "eu-2": STREAM}),
-    "left-early": (left_early, {"eu-1": STREAM}),
-    "group": (in_a_group, {"eu-1": lambda sent: STREAM if sent.json.get("stream") else CHAT}),
-    "timeout": (with_a_deadline_of_its_own, {"eu-1": BUSY, "eu-2": CHAT}),
+async def two_for_one_slot(here: Script) -> None:
+    """The second one waits for the first one's slot."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(plain(here))
+        group.create_task(plain(here))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is cancelled: an act, backends that reply, and what the policy says of them."""
+
+    act: Act
+    replies: dict[str, Replies]
+    policy: dict[str, Any] = field(default_factory=dict)
+
+
+HEDGED = {"task": "hedge: {after: 50ms}"}
+SLOW = Reply.chat("hello").after(0.2)
+SCENES = {
+    "plain": Scene(plain, {"eu-1": CHAT}),
+    "failover": Scene(plain, {"eu-1": BUSY, "eu-2": CHAT}),
+    "stream": Scene(streamed, {"eu-1": STREAM}),
+    "stream-failover": Scene(streamed, {"eu-1": ROLE_THEN_RESET, "eu-2": STREAM}),
+    "left-early": Scene(left_early, {"eu-1": STREAM}),
+    "group": Scene(in_a_group, {"eu-1": lambda sent: STREAM if sent.json.get("stream") else CHAT}),
+    "timeout": Scene(with_a_deadline_of_its_own, {"eu-1": BUSY, "eu-2": CHAT}),
+    "hedge-wins": Scene(plain, {"eu-1": Reply.hang(), "eu-2": CHAT}, HEDGED),
+    "hedge-loses": Scene(plain, {"eu-1": SLOW, "eu-2": Reply.hang()}, HEDGED),
+    "hedge-fails": Scene(plain, {"eu-1": SLOW, "eu-2": BUSY}, HEDGED),
+    "hedge-stream": Scene(streamed, {"eu-1": Reply.hang(), "eu-2": STREAM}, HEDGED),
+    "queue": Scene(two_for_one_slot, {"eu-1": CHAT}, {"backend": "concurrency: 1"}),
 }
-FINE: dict[str, Replies] = dict.fromkeys(THREE, Reply.chat("fine"))
 
 
-async def cancelled_at(
-    act: Act, replies: dict[str, Replies], turn: int, loop: SteppingLoop
-) -> bool:
+async def cancelled_at(scene: Scene, turn: int, loop: SteppingLoop) -> bool:
     """Cancel a scene at one turn of the loop, and look at what is left; False once it ended before."""
     provider, spans = TracerProvider(shutdown_on_exit=False), SpanCount()
     provider.add_span_processor(spans)
-    text = policy(*THREE)
-    async with scripted(text, tracer_provider=provider, **FINE | replies) as here:
-        task = loop.create_task(act(here))
+    text = policy(*scene.replies, **scene.policy)
+    async with scripted(text, tracer_provider=provider, **scene.replies) as here:
+        task = loop.create_task(scene.act(here))
         loop.after_turns(turn, task.cancel)
         began = loop.turns
         await asyncio.wait([task])
@@ -99,30 +119,33 @@ async def cancelled_at(
         assert spans.open == 0, f"turn {turn}: a span was not ended"
         ended = [span.context.span_id for span in spans.exporter.get_finished_spans()]
         assert len(ended) == len(set(ended)), f"turn {turn}: a span was ended twice"
-        for name in THREE:  # nothing of it stands in the way of the next request
+        for name in scene.replies:  # nothing of it stands in the way of the next request
             here.wire.script(f"{name}.test", Reply.chat("fine"))
         assert (await here.chat()).choices[0].message.content == "fine"
+        assert here.router.status().in_flight == dict.fromkeys(scene.replies, 0)
         return in_time
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_c1_a_request_can_be_cancelled_at_every_turn_of_the_loop(name: str) -> None:
     """At the first turn, the second, and so on to its end: no permit, exchange, span or task is left."""
-    act, replies = SCENES[name]
     turn = 1
-    while run_in_steps(partial(cancelled_at, act, replies, turn)):
+    while run_in_steps(partial(cancelled_at, SCENES[name], turn)):
         turn += 1
         assert turn < 200
     assert turn > 5  # it did take some
 
 
 def random_replies(rng: random.Random) -> Callable[[SentRequest], Reply]:
-    """Backends that are well most of the time, and take up to 10 ms for each step."""
+    """Backends that are well most of the time, and take up to 30 ms for each step."""
 
     def some(good: Reply) -> list[Reply]:
         bad = [Reply.status(503), Reply.hang(), Reply.fail("reset"), good.then_fail()]
         chosen = [rng.choice(bad) if rng.random() < 0.1 else good for _ in range(200)]
-        return [replace(each, delay_s=0.0).paced(rng.uniform(0, 0.01)) for each in chosen]
+        return [
+            replace(each, delay_s=rng.uniform(0, 0.03)).paced(rng.uniform(0, 0.03))
+            for each in chosen
+        ]
 
     whole, streams = some(CHAT), some(STREAM)
 

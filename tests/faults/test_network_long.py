@@ -48,11 +48,11 @@ def test_n15_random_errors_everywhere_are_survived_within_the_budget(
 ) -> None:
     """All three at once, 100 requests a second: 95 % and 55 % are answered, with 1.22 attempts each.
 
-    Without what is saved up at first: 20 s are too short to show the bound beside it.
+    With little saved up at first: 20 s are too short to show the bound beside the usual hundred.
     """
 
     async def main() -> Outcomes:
-        async with three_scripted(retries="budget: {reserve_max: 10}") as here:
+        async with three_scripted(retries="budget: {reserve_max: 20}") as here:
             here.faults.set_fault("*", Fault.status(500, probability=share))
             return await steady(100, 20, here.chat)
 

@@ -42,6 +42,7 @@ def policy(
     repeats: int = 2,
     backend: str = "",
     retries: str = "",
+    task: str = "",
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -54,11 +55,13 @@ def policy(
         repeats: `same_backend_max`.
         backend: Anything else that every backend says: `allow_plaintext: true`.
         retries: Anything else about repeats: `budget: {reserve_max: 10}`.
+        task: Anything else about the task `t`: `hedge: {after: 50ms}`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
     told = f", {backend}" if backend else ""
     retries = f", {retries}" if retries else ""
+    task = f", {task}" if task else ""
     backends = "\n".join(
         f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}{told}}}"
         for name in names
@@ -76,7 +79,7 @@ models:
     capabilities: [tools, json_schema, logprobs, vision, audio, reasoning, embeddings]
     on: {{{served}}}
 tasks:
-  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}}}
+  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}{task}}}
 routes:
   - {{name: all, use: [{use}]}}
 {more}
