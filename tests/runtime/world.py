@@ -141,6 +141,7 @@ async def world(
     make_wire: Callable[[], Wire] = AiohttpWire,
     url_of: Callable[[SimulatedBackend], str] = lambda backend: backend.base_url,
     proxied: bool = False,
+    tracer_provider: Any = None,
     **policy_options: Any,
 ) -> AsyncIterator[World]:
     """A router over simulated backends; at the end no task, permit or connection is left.
@@ -151,6 +152,7 @@ async def world(
         make_wire: How requests travel.
         url_of: Where a backend is told to be.
         proxied: Whether each stands behind a proxy that can break the way to it.
+        tracer_provider: Where spans go.
         policy_options: See `policy`.
     """
     async with no_leaks(), AsyncExitStack() as stack:
@@ -170,7 +172,9 @@ async def world(
         urls |= {name: proxy.base_url for name, proxy in proxies.items()}
         wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
-        async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
+        async with Router.from_text(
+            text, environ={"KEY": KEY}, wire=wire, tracer_provider=tracer_provider
+        ) as router:
             here = World(router, wire, there, proxies)
             yield here
             await here.idle()

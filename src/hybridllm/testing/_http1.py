@@ -226,8 +226,8 @@ class Connection(asyncio.Protocol):
         self._may_write.set()
 
     def write(self, data: bytes) -> None:
-        """Send, as soon as may be."""
-        if self._transport is not None:
+        """Send, as soon as may be; to a client who has left, nothing."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     async def drain(self) -> None:
