@@ -96,7 +96,7 @@ SCENES = {
     "hedge-loses": Scene(plain, {"eu-1": SLOW, "eu-2": Reply.hang()}, HEDGED),
     "hedge-fails": Scene(plain, {"eu-1": SLOW, "eu-2": BUSY}, HEDGED),
     "hedge-stream": Scene(streamed, {"eu-1": Reply.hang(), "eu-2": STREAM}, HEDGED),
-    "queue": Scene(two_for_one_slot, {"eu-1": CHAT}, {"backend": "concurrency: 1"}),
+    "queue": Scene(two_for_one_slot, {"eu-1": CHAT}, {"each": "concurrency: 1"}),
 }
 
 

@@ -20,7 +20,7 @@ from runtime.world import world
 
 BY_NAME = {
     "url_of": lambda backend: f"http://{backend.name}.test:{backend.port}/v1",
-    "backend": "allow_plaintext: true",
+    "each": "allow_plaintext: true",
 }
 
 

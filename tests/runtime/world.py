@@ -40,7 +40,7 @@ def policy(
     ordered: bool = True,
     timeouts: str = "",
     repeats: int = 2,
-    backend: str = "",
+    each: str = "",
     retries: str = "",
     task: str = "",
     more: str = "",
@@ -53,17 +53,16 @@ def policy(
         ordered: False lets load decide.
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
-        backend: Anything else that every backend says: `allow_plaintext: true`.
+        each: Anything else of every backend: `prefill: true`.
         retries: Anything else about repeats: `budget: {reserve_max: 10}`.
         task: Anything else about the task `t`: `hedge: {after: 50ms}`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
-    told = f", {backend}" if backend else ""
     retries = f", {retries}" if retries else ""
     task = f", {task}" if task else ""
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}{told}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}, {each}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)

@@ -1,6 +1,6 @@
 """Who of a plan can be asked now: breakers, gates, slots and measured waits, read together.
 
-Reads the fleet and changes nothing in it, but for the requests that panic turns away: they count as wanted.
+Reads the fleet and changes nothing in it.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class Standings:
         admitted = []
         for place in places:
             candidate = kept[place].candidate
-            throttle = self._fleet.record(candidate).throttle
-            if self._draw() < admitted_share(throttle, now_s):
-                admitted.append((place in standing.gates, -throttle.accepted_at_s, place))
+            record = self._fleet.record(candidate)
+            if self._draw() < admitted_share(record.throttle, now_s):
+                admitted.append((place in standing.gates, -record.throttle.accepted_at_s, place))
         return tuple(place for *_, place in sorted(admitted))
 
     def back_in_s(self, kept: Sequence[Kept], standing: Standing) -> float:
