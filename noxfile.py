@@ -101,3 +101,9 @@ def tests(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Side by side with raw aiohttp, openai, litellm and TensorZero; takes about ten minutes."""
     run(session, "python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def soak(session: nox.Session) -> None:
+    """Ten minutes of traffic through faults of every kind; then nothing may be left."""
+    run(session, "python", "-m", "soak", *session.posargs, PYTHONPATH="tests", **WITHOUT_PROXY)

@@ -1,7 +1,9 @@
 """Backends that can be scripted, broken and read, and time that can be moved: for tests.
 
 - `SimulatedBackend`: a real HTTP server on a loopback port, with a `Fault` on demand.
+- `ToxicProxy`: breaks the way to any server with a `Toxic`, your own server's too.
 - `ScriptedWire`: answers in process with `Reply`, without sockets, in virtual time if wanted.
+- `FaultTransport`: a `Fault` in front of any other wire.
 - `run_in_virtual_time`, `VirtualTimeLoop`, `LoopClock`, `FakeClock`: time that can be moved.
 - `no_leaks`: nothing is left running after a block.
 
@@ -16,8 +18,11 @@ from hybridllm.testing._demo import DemoBackends, demo_backends
 from hybridllm.testing._faults import Cut, Fault, FaultKind
 from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._leaks import LeakedTasks, no_leaks
+from hybridllm.testing._proxy import ToxicProxy
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._tokens import count_tokens, prompt_tokens, tokenize
+from hybridllm.testing._toxics import Toxic, ToxicKind
+from hybridllm.testing._transport import FaultTransport
 from hybridllm.testing._virtual_time import (
     VirtualTimeDeadlock,
     VirtualTimeLoop,
@@ -31,6 +36,7 @@ __all__ = [
     "FakeClock",
     "Fault",
     "FaultKind",
+    "FaultTransport",
     "LeakedTasks",
     "LoopClock",
     "RecordedRequest",
@@ -38,6 +44,9 @@ __all__ = [
     "ScriptedWire",
     "SentRequest",
     "SimulatedBackend",
+    "Toxic",
+    "ToxicKind",
+    "ToxicProxy",
     "UnscriptedRequest",
     "VirtualTimeDeadlock",
     "VirtualTimeLoop",
