@@ -86,6 +86,7 @@ class Backend:
         retention: How long it keeps data, `none` or `30d`; None: not declared.
         environments: Where it may be used; empty: everywhere.
         propagate_trace: Whether `traceparent` is sent to it.
+        private: Whether its host may have an address of a private network.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Backend:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
+    private: bool = False
 
     @property
     def terms_declared(self) -> bool:

@@ -19,7 +19,8 @@ from pydantic import (
     field_validator,
 )
 
-from hybridllm._core.policy.base_url import checked_base_url
+from hybridllm._core.policy.addresses import plainly_private
+from hybridllm._core.policy.base_url import checked_base_url, host_of
 from hybridllm._core.policy.compiled import BackendKind, Bucket, Capability
 from hybridllm._core.policy.fields import (
     AttemptsMax,
@@ -132,6 +133,12 @@ class BackendSpec(Spec):
         default=False,
         description="Allows http:// to another machine: prompts and keys go over the network unencrypted.",
     )
+    private: Flag | None = Field(
+        default=None,
+        description="Whether its host may have an address of a private network. Default: yes for kind vllm, "
+        "for operator: self, for http:// and for a host that is plainly private (localhost, 10.0.0.7, "
+        "llm.internal); no for any other. Link-local and metadata addresses: never.",
+    )
     base_url: str = Field(description="Up to and including /v1; https, or http to this machine.")
     api_key_env: VariableName | None = Field(
         default=None,
@@ -182,7 +189,10 @@ class BackendSpec(Spec):
     @classmethod
     def _usable(cls, value: str, info: ValidationInfo) -> str:
         # An allow_plaintext that is wrong itself is told there; here it must not be told again.
-        return checked_base_url(value, allow_plaintext=info.data.get("allow_plaintext", True))
+        checked = checked_base_url(value, allow_plaintext=info.data.get("allow_plaintext", True))
+        if info.data.get("private") is False and plainly_private(host_of(checked)):
+            raise ValueError("is in a private network, which private: false forbids")
+        return checked
 
 
 class ServedSpec(Spec):
