@@ -85,7 +85,7 @@ def checked_socket(address: Any) -> socket.socket:
 
 
 def is_private(host: str, transport: Any) -> bool:
-    """Return whether a name led into a private network; an address in its place was checked when it was read."""
+    """Return whether a name led into a private network; an address in its place was checked at load."""
     peer = transport.get_extra_info("peername")
     if not peer or peer[0] == host:
         return False

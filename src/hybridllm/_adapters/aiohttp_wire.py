@@ -228,5 +228,7 @@ def _not_connected(error: Exception) -> WireError | None:
     if isinstance(error, aiohttp.ClientConnectorError):
         told = error.os_error.strerror or type(error.os_error).__name__
         unnamed = isinstance(error, aiohttp.ClientConnectorDNSError)
-        return WireError(FailureKind.CONNECT, f"its name has no address: {told}" if unnamed else told)
+        return WireError(
+            FailureKind.CONNECT, f"its name has no address: {told}" if unnamed else told
+        )
     return None

@@ -19,11 +19,11 @@ from hybridllm._runtime.ports import LookUp, NoSuchName
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-def look_up_in_thread(getaddrinfo: Callable[..., Any] = socket.getaddrinfo) -> LookUp:
+def look_up_in_thread(getaddrinfo: Callable[..., Any] | None = None) -> LookUp:
     """Return what asks the system for a name's addresses.
 
     Args:
-        getaddrinfo: As `socket` has it.
+        getaddrinfo: In the place of the one that `socket` has.
     """
 
     def look_up(host: str) -> asyncio.Future[tuple[str, ...]]:
@@ -31,7 +31,7 @@ def look_up_in_thread(getaddrinfo: Callable[..., Any] = socket.getaddrinfo) -> L
         asked: asyncio.Future[tuple[str, ...]] = loop.create_future()
 
         def work() -> None:
-            found = _asked(getaddrinfo, host)
+            found = _asked(getaddrinfo or socket.getaddrinfo, host)
             try:
                 loop.call_soon_threadsafe(_settle, asked, found)
             except RuntimeError:
@@ -47,7 +47,7 @@ def _asked(getaddrinfo: Callable[..., Any], host: str) -> tuple[str, ...] | OSEr
     # Without a network the system has no address for its own name, if it may give reachable ones only.
     flags = 0 if host == "localhost" else socket.AI_ADDRCONFIG
     try:
-        found = getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+        found = getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
         gone = error.errno in _NO_SUCH_NAME
         return NoSuchName(*error.args) if gone else socket.gaierror(*error.args)

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 
 from hybridllm._runtime.ports import LookUp, NoSuchName
 
-FRESH_S = 10.0  # as long as aiohttp keeps an address; `getaddrinfo` does not tell how long one holds
+FRESH_S = (
+    10.0  # as long as aiohttp keeps an address; `getaddrinfo` does not tell how long one holds
+)
 STALE_S = 3_600.0  # while the name server fails: RFC 8767 would allow days
-STALE_AFTER_S = 0.2  # a name server that takes longer is not waited for, where there is an old answer
+STALE_AFTER_S = (
+    0.2  # a name server that takes longer is not waited for, where there is an old answer
+)
 AGAIN_S = 1.0  # after a failure, old addresses do until then
 _KEPT_MAX = 1_024
 
