@@ -14,7 +14,8 @@ import logging
 import pickle
 import tempfile
 from collections.abc import Iterator
-from types import CodeType, FunctionType, ModuleType, TracebackType
+from traceback import walk_tb
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 import openai
@@ -105,12 +106,18 @@ def crash_dump() -> str:
 
 
 def exceptions_alive() -> Iterator[tuple[str, str]]:
-    """Every exception that the process still holds, with its frames: also those that nobody raised to us."""
+    """Every exception with a frame of ours that the process still holds: also those that nobody raised."""
     gc.collect()
     for number, one in enumerate(gc.get_objects()):
-        if isinstance(one, BaseException) and one.__traceback__ is not None:
+        if isinstance(one, BaseException) and any(map(of_ours, walk_tb(one.__traceback__))):
             for where, text in shown_by(one).items():
                 yield f"alive {number}: {where}", text
+
+
+def of_ours(place: tuple[FrameType, int]) -> bool:
+    """Whether a frame is of the package, of aiohttp, or of this file."""
+    name = place[0].f_code.co_filename
+    return "hybridllm/_" in name or "/aiohttp/" in name or name == __file__
 
 
 def reached_from(error: BaseException) -> Iterator[tuple[str, str]]:
