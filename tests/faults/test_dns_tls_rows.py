@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 import trustme
 
-from hybridllm import Receipt, Router, RouteExhausted, receipt
+from hybridllm import Receipt, RouteExhausted, Router, receipt
 from hybridllm._adapters.aiohttp_wire import AiohttpWire
 from hybridllm._adapters.name_look_up import look_up_in_thread
 from hybridllm._adapters.tls import client_context
+from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.ports import LookUp
 from hybridllm.testing import SimulatedBackend, no_leaks
 from names import NXDOMAIN, SERVFAIL, Answer, FakeNames
@@ -180,12 +181,12 @@ def server_tls(**options: Any) -> ssl.SSLContext:
 
 
 def expired(_: Path) -> ssl.SSLContext:
-    then = datetime.now(UTC) - timedelta(days=30)
+    then = SystemClock().utc_now() - timedelta(days=30)
     return server_tls(not_before=then, not_after=then + timedelta(days=1))
 
 
 def not_yet_valid(_: Path) -> ssl.SSLContext:
-    return server_tls(not_before=datetime.now(UTC) + timedelta(days=1))
+    return server_tls(not_before=SystemClock().utc_now() + timedelta(days=1))
 
 
 def wrong_host(_: Path) -> ssl.SSLContext:

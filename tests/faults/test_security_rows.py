@@ -187,7 +187,30 @@ async def test_p6_a_name_that_stands_for_a_metadata_service_is_not_connected_to(
     assert "169.254.169.254, link-local or of a metadata service" in record.getMessage()
 
 
-P7_SMUGGLED = [
+P7_HEADERS = [
+    "Host",
+    "hOST",
+    "Authorization",
+    "AUTHORIZATION",
+    "Cookie",
+    "x-api-key",
+    "X-API-Key",
+    "api-key",
+    "Connection",
+    "Keep-Alive",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Content-Length",
+    "Content-Type",
+    "Forwarded",
+    "X-Forwarded-For",
+    ":authority",
+] + ["Host ", "X-Request-Id\r\nHost"]
+P7_SMUGGLED: list[dict[str, Any]] = [
     {"base_url": "https://evil.example"},
     {"api_key": "sk-evil-0123456789"},
     {"extra_query": {"a": "b"}},
@@ -202,17 +225,9 @@ P7_SMUGGLED = [
             {"properties": {"api_base": "https://evil.example"}},
         )
     ),
-    *(
-        {"extra_headers": {name: "evil.example"}}
-        for name in (
-            "Host", "hOST", "Authorization", "AUTHORIZATION", "Cookie", "x-api-key", "X-API-Key", "api-key",
-            "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authorization",
-            "Proxy-Connection", "Content-Length", "Content-Type", "Forwarded", "X-Forwarded-For", "Host ", ":authority",
-        )
-    ),
+    *({"extra_headers": {name: "evil.example"}} for name in P7_HEADERS),
     {"extra_headers": {"X-Request-Id": "1\r\nHost: evil.example"}},
-    {"extra_headers": {"X-Request-Id\r\nHost": "evil.example"}},
-]  # fmt: skip
+]
 
 
 async def test_p7_a_request_cannot_say_where_it_goes_or_with_whose_key() -> None:
@@ -224,7 +239,9 @@ async def test_p7_a_request_cannot_say_where_it_goes_or_with_whose_key() -> None
             assert "evil" not in str(caught.value)
         assert here["a"].connections_opened == 0
         schema = {"properties": {"api_key": {"type": "string"}, "base_url": True}}
-        await here.chat(extra_body={"guided_json": schema})  # a field of the answer may be called so
+        await here.chat(
+            extra_body={"guided_json": schema}
+        )  # a field of the answer may be called so
         sent = here["a"].requests[0]
         assert sent.headers["host"].startswith("127.0.0.1:")
         assert sent.headers["authorization"] == f"Bearer {KEY}"
@@ -252,7 +269,7 @@ async def test_h10_a_redirect_is_a_security_event_told_once_and_without_its_targ
 def test_p10_a_failure_leaves_no_key_prompt_or_answer_anywhere(
     fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Logs at DEBUG, reprs, tracebacks with locals, spans, pickles, status, whatever is reachable: nothing."""
+    """Logs at DEBUG, reprs, tracebacks with locals, spans, pickles, status, what is reachable: nothing."""
     caplog.set_level(logging.DEBUG)
     assert everything_shown(fault, caplog) == []
 

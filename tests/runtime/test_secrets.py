@@ -168,9 +168,7 @@ async def logged_by_a_success(caplog: pytest.LogCaptureFixture) -> list[str]:
     provider, exporter = recording()
     async with SimulatedBackend(models=[MODEL], answer=ANSWER) as backend:
         text = policy("b", urls={"b": backend.base_url})
-        async with Router.from_text(
-            text, environ={"KEY": KEY}, tracer_provider=provider
-        ) as router:
+        async with Router.from_text(text, environ={"KEY": KEY}, tracer_provider=provider) as router:
             for stream in (False, True):
                 await ask(router, stream=stream)
             assert b"canary-prompt" in backend.requests[0].raw  # the witness

@@ -1,7 +1,8 @@
 """What may be somebody's attempt to lead requests elsewhere, told to the log.
 
-Once per backend and kind: a name or a server that does it does it to every request. What is told is ours: the
-backend's name, a status, a host and its address; never where a redirect points, for that is the server's text.
+Once per backend and kind: a name or a server that does it does it to every request. What is told is ours:
+the backend's name, a status, a host and its address; never where a redirect points, which is the server's
+text.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """What may stand in a policy file, as pydantic models: the shape only.
 
 Whether names fit together is told by `references.py`; what they come to, by `compile.py`. The models
-also give the JSON Schema that editors use. Field names are the file's keys.
+also give the JSON Schema that editors use (`json_schema.py`). Field names are the file's keys.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -383,23 +383,3 @@ class BesideSpec(Spec):
     """A file of tests beside a policy: NAME.test.yaml beside NAME.yaml."""
 
     tests: tuple[CaseSpec, ...] = Field(min_length=1, description="Cases, as in a policy.")
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a policy file, as editors use it."""
-    schema = PolicySpec.model_json_schema()
-    for model in (schema, *schema["$defs"].values()):
-        for name, key in model.get("properties", {}).items():
-            model["properties"][name] = _without_null(key)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _without_null(key: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a key that may be left out, but not left without a value."""
-    kinds = [kind for kind in key.get("anyOf", ()) if kind != {"type": "null"}]
-    if not kinds:
-        return key
-    told = {name: value for name, value in key.items() if name not in ("anyOf", "default")}
-    if key.get("default") is not None:
-        told["default"] = key["default"]
-    return {**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), **told}
