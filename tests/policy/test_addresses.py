@@ -33,7 +33,11 @@ ADDRESSES = {
         ::ffff:0.0.0.0 64:ff9b::ffff:ffff
     """,
 }
-EACH = [pytest.param(text, reach, id=text) for reach, texts in ADDRESSES.items() for text in texts]
+EACH = [
+    pytest.param(text, reach, id=text)
+    for reach, texts in ADDRESSES.items()
+    for text in texts.split()
+]
 
 
 @pytest.mark.parametrize(("text", "reach"), EACH)
