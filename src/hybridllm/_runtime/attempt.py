@@ -349,7 +349,7 @@ class Attempts:
             self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
-        if trial.run.claimed:
+        if trial.run.racing and trial.run.claimed:
             self._lost(trial, permit, None)
             return
         permit.settle(BreakerEffect.ABANDONED)
@@ -359,7 +359,7 @@ class Attempts:
         """Another attempt of the same request answered first; this one is paid for all the same."""
         permit.settle(BreakerEffect.ABANDONED)
         trial.ended(
-            AttemptOutcome.LOST,
+            AttemptOutcome.LOST_HEDGE,
             now_s=self.clock.monotonic_s(),
             usage=usage or estimated_usage(trial.run, 0),
         )
