@@ -34,7 +34,7 @@ from runtime.world import KEY, MESSAGES, MODEL, policy, world
 
 P1_FILES = (
     "alias-bomb", "alias-to-itself", "merge-key", "python-object", "lists-2000-deep", "5000-digits",
-    "10-mebibytes", "nul", "two-byte-order-marks", "utf-16", "two-documents",
+    "10-mebibytes", "nul", "utf-16", "two-documents",
 )  # fmt: skip
 P1_CPU_S_MAX = 0.1
 
@@ -187,29 +187,12 @@ async def test_p6_a_name_that_stands_for_a_metadata_service_is_not_connected_to(
     assert "169.254.169.254, link-local or of a metadata service" in record.getMessage()
 
 
-P7_HEADERS = [
-    "Host",
-    "hOST",
-    "Authorization",
-    "AUTHORIZATION",
-    "Cookie",
-    "x-api-key",
-    "X-API-Key",
-    "api-key",
-    "Connection",
-    "Keep-Alive",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "Content-Length",
-    "Content-Type",
-    "Forwarded",
-    "X-Forwarded-For",
-    ":authority",
-] + ["Host ", "X-Request-Id\r\nHost"]
+P7_HEADERS = (
+    "Host", "hOST", "Authorization", "AUTHORIZATION", "Cookie", "x-api-key", "X-API-Key", "api-key",
+    "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authorization",
+    "Proxy-Connection", "Content-Length", "Content-Type", "Forwarded", "X-Forwarded-For", ":authority",
+    "Host ", "X-Request-Id\r\nHost",
+)  # fmt: skip
 P7_SMUGGLED: list[dict[str, Any]] = [
     {"base_url": "https://evil.example"},
     {"api_key": "sk-evil-0123456789"},
