@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -110,9 +111,8 @@ def refused_because(addresses: Iterable[str], *, private_allowed: bool) -> str |
         private_allowed: Whether its backend may be in a private network.
     """
     for text in addresses:
-        try:
-            reach = reach_of(ip_address(text))
-        except ValueError:
+        reach = _reach_of_text(text)
+        if reach is None:
             return f"has {text!r}, which is no address"
         if reach is Reach.METADATA:
             return f"has the address {text}, link-local or of a metadata service: never a backend"
@@ -124,6 +124,15 @@ def refused_because(addresses: Iterable[str], *, private_allowed: bool) -> str |
                 "is there"
             )
     return None
+
+
+@lru_cache(maxsize=1_024)
+def _reach_of_text(text: str) -> Reach | None:
+    """A few addresses are connected to again and again; reading one costs more than all else here."""
+    try:
+        return reach_of(ip_address(text))
+    except ValueError:
+        return None
 
 
 def plainly_private(host: str) -> bool:
