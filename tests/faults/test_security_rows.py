@@ -254,7 +254,7 @@ def test_p10_a_failure_leaves_no_key_prompt_or_answer_anywhere(
 ) -> None:
     """Logs at DEBUG, reprs, tracebacks with locals, spans, pickles, status, what is reachable: nothing."""
     caplog.set_level(logging.DEBUG)
-    assert everything_shown(fault, caplog) == []
+    assert everything_shown(fault, caplog, alive=True) == []
 
 
 def test_p10_a_success_leaves_no_key_prompt_or_answer_in_a_log_or_a_span(
