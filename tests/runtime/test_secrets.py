@@ -188,7 +188,7 @@ async def logged_by_a_success(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_failure_over_real_sockets_shows_neither_key_nor_prompt(
     name: str, stream: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Text, attributes, receipt, causes, frames with their locals, logs at DEBUG, pickles, what hangs on it."""
+    """Text, attributes, receipt, causes, frames with their locals, logs, pickles, what hangs on it."""
     caplog.set_level(logging.DEBUG)
     assert everything_shown(name, caplog, stream=stream) == []
 

@@ -134,6 +134,7 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
         private=_is_private(spec) if spec.private is None else spec.private,
+        prefill=spec.prefill,
         concurrency=compiled_concurrency(spec.concurrency),
         health_url=health_url(spec.health, spec.base_url, spec.kind),
     )

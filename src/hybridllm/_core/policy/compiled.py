@@ -90,6 +90,7 @@ class Backend:
         environments: Where it may be used; empty: everywhere.
         propagate_trace: Whether `traceparent` is sent to it.
         private: Whether its host may have an address of a private network.
+        prefill: Whether it continues a last message of the assistant (`continue_final_message`).
         concurrency: How many requests it may have at once; None: no limit.
         health_url: Looked at while its breaker is open; None: nothing is.
     """
@@ -106,6 +107,7 @@ class Backend:
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
     private: bool = False
+    prefill: bool = False
     concurrency: Concurrency | None = None
     health_url: str | None = None
 
