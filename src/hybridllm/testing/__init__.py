@@ -2,6 +2,8 @@
 
 - `SimulatedBackend`: a real HTTP server on a loopback port, with a `Fault` on demand.
 - `ScriptedWire`: answers in process with `Reply`, without sockets, in virtual time if wanted.
+- `SimulatedFleet`: a simulated backend for each of a policy's, for thousands of requests in virtual time;
+  `traffic` and `send_all` make them.
 - `run_in_virtual_time`, `VirtualTimeLoop`, `LoopClock`, `FakeClock`: time that can be moved.
 - `no_leaks`: nothing is left running after a block.
 
@@ -10,14 +12,19 @@ Needs no test framework, and is not loaded by `import hybridllm`.
 
 from __future__ import annotations
 
+from hybridllm.testing._ailments import Ailment, Crowded, Flapping, Killed, Slower
 from hybridllm.testing._backend import SimulatedBackend
 from hybridllm.testing._clock import FakeClock, LoopClock
 from hybridllm.testing._demo import DemoBackends, demo_backends
 from hybridllm.testing._faults import Cut, Fault, FaultKind
+from hybridllm.testing._fleet import SimulatedFleet
+from hybridllm.testing._fleet_answers import Service
+from hybridllm.testing._fleet_backend import FleetBackend, HealthAnswers
 from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._leaks import LeakedTasks, no_leaks
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._tokens import count_tokens, prompt_tokens, tokenize
+from hybridllm.testing._traffic import Ask, Ending, Journey, Try, send_all, traffic
 from hybridllm.testing._virtual_time import (
     VirtualTimeDeadlock,
     VirtualTimeLoop,
@@ -26,18 +33,31 @@ from hybridllm.testing._virtual_time import (
 from hybridllm.testing._wire import ScriptedWire, SentRequest, UnscriptedRequest
 
 __all__ = [
+    "Ailment",
+    "Ask",
+    "Crowded",
     "Cut",
     "DemoBackends",
+    "Ending",
     "FakeClock",
     "Fault",
     "FaultKind",
+    "Flapping",
+    "FleetBackend",
+    "HealthAnswers",
+    "Journey",
+    "Killed",
     "LeakedTasks",
     "LoopClock",
     "RecordedRequest",
     "Reply",
     "ScriptedWire",
     "SentRequest",
+    "Service",
     "SimulatedBackend",
+    "SimulatedFleet",
+    "Slower",
+    "Try",
     "UnscriptedRequest",
     "VirtualTimeDeadlock",
     "VirtualTimeLoop",
@@ -46,5 +66,7 @@ __all__ = [
     "no_leaks",
     "prompt_tokens",
     "run_in_virtual_time",
+    "send_all",
     "tokenize",
+    "traffic",
 ]
