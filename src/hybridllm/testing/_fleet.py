@@ -50,6 +50,7 @@ class SimulatedFleet:
         service: Service | Mapping[str, Service] | None = None,
         health: HealthAnswers = "honest",
         environ: Mapping[str, str] | None = None,
+        dimensions: Mapping[str, int] | None = None,
     ) -> None:
         """Make a fleet; `of` is the usual way.
 
@@ -59,6 +60,7 @@ class SimulatedFleet:
             service: How the backends answer while they are well, or per name.
             health: What their health checks say.
             environ: See the attribute.
+            dimensions: Of the embeddings of each backend that makes any. Default: 8, or what is asked for.
         """
         each = service if isinstance(service, Mapping) else {}
         usual = service if isinstance(service, Service) else Service()
@@ -72,7 +74,13 @@ class SimulatedFleet:
             base = url.rstrip("/")
             made = by_base.get(base)
             if made is None:
-                made = FleetBackend(name, each.get(name, usual), seed=seed, health=health)
+                made = FleetBackend(
+                    name,
+                    each.get(name, usual),
+                    seed=seed,
+                    health=health,
+                    dimensions=(dimensions or {}).get(name, 0),
+                )
                 by_base[base] = made
                 self._listen(base, made)
             self.backends[name] = made
@@ -94,6 +102,12 @@ class SimulatedFleet:
             service=service,
             health=health,
             environ={b.api_key_env: _KEY for b in backends if b.api_key_env is not None},
+            dimensions={
+                one.backend.name: one.model.dimensions
+                for served in policy.candidates.values()
+                for one in served
+                if one.model.dimensions is not None
+            },
         )
 
     def strike(

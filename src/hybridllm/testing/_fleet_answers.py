@@ -5,6 +5,7 @@ A stream comes in a few pieces however long it is; its usage says the tokens tha
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from hybridllm.testing._tokens import prompt_tokens
 if TYPE_CHECKING:
     from random import Random
 
-_PIECES = 3
+_PIECES = 2
 _WORDS = "Simulated: nobody has thought about it. "
 _AT_ONCE_S = 0.01  # until a server that will not answer has said so
 _BREAKS = {
@@ -59,25 +60,54 @@ class Service:
         return chance.lognormvariate(math.log(self.first_token_s), self.spread)
 
 
-def well(
-    body: Mapping[str, Any], service: Service, *, first_token_s: float, slowness: float
-) -> Reply:
-    """Return the answer of a backend that is well, or only slow, to a request's JSON."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said to one request, before chance has its word.
+
+    Attributes:
+        pieces: The body; a stream has several.
+        talking_s: From the first token to the last one.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    pieces: tuple[bytes, ...]
+    talking_s: float
+
+    def reply(self, *, first_token_s: float, slowness: float) -> Reply:
+        """Return it with its times."""
+        talking_s = self.talking_s * slowness
+        if len(self.pieces) == 1:
+            return Reply(200, self.headers, self.pieces, first_token_s + talking_s)
+        apart_s = talking_s / (len(self.pieces) - 1)
+        return Reply(200, self.headers, self.pieces, first_token_s, apart_s)
+
+
+@lru_cache(maxsize=1_024)
+def said(request: bytes, answer_tokens: int, tokens_per_s: float, dimensions: int) -> Said:
+    """Return what a backend that is well says to a request's JSON.
+
+    Remembered: simulated traffic asks the same few things again and again.
+    """
+    body: Mapping[str, Any] = json.loads(request)
     model = str(body.get("model"))
     if "input" in body:
         given = body["input"]
         several = isinstance(given, list) and bool(given) and not isinstance(given[0], int)
-        count = len(given) if several else 1
-        reply = _embeddings(model, count, int(body.get("dimensions") or 0))
-        return replace(reply, delay_s=first_token_s)
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or service.answer_tokens
-    tokens_out = max(1, min(int(limit), service.answer_tokens))
+        size = int(body.get("dimensions") or dimensions or 8)
+        reply = Reply.embeddings([[0.1] * size] * (len(given) if several else 1), model=model)
+        return Said(reply.headers, reply.chunks, 0.0)
+    limit = body.get("max_completion_tokens") or body.get("max_tokens") or answer_tokens
+    tokens_out = max(1, min(int(limit), answer_tokens))
     usage = (prompt_tokens(body.get("messages") or ()), tokens_out)
-    talking_s = (tokens_out - 1) / service.tokens_per_s * slowness
     if body.get("stream"):
-        reply = _stream(model, usage)
-        return replace(reply, delay_s=first_token_s, chunk_delay_s=talking_s / (_PIECES - 1))
-    return replace(_chat(model, usage), delay_s=first_token_s + talking_s)
+        reply = Reply.chat_stream([_WORDS] * _PIECES, usage=usage, model=model)
+        events = reply.chunks
+        # The role comes with the first token, the end with the last.
+        pieces = (b"".join(events[:2]), *events[2:_PIECES], b"".join(events[_PIECES:]))
+    else:
+        reply = Reply.chat(_WORDS, usage=usage, model=model)
+        pieces = reply.chunks
+    return Said(reply.headers, pieces, (tokens_out - 1) / tokens_per_s)
 
 
 def struck(fault: Fault, reply: Reply, *, connect_timeout_s: float) -> Reply:
@@ -131,22 +161,3 @@ def _cut(fault: Fault, reply: Reply) -> Reply:
     if fault.how in _CUT_FAILURES:
         return replace(reply, failure=_CUT_FAILURES[fault.how])
     return replace(reply, hangs=fault.how == "stall")
-
-
-@lru_cache(maxsize=1_024)
-def _chat(model: str, usage: tuple[int, int]) -> Reply:
-    return Reply.chat(_WORDS, usage=usage, model=model)
-
-
-@lru_cache(maxsize=1_024)
-def _stream(model: str, usage: tuple[int, int]) -> Reply:
-    """A stream in `_PIECES` pieces: the role comes with the first token, the end with the last."""
-    reply = Reply.chat_stream([_WORDS] * _PIECES, usage=usage, model=model)
-    events = reply.chunks
-    pieces = (b"".join(events[:2]), *events[2:_PIECES], b"".join(events[_PIECES:]))
-    return replace(reply, chunks=pieces)
-
-
-@lru_cache(maxsize=1_024)
-def _embeddings(model: str, inputs: int, dimensions: int) -> Reply:
-    return Reply.embeddings([[0.1] * (dimensions or 8)] * inputs, model=model)

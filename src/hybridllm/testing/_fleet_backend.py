@@ -6,17 +6,16 @@ Every wait is an `asyncio.sleep`, so in virtual time a second costs nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Mapping
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import WireError, WireRequest
 from hybridllm.testing._ailments import Ailment, Condition, Crowded, Spell, condition, deaths
 from hybridllm.testing._faults import FaultKind
-from hybridllm.testing._fleet_answers import Service, struck, well
+from hybridllm.testing._fleet_answers import Service, said, struck
 from hybridllm.testing._headers import Headers
 from hybridllm.testing._reply import Reply
 
@@ -43,7 +42,15 @@ class FleetBackend:
         waiting: Requests that wait for a slot.
     """
 
-    def __init__(self, name: str, service: Service, *, seed: int, health: HealthAnswers) -> None:
+    def __init__(
+        self,
+        name: str,
+        service: Service,
+        *,
+        seed: int,
+        health: HealthAnswers,
+        dimensions: int = 0,
+    ) -> None:
         self.name = name
         self.service = service
         self.health = health
@@ -53,6 +60,7 @@ class FleetBackend:
         self.at_work_max = 0
         self._chance = Random(f"{seed}/{name}")  # noqa: S311 - a simulation, no secret
         self._health_chance = Random(f"{seed}/{name}/health")  # noqa: S311
+        self._dimensions = dimensions
         self._spells: list[Spell] = []
         self._deaths_s: tuple[float, ...] = ()
         self._now = Condition(worse_at_s=-1.0)
@@ -142,9 +150,15 @@ class FleetBackend:
         return self._now
 
     def _reply(self, request: WireRequest, now: Condition) -> Reply:
-        body: Mapping[str, Any] = json.loads(request.body or b"{}")
-        first_token_s = self.service.draw_first_token_s(self._chance) * now.slowness
-        reply = well(body, self.service, first_token_s=first_token_s, slowness=now.slowness)
+        service = self.service
+        first_token_s = service.draw_first_token_s(self._chance) * now.slowness
+        words = said(
+            request.body or b"{}",
+            service.answer_tokens,
+            service.tokens_per_s,
+            self._dimensions,
+        )
+        reply = words.reply(first_token_s=first_token_s, slowness=now.slowness)
         for fault in now.faults:
             if fault.probability >= 1 or self._chance.random() < fault.probability:
                 return struck(fault, reply, connect_timeout_s=request.connect_timeout_s)
