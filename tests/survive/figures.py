@@ -27,13 +27,14 @@ class Figures:
         amplification: Attempts per request that came during the fault.
         base_p99_s: Of answered requests before the fault.
         fault_p99_s: And during it.
-        failover_p99_s: What failing over cost: from the request's start to the start of the attempt that served.
+        failover_p99_s: From the request's start to the attempt that served, where it is not the first.
         trip_s: From the fault's beginning until a breaker is not closed any more.
         closed_s: From the fault's end until all are closed.
         back_s: From the fault's end until the struck ones have half of their share again.
         error_p99_s: How long callers waited for an error, once the outage was half a second old.
         load: Requests that reached the fleet from the 60th second of the fault on, per request that came.
         transitions: Changes of phase during the fault.
+        ill_share: Of the requests from the tenth second of the fault on, the share that reached a struck one.
     """
 
     cell: Cell
@@ -51,6 +52,7 @@ class Figures:
     error_p99_s: float | None
     load: float | None
     transitions: int
+    ill_share: float
     errors: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -84,6 +86,10 @@ def figures(course: Course) -> Figures:
         error_p99_s=quantile(told, 0.99),
         load=_ratio(course.fleet.requests(late_s, cell.healed_s), len(late)) if late else None,
         transitions=sum(cell.calm_s <= at_s < cell.healed_s for at_s, _ in course.phases),
+        ill_share=_ratio(
+            sum(course.fleet[name].requests(cell.calm_s + 10, cell.healed_s) for name in cell.ill),
+            course.fleet.requests(cell.calm_s + 10, cell.healed_s),
+        ),
         errors=tuple(Counter(j.error for j in struck if j.error is not None).most_common()),
     )
 
@@ -116,7 +122,9 @@ def back_s(course: Course) -> float | None:
     cell = course.cell
     if cell.struck == cell.of:
         served = [
-            j.ended_s for j in course.journeys if j.ending is Ending.ANSWERED and j.ended_s >= cell.healed_s
+            j.ended_s
+            for j in course.journeys
+            if j.ending is Ending.ANSWERED and j.ended_s >= cell.healed_s
         ]
         return min(served) - cell.healed_s if served else math.inf
     share = cell.struck / cell.of

@@ -1,7 +1,7 @@
 """The textbook beside us: retries, and one breaker per backend that knows nothing of the others.
 
-Five failures in a row or half of the last ten seconds open it; it waits 5 s, then twice as long each time, up to
-60 s; one probe closes it or opens it again. An open breaker is never passed: where all are open, the request
+Five failures in a row or half of the last ten seconds open it; it waits 5 s, then twice as long each time,
+up to 60 s; one probe closes it or opens it again. An open breaker is never passed: where all are open, the request
 fails. No budget. It is what most libraries offer, and here so that a reader sees why we do otherwise.
 """
 
@@ -59,7 +59,9 @@ class Breaker:
         while self.recent and self.recent[0][0] < now_s - WINDOW_S:
             self.recent.popleft()
         bad = sum(not each for _, each in self.recent)
-        if self.row >= ROW or (len(self.recent) >= ATTEMPTS_MIN and bad >= SHARE * len(self.recent)):
+        if self.row >= ROW or (
+            len(self.recent) >= ATTEMPTS_MIN and bad >= SHARE * len(self.recent)
+        ):
             self._open(now_s)
 
     def _open(self, now_s: float) -> None:

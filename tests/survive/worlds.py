@@ -23,7 +23,9 @@ from hybridllm.testing import (
     traffic,
 )
 
-FIRST_TOKEN_LIMIT_S = 2.0  # of a stream, and of a whole answer, as in the specification's simulation
+FIRST_TOKEN_LIMIT_S = (
+    2.0  # of a stream, and of a whole answer, as in the specification's simulation
+)
 NAMES = ("one", "two", "three")
 # The specification's simulation had no generation: an answer is there with its first token.
 SERVICE = Service(first_token_s=0.4, spread=0.39, answer_tokens=1)
@@ -40,7 +42,9 @@ AILMENTS: dict[str, Ailment] = {
     "50 % errors": Fault.status(500, probability=0.5),
     "flapping": Flapping(Fault.refuse(), down_s=5, up_s=5),
 }
-SLOW_TO_TELL = frozenset({"hang", "blackhole", "slow x10"})  # a limit has to pass before it is known
+SLOW_TO_TELL = frozenset(
+    {"hang", "blackhole", "slow x10"}
+)  # a limit has to pass before it is known
 
 
 @dataclass(frozen=True, slots=True)

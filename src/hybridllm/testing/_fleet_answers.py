@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PIECES = 2
 _WORDS = "Simulated: nobody has thought about it. "
 _AT_ONCE_S = 0.01  # until a server that will not answer has said so
+_REFUSED_S = 0.001
 _BREAKS = {
     FaultKind.REFUSE: FailureKind.CONNECT,
     FaultKind.RESET_BEFORE_HEAD: FailureKind.RESET,
@@ -124,7 +125,8 @@ def struck(fault: Fault, reply: Reply, *, connect_timeout_s: float) -> Reply:
         case FaultKind.NONE:
             return reply
         case _:
-            return _at_once(fault, reply).after(_AT_ONCE_S)
+            refused = fault.kind is FaultKind.REFUSE
+            return _at_once(fault, reply).after(_REFUSED_S if refused else _AT_ONCE_S)
 
 
 def _at_once(fault: Fault, reply: Reply) -> Reply:
