@@ -88,3 +88,10 @@ def benchmarks(session: nox.Session) -> None:
     """Side by side with raw aiohttp, openai, litellm and TensorZero; takes about ten minutes."""
     installed(session, "test")
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def survive(session: nox.Session) -> None:
+    """Load x faults x seeds in virtual time, and every bar of survival; takes about ten minutes."""
+    installed(session, "test")
+    session.run("python", "-m", "survive", *session.posargs, env={"PYTHONPATH": "tests"})
