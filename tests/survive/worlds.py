@@ -182,7 +182,7 @@ def worst_phase(router: Router, names: tuple[str, ...]) -> str:
         return "closed"
     found = {
         state.phase.value
-        for (backend, _), state in router._built.fleet._breakers.items()
+        for (backend, _), state in router._built.fleet.breakers.items()
         if backend in names
     }
     return next((phase for phase in ("open", "half_open") if phase in found), "closed")
