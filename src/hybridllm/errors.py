@@ -230,7 +230,7 @@ class BackendsUnavailable(RouteExhausted):
 
 
 class Overloaded(RequestFailed):
-    """No backend that may be asked has a free slot (`concurrency` in the policy), and the queue is full or slow.
+    """No backend that may be asked has a free slot (`concurrency` in the policy); the queue is full or slow.
 
     Attributes:
         retry_after_s: When a slot may be free, in seconds; an estimate.

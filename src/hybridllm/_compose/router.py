@@ -259,6 +259,7 @@ class Router:
                 environ=self._environ,
                 wire=self._wire,
                 tracer_provider=self._tracer_provider,
+                meter_provider=self._meter_provider,
                 clock=self._clock,
                 chance=self._chance,
                 ready=self._watch,

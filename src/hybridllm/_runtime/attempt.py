@@ -45,7 +45,7 @@ from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import InvalidRequest
 
 COLD_START_TIMES = 3.0
-"""A server of our own that comes back has a model to load: its probe's first token may take so much longer."""
+"""A server of our own that comes back has a model to load: a probe's first token may take so much longer."""
 
 HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
@@ -346,7 +346,7 @@ class Attempts:
             self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
-        if trial.run.claimed:
+        if trial.run.racing and trial.run.claimed:
             self._lost(trial, permit, None)
             return
         permit.settle(BreakerEffect.ABANDONED)
@@ -356,7 +356,7 @@ class Attempts:
         """Another attempt of the same request answered first; this one is paid for all the same."""
         permit.settle(BreakerEffect.ABANDONED)
         trial.ended(
-            AttemptOutcome.LOST,
+            AttemptOutcome.LOST_HEDGE,
             now_s=self.clock.monotonic_s(),
             usage=usage or estimated_usage(trial.run, 0),
         )

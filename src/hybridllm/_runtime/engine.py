@@ -26,8 +26,8 @@ from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.taints import Taints
-from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.target import Targets
+from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 

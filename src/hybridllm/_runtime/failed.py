@@ -70,7 +70,8 @@ def overloaded(
     """Settle a request that got no slot, and return the error to raise."""
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="overloaded")
     return Overloaded(
-        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in {retry_after_s:.1f} s",
+        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in "
+        f"{retry_after_s:.1f} s",
         retry_after_s=retry_after_s,
         receipt=receipt,
         status_code=429,

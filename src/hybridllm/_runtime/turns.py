@@ -102,7 +102,7 @@ class Turns:
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
-        standing = self._fleet.standing(
+        standing = self._fleet.standings.now(
             kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
         )
         if standing.refused:
@@ -120,7 +120,7 @@ class Turns:
         if isinstance(verdict, GiveUp):
             back_in_s = 0.0
             if verdict.reason is GiveUpReason.UNAVAILABLE:
-                back_in_s = self._fleet.back_in_s(kept, standing)
+                back_in_s = self._fleet.standings.back_in_s(kept, standing)
             raise failed(run, verdict, now_s=now_s, standing=standing, back_in_s=back_in_s)
         if isinstance(verdict, Call) and verdict.extra:
             self._spend(run, now_s)
@@ -133,7 +133,7 @@ class Turns:
         untried = [place for place in range(len(kept)) if place not in tried]
         if any(place not in standing.refused for place in untried):
             return standing
-        panic = self._fleet.in_panic(kept, standing, untried)
+        panic = self._fleet.standings.in_panic(kept, standing, untried)
         return Standing(standing.refused, standing.gates, standing.full, standing.slow, panic)
 
     def _affordable(self, run: Run, now_s: float) -> bool:
@@ -206,7 +206,7 @@ class Turns:
 
         def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
             now_s = self._clock.monotonic_s()
-            standing = self._fleet.standing(
+            standing = self._fleet.standings.now(
                 run.plan.kept, remaining_s=run.deadline_at_s - now_s, stream=run.call.stream
             )
             place = hedge_place(run.plan.kept, step.index, standing)
@@ -239,7 +239,7 @@ class Turns:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self._fleet.standing(kept).refused.keys(),
+                gated=self._fleet.standings.now(kept).refused.keys(),
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,

@@ -64,8 +64,8 @@ class ScriptedWire:
 
     Attributes:
         requests: Every request that was sent, in order; looks at health pages are not among them.
-        health_requests: The addresses of health pages that were looked at. A page takes nothing from the script:
-            it says what the next request would be told, or 200 where that is made by a function.
+        health_requests: The addresses of health pages that were looked at. A page takes nothing from the
+            script: it says what the next request would be told, or 200 where that is made by a function.
         closed: True once the wire was closed.
     """
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
-from hybridllm._core.policy.compile_routes import (
-    Candidates,
-    RouteCompiler,
-    compiled_constraint,
-    compiled_slo,
-)
 from hybridllm._core.policy.compile_limits import (
     compiled_budget,
     compiled_concurrency,
     compiled_hedge,
     health_url,
+)
+from hybridllm._core.policy.compile_routes import (
+    Candidates,
+    RouteCompiler,
+    compiled_constraint,
+    compiled_slo,
 )
 from hybridllm._core.policy.compiled import (
     Backend,

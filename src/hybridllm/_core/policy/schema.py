@@ -173,13 +173,13 @@ class BackendSpec(Spec):
     )
     concurrency: MaybeConcurrency = Field(
         default=None,
-        description="Requests it may have at once; more wait for a moment, the most urgent first. auto: found by "
-        "watching how soon first tokens come. Default: no limit.",
+        description="Requests it may have at once; more wait for a moment, the most urgent first. auto: "
+        "found by watching how soon first tokens come. Default: no limit.",
     )
     health: HealthPath | None = Field(
         default=None,
-        description="Path that is looked at while its breaker is open, so that it is tried again soon after it "
-        "is back; off: none. Default: /health for kind vllm, the list of models for kind api.",
+        description="Path that is looked at while its breaker is open, so that it is tried again soon after "
+        "it is back; off: none. Default: /health for kind vllm, the list of models for kind api.",
     )
     propagate_trace: Flag | None = Field(
         default=None,

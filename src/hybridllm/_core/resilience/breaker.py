@@ -207,10 +207,10 @@ def _after_success(
         state.openings,
         state.changed_at_s,
         0.0,
-        False,  # noqa: FBT003 - see above
+        False,
         0,
         0,
-        False,  # noqa: FBT003 - see above
+        False,
         state.generation,
         window,
     )
