@@ -10,6 +10,9 @@ from survive.figures import Figures, quantile
 from survive.matrix import BROWN_OUT, DEAD
 from survive.worlds import FIRST_TOKEN_LIMIT_S, SLOW_TO_TELL
 
+MISLEADING = frozenset({"garbage"})
+"""Faults that no status of a health page shows: the breaker has to try again, after 36 s at most."""
+
 FAST_RATE = 100.0  # from here on shares are meaningful, and bars of the specification are meant
 LOOK_S = 0.1  # breakers are looked at so often
 
@@ -127,8 +130,14 @@ def _failover(found: Sequence[Figures]) -> list[Bar]:
 
 
 def _recovery(found: Sequence[Figures]) -> list[Bar]:
-    back = [f for f in found if f.cell.rate >= 2 and f.cell.fault != "flapping"]
+    there = [f for f in found if f.cell.rate >= 2 and f.cell.fault != "flapping"]
+    back = [f for f in there if f.cell.fault not in MISLEADING]
+    misled = [f for f in there if f.cell.fault in MISLEADING]
+    blind = _p99(
+        "G5", "breakers closed where the health page says nothing, p99", misled, "closed_s", 36
+    )
     return [
+        blind,
         _p99("G5", "share back after healing, from 2/s on, p99", back, "back_s", 10.0),
         _p99("G5", "breakers closed after healing, from 2/s on, p99", back, "closed_s", 10.0),
     ]

@@ -20,6 +20,7 @@ from hybridllm.testing import (
     send_all,
     traffic,
 )
+from survive.bars import bound
 from survive.figures import figures, shares
 from survive.textbook import run_textbook
 from survive.worlds import SERVICE, Cell, policy_text, run
@@ -28,44 +29,40 @@ from survive.worlds import SERVICE, Cell, policy_text, run
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_brown_out_of_all_three_backends_is_survived(seed: int) -> None:
     """20 % random errors at 200 requests a second: at least 95 % are answered, within the budget."""
-    cell = Cell("20 % errors", 3, 3, 200.0, seed, calm_s=2, fault_s=10, after_s=0.5, streams=0)
+    cell = Cell("20 % errors", 3, 3, 200.0, seed, calm_s=2, fault_s=5, after_s=0.1, streams=0)
     found = figures(run(cell))
     assert found.success >= 0.95
-    assert (
-        found.attempts <= 1.2 * found.requests + 100 + cell.end_s
-    )  # the reserve: what was saved up
+    assert found.attempts <= bound(found)
 
 
 def test_a_long_brown_out_costs_at_most_a_fifth_more() -> None:
-    """Once the reserve is spent: at most 1.22 attempts per request."""
-    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=2, fault_s=40, after_s=0.5, streams=0)
-    found = figures(run(cell))
-    assert found.success >= 0.95
-    assert found.amplification <= 1.22
+    """Once what was saved up is spent: at most 1.22 attempts per request."""
+    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=1, fault_s=22, after_s=0.1, streams=0)
+    course = run(cell)
+    late = [j for j in course.journeys if 13 <= j.ask.at_s < cell.healed_s]
+    assert sum(j.ending is Ending.ANSWERED for j in late) / len(late) >= 0.95
+    assert sum(len(j.tries) for j in late) / len(late) <= 1.22
 
 
 def test_the_textbooks_breakers_make_the_same_brown_out_worse() -> None:
     """Three that open one after the other, each for longer: the reason for ours."""
-    cell = Cell("20 % errors", 3, 3, 200.0, 1, calm_s=2, fault_s=60, after_s=0.5)
-    assert run_textbook(cell).success < 0.6
-
-
-DEATHS = [
-    pytest.param(Killed(), id="killed"),
-    pytest.param(Fault.refuse(), id="refuses"),
-    pytest.param(Fault.status(503), id="503"),
-]
+    cell = Cell("20 % errors", 3, 3, 200.0, 1, calm_s=1, fault_s=30, after_s=0.1)
+    assert run_textbook(cell).success < 0.8
 
 
 @pytest.mark.parametrize(
-    "backends", [("one", "two"), ("one", "two", "three")], ids=["of-2", "of-3"]
+    ("death", "backends"),
+    [
+        pytest.param(Killed(), ("one", "two"), id="killed-of-2"),
+        pytest.param(Fault.refuse(), ("one", "two", "three"), id="refuses-of-3"),
+        pytest.param(Fault.status(503), ("one", "two", "three"), id="503-of-3"),
+    ],
 )
-@pytest.mark.parametrize("death", DEATHS)
 def test_a_backend_that_dies_after_a_thousand_successes(
     death: Ailment, backends: tuple[str, ...]
 ) -> None:
     """At most 20 of the next 300 requests reach it, none fails; back, it has its share within 10 s."""
-    rate, dies_s, back_s, end_s = 100.0, 12.0, 24.0, 35.0
+    rate, dies_s, back_s, end_s = 100.0, 11.5, 16.0, 26.5
     fleet = fleet_of(backends)
     fleet.strike("one", death, from_s=dies_s, until_s=back_s)
     asks = traffic(rate, until_s=end_s, seed=7, streams=0)
@@ -102,7 +99,7 @@ def test_twenty_at_once_are_shared_by_two_equal_backends(stream: bool) -> None:
                     group.create_task(one())
 
     run_in_virtual_time(all_at_once)
-    assert sorted(fleet[name].requests() for name in backends)[0] >= 8
+    assert min(fleet[name].requests() for name in backends) >= 8
 
 
 def fleet_of(backends: tuple[str, ...]) -> SimulatedFleet:

@@ -2,7 +2,8 @@
 
 Five failures in a row or half of the last ten seconds open it; it waits 5 s, then twice as long each time,
 up to 60 s; one probe closes it or opens it again. An open breaker is never passed: where all are open,
-the request fails. No budget. It is what most libraries offer, and here so that a reader sees why we do otherwise.
+the request fails. No budget. It is what most libraries offer, and here so that a reader sees why we do
+otherwise.
 """
 
 from __future__ import annotations

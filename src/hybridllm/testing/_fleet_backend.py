@@ -22,9 +22,20 @@ from hybridllm.testing._reply import Reply
 HealthAnswers = Literal["honest", "lying"]
 
 _HEALTH_S = 0.005  # what a health check takes where all is well
-_SICK = frozenset({FaultKind.REFUSE, FaultKind.BLACKHOLE, FaultKind.HANG, FaultKind.STATUS})
+_SICK = frozenset(
+    {
+        FaultKind.REFUSE,
+        FaultKind.BLACKHOLE,
+        FaultKind.HANG,
+        FaultKind.STATUS,
+        FaultKind.RESET_BEFORE_HEAD,
+        FaultKind.RESET_MID_HEAD,
+        FaultKind.FIN_BEFORE_HEAD,
+        FaultKind.GARBAGE,
+    }
+)
 _WELL = Reply.json({"status": "ok"})
-_FULL = Reply.status(503, error_code="queue_full")
+_FULL = Reply.status(503, error_code="queue_full").after(0.01)
 
 
 class FleetBackend:
@@ -33,8 +44,8 @@ class FleetBackend:
     Attributes:
         name: As the policy has it.
         service: How it answers while it is well; may be changed.
-        health: `honest`: a health check finds what a request would find. `lying`: all is well, always, as
-            vLLM says of a server that hangs.
+        health: `honest`: a health check finds what a request would find, where its status could tell.
+            `lying`: all is well, always, as vLLM says of a server that hangs.
         requests_at_s: When each request arrived, refused ones too; in the loop's time.
         health_checks: How many were answered or refused.
         at_work: Requests that hold a slot now.
