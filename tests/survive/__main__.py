@@ -26,7 +26,7 @@ def main() -> int:
     logging.getLogger("hybridllm").propagate = False
     began_s = time.perf_counter()
     cells = matrix.cells(quick=asked.quick, seeds=asked.seeds)
-    brown_outs = matrix.brown_outs(quick=asked.quick, seeds=asked.seeds)
+    brown_outs = matrix.brown_outs(quick=asked.quick)
     found = list(matrix.measured([*brown_outs, *cells], processes=asked.processes, progress=_tell))
     beside = matrix.textbook(brown_outs, processes=asked.processes)
     judged = bars(found)

@@ -38,7 +38,7 @@ def test_as_long_as_one_backend_is_well_everybody_is_answered(
     assert (found.failover_p99_s or 0.0) <= struck * limit_s + 0.05
     if rate == BUSY:
         assert found.trip_s is not None
-        assert found.trip_s <= limit_s + 2.0
+        assert found.trip_s <= limit_s + (2.0 if fault in DEAD else 5.0)
         if fault not in MISLEADING:
             assert found.closed_s is None or found.closed_s <= 10.0
             assert found.back_s is not None

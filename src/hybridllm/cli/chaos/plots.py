@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ _COLOURS = ("#2a78d6", "#eb6834", "#1baf7a", "#eda100", "#8b5cc7", "#d6478a", "#
 _PHASES = {"closed": "#dfeee6", "half_open": "#f2c14e", "open": "#d64545"}
 _INK, _QUIET, _TROUBLE = "#1f2430", "#6b7280", "#f3e3e3"
 _WIDTH, _ROW = 3.3, 1.75
-_STEP_S = 1.0
+_STEP_S, _STEPS = 1.0, 30
 
 
 def draw(trouble: Trouble, seen: Sequence[Seen], course: Course) -> Figure:
@@ -52,6 +53,8 @@ def draw(trouble: Trouble, seen: Sequence[Seen], course: Course) -> Figure:
         if told:
             _breakers(axes[3], each, course)
         axes[-1].set_xlabel("seconds", fontsize=8, color=_QUIET)
+    for row in (1, 2):
+        grid[row][0].set_ylim(bottom=0)
     names = ("answered, %", "whole answer, s", "requests per s", "breakers")
     for row in range(rows):
         grid[row][0].set_ylabel(names[row], fontsize=8, color=_QUIET)
@@ -77,12 +80,8 @@ def _answers(axis: Any, seen: Seen, course: Course) -> None:
         place = _place(journey.ask.at_s, course)
         asked[place] += 1
         good[place] += journey.ending is Ending.ANSWERED
-    points = [
-        (at, 100 * there / all_of_them)
-        for at, there, all_of_them in zip(_times(course), good, asked, strict=True)
-        if all_of_them
-    ]
-    axis.plot(*zip(*points, strict=True), color=_INK, lw=1.3) if points else None
+    shares = [100 * some / every if every else nan for some, every in zip(good, asked, strict=True)]
+    axis.plot(_times(course), shares, color=_INK, lw=1.3)
     axis.set_ylim(-3, 103)
 
 
@@ -92,14 +91,9 @@ def _latency(axis: Any, seen: Seen, course: Course) -> None:
         if journey.ending is Ending.ANSWERED:
             durations[_place(journey.ask.at_s, course)].append(journey.duration_s)
     for share, style in ((0.5, "-"), (0.95, ":")):
-        points = [
-            (at, found)
-            for at, values in zip(_times(course), durations, strict=True)
-            if (found := quantile(values, share)) is not None
-        ]
-        if points:
-            axis.plot(*zip(*points, strict=True), color=_INK, lw=1.2, ls=style)
-    axis.set_ylim(bottom=0)
+        found = [quantile(values, share) for values in durations]
+        shown = [nan if value is None else value for value in found]  # where nobody answered, a gap
+        axis.plot(_times(course), shown, color=_INK, lw=1.2, ls=style)
 
 
 def _requests(axis: Any, seen: Seen, course: Course) -> None:
@@ -107,9 +101,8 @@ def _requests(axis: Any, seen: Seen, course: Course) -> None:
         counts = _buckets(course)
         for at_s in arrived:
             counts[_place(at_s, course)] += 1
-        rates = [count / _STEP_S for count in counts]
+        rates = [count / _step_s(course) for count in counts]
         axis.plot(_times(course), rates, color=_colour(number), lw=1.2)
-    axis.set_ylim(bottom=0)
 
 
 def _breakers(axis: Any, seen: Seen, course: Course) -> None:
@@ -154,8 +147,13 @@ def _buckets(course: Course) -> list[int]:
 
 
 def _times(course: Course) -> list[float]:
-    return [(step + 0.5) * _STEP_S for step in range(max(1, int(course.seconds / _STEP_S)))]
+    step_s = _step_s(course)
+    return [(step + 0.5) * step_s for step in range(ceil(course.seconds / step_s))]
+
+
+def _step_s(course: Course) -> float:
+    return max(_STEP_S, course.seconds / _STEPS)
 
 
 def _place(at_s: float, course: Course) -> int:
-    return min(int(at_s / _STEP_S), len(_times(course)) - 1)
+    return min(int(at_s / _step_s(course)), len(_times(course)) - 1)
