@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hybridllm.cli.chaos.mix import Mix
     from hybridllm.cli.chaos.simulate import Course, Seen
 
-Faults = Annotated[
+FaultNames = Annotated[
     list[str] | None,
     typer.Option(
         "--fault",
@@ -64,7 +64,7 @@ FailUnder = Annotated[
 def chaos(
     policy: hints.Policy,
     *,
-    fault: Faults = None,
+    fault: FaultNames = None,
     struck: StruckNames = None,
     rate: Annotated[
         float, typer.Option("--rate", min=0.1, max=1_000, metavar="N", help="Requests a second.")

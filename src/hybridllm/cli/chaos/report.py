@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hybridllm.cli.chaos.catalogue import ALL
 from hybridllm.cli.output import headline, note, paragraph, percent, plural, seconds, usd
 from hybridllm.cli.tables import Coloured, Table, show
 
@@ -95,8 +96,8 @@ def _who(figures: Figures) -> str:
 def _words(found: Sequence[Figures]) -> Iterator[str]:
     for figures in found:
         said = [_said(each) for each in figures.nowhere]
-        if figures.nowhere and len(figures.backends) > 1 and not figures.answered:
-            said = ["nobody was left to answer."]
+        if figures.struck == ALL:
+            said = ["nobody was left to answer."] if said else []
         elif any(each.tag is not None for each in figures.nowhere):
             said.append("That is right, not wrong: the policy wants it so.")
         if figures.other_model:
