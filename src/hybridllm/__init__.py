@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
+    from hybridllm._core.resilience.seams import Continued, Restarted
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
+    "Continued",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
@@ -86,6 +88,7 @@ __all__ = [
     "Receipt",
     "RequestFailed",
     "RequestRejected",
+    "Restarted",
     "RouteExhausted",
     "Router",
     "RouterClosed",
@@ -110,9 +113,11 @@ _LATER = {
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
+    "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
+    "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),

@@ -280,9 +280,11 @@ class StreamInterrupted(RequestFailed):
 
     Attributes:
         partial_text: The text of the first choice that had arrived.
-        tokens_seen: How many chunks with output had arrived (about as many tokens).
+        tokens_seen: About how many tokens had arrived: chunks with output, or the backend's own count.
         backend: The backend whose stream it was.
-        cause: Why it broke: `idle_timeout`, `reset`, `no_finish_reason`, `finish_reason abort`, ...
+        cause: Why it broke: `idle_timeout`, `reset`, `stream_interrupted`, `500`, `closed`, ...
+        resumable: True if the text is one that can be continued (plain text of one choice, not ended) and
+            a candidate of the request takes a prefill for its model, so that asking again may finish it.
     """
 
     def __init__(
@@ -293,6 +295,7 @@ class StreamInterrupted(RequestFailed):
         tokens_seen: int,
         backend: str,
         cause: str,
+        resumable: bool = False,
         receipt: Receipt | None = None,
         status_code: int | None = None,
         code: str | None = None,
@@ -302,6 +305,7 @@ class StreamInterrupted(RequestFailed):
         self.tokens_seen = tokens_seen
         self.backend = backend
         self.cause = cause
+        self.resumable = resumable
 
     def _facts(self) -> dict[str, Any]:
         return super()._facts() | {
@@ -309,6 +313,7 @@ class StreamInterrupted(RequestFailed):
             "tokens_seen": self.tokens_seen,
             "backend": self.backend,
             "cause": self.cause,
+            "resumable": self.resumable,
         }
 
 

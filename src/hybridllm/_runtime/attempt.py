@@ -116,7 +116,7 @@ class Attempts:
                 trial,
                 permit,
                 opened,
-                codec=self.codec,
+                codec=self.codec if run.seam is None else run.seam.reader(self.codec),
                 clock=self.clock,
                 secrets=secrets,
                 jitter=self.draw(),
@@ -142,7 +142,14 @@ class Attempts:
                 settle_failure=self._settle_broken,
             )
             idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
-            return Stream(upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s)
+            return Stream(
+                upstream,
+                held,
+                end,
+                idle_s=idle_s,
+                deadline_at_s=deadline_at_s,
+                resume=run.resume,
+            )
         except BaseException:
             self._abandoned(trial, permit)
             if upstream is not None:

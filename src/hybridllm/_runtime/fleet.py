@@ -192,7 +192,7 @@ class Fleet:
             # A backend's own words are never logged; the words of a LOCAL failure are ours.
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
-        self._cool_offs.add(name, model, failure.gate, failure.cool_off_s, after=failure.label)
+        self._cool_offs.add(name, model, failure.gate, failure)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.

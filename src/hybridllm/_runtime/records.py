@@ -11,7 +11,7 @@ from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect
 from hybridllm._core.resilience.pace import Pace, after_answer
-from hybridllm._core.resilience.throttle import UNTRIED, Throttle, after_accepted, after_wanted
+from hybridllm._core.resilience.throttle import UNTRIED, Throttle, after_accepted, after_sent
 
 SLOW_TIMES, SLOW_S_MIN = 5.0, 2.0
 """A first token is slow that takes so many times the usual, and so many seconds."""
@@ -55,7 +55,7 @@ class Record:
 
     def admit(self, config: BreakerConfig, now_s: float) -> breaker.Permit | None:
         """Ask the breaker for one attempt; None: it refuses."""
-        self.throttle = after_wanted(self.throttle, now_s)
+        self.throttle = after_sent(self.throttle, now_s)
         self.begun += 1
         if self.breaker.phase is Phase.CLOSED:
             return self.breaker.generation

@@ -132,6 +132,7 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         headers=tuple(spec.headers.items()),
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
+        prefill=spec.prefill,
         concurrency=compiled_concurrency(spec.concurrency),
         health_url=health_url(spec.health, spec.base_url, spec.kind),
     )

@@ -171,6 +171,10 @@ class BackendSpec(Spec):
         default_factory=BackendTimeoutsSpec.model_construct,
         description="Of this backend, unless a task sets its own.",
     )
+    prefill: Flag = Field(
+        default=False,
+        description="Whether it goes on with a last message of the assistant (vLLM: continue_final_message).",
+    )
     concurrency: MaybeConcurrency = Field(
         default=None,
         description="Requests it may have at once; more wait for a moment, the most urgent first. auto: "
