@@ -37,6 +37,7 @@ def built_engine(
     tracer_provider: TracerProvider | None,
     meter_provider: MeterProvider | None,
     clock: Clock | None,
+    chance: Callable[[], float] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
@@ -50,7 +51,7 @@ def built_engine(
         targets=Targets(lambda name: api_key(environ, name)),
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
-        draw=random.Random().random,  # noqa: S311 - jitter is no secret
+        draw=chance or random.Random().random,  # noqa: S311 - jitter is no secret
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
     )

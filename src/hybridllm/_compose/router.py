@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -58,6 +59,7 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
         """
         self._in_force = InForce(policy, _now(clock))
         self._environ = environment_of(environ)
@@ -65,6 +67,7 @@ class Router:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._clock = clock
+        self._chance = chance
         self._source: tuple[PolicySource, Taken] | None = None
         self._watch_s: float | None = None
         self._built: Engine | None = None
@@ -85,6 +88,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
     ) -> Router:
@@ -98,6 +102,7 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
                 request until `close`.
             watch_s: Seconds between two looks at it.
@@ -118,6 +123,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -135,6 +141,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -147,6 +154,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
         )
 
     @property
@@ -253,6 +261,7 @@ class Router:
                 tracer_provider=self._tracer_provider,
                 meter_provider=self._meter_provider,
                 clock=self._clock,
+                chance=self._chance,
                 ready=self._watch,
             )
         return self._built
