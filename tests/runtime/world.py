@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridllm import Router
 from hybridllm._adapters.aiohttp_wire import AiohttpWire
-from hybridllm._runtime.ports import Wire
+from hybridllm._runtime.ports import Clock, Wire
 from hybridllm.testing import LoopClock, Reply, ScriptedWire, SimulatedBackend, no_leaks
 from raw_server import until
 
@@ -29,6 +29,7 @@ def policy(
     ordered: bool = True,
     timeouts: str = "",
     repeats: int = 2,
+    own_keys: bool = False,
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -39,11 +40,13 @@ def policy(
         ordered: False lets load decide.
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
+        own_keys: Each backend has a key of its own, `KEY_EU` for `eu`; otherwise all have `KEY`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
+    keys = {name: f"KEY_{name.upper()}" if own_keys else "KEY" for name in names}
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: {keys[name]}, region: {name}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)
@@ -64,6 +67,11 @@ routes:
   - {{name: all, use: [{use}]}}
 {more}
 """
+
+
+def environ(*names: str) -> dict[str, str]:
+    """The environment with the keys that `policy` names."""
+    return {"KEY": KEY} | {f"KEY_{name.upper()}": f"{KEY}-{name}" for name in names}
 
 
 @dataclass
@@ -118,6 +126,7 @@ async def world(
     *names: str,
     backends: Mapping[str, Any] | None = None,
     make_wire: Callable[[], Wire] = AiohttpWire,
+    clock: Clock | None = None,
     **policy_options: Any,
 ) -> AsyncIterator[World]:
     """A router over simulated backends; at the end no task, permit or connection is left.
@@ -126,6 +135,7 @@ async def world(
         names: Of the backends.
         backends: Arguments of every `SimulatedBackend`.
         make_wire: How requests travel.
+        clock: The router's; default: its own.
         policy_options: See `policy`.
     """
     async with no_leaks(), AsyncExitStack() as stack:
@@ -140,7 +150,7 @@ async def world(
         urls = {name: backend.base_url for name, backend in there.items()}
         wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
-        async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
+        async with Router.from_text(text, environ=environ(*names), wire=wire, clock=clock) as router:
             here = World(router, wire, there)
             yield here
             await here.idle()

@@ -1,0 +1,394 @@
+"""The fault catalogue, rows H1 to H11: what a backend's status and headers lead to, over real sockets.
+
+`eu` is asked first, `us` stands beside it, healthy. Time in which nothing happens is skipped, so the
+limits are those of the product, and exact. The rows about bodies are in `test_http_body_rows.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import openai
+import pytest
+
+from faults.bodies import PER_MINUTE, QUOTA, REQUEST_AT_FAULT
+from faults.skipping import run_skipping
+from hybridllm import (
+    DeadlineExceeded,
+    Receipt,
+    RequestRejected,
+    RouteExhausted,
+    Router,
+    receipt,
+)
+from hybridllm.testing import Fault, LoopClock
+from odd_backend import good
+from raw_server import raw_server, whole
+from runtime.world import MESSAGES, World, environ, many, policy, text_of, world
+
+CLOSED_FOR = 12  # failures in a row with which any breaker would have opened
+OTHER_DAY_S = 400.0  # after so long no gate is left, and no failure is remembered
+INSANE = [
+    "-5", "0", "-0", "NaN", "nan", "inf", "Infinity", "1e309", "1e3", "+3", "1,5", "0x10", "1_000",
+    "soon", "", " ", "3; 4", "9" * 5_000, "Wed, 31 Dec 2025 23:59:00 GMT", "Thu, 32 Foo 2026 99:99:99 GMT",
+    "Thu, 01 Jan 10000 00:00:00 GMT", "\u0663", "null", "[2]",
+]  # fmt: skip
+
+
+@asynccontextmanager
+async def two(*names: str, **options: Any) -> AsyncIterator[World]:
+    """`eu`, then `us`, in skipped time."""
+    async with world(*(names or ("eu", "us")), clock=LoopClock(), **options) as here:
+        yield here
+
+
+@asynccontextmanager
+async def two_at(urls: dict[str, str]) -> AsyncIterator[Router]:
+    """A router over backends at these places."""
+    text = policy(*urls, urls=urls)
+    async with Router.from_text(text, environ=environ(*urls), clock=LoopClock()) as router:
+        yield router
+
+
+async def answered(router: Router, *, stream: bool, deadline_s: float) -> Receipt:
+    """The receipt of one call, read to its end."""
+    reply = await router.chat.completions.create(
+        task="t", messages=MESSAGES, stream=stream, deadline_s=deadline_s
+    )
+    if stream:
+        await text_of(reply)
+    return receipt(reply)
+
+
+async def served_by(here: World) -> str:
+    """Who answers one call."""
+    return str(receipt(await here.chat()).attempts[-1].backend)
+
+
+async def asked_first(here: World) -> str:
+    """Whom one call goes to first: who is not gated, and whose breaker is not open."""
+    return str(receipt(await here.chat()).attempts[0].backend)
+
+
+async def left_alone(here: World, *, at_least_s: float, at_most_s: float) -> None:
+    """`eu` is not asked for so long, and is asked again after that."""
+    asked = len(here["eu"].requests)
+    await asyncio.sleep(at_least_s)
+    assert await asked_first(here) == "us"
+    assert len(here["eu"].requests) == asked
+    await asyncio.sleep(at_most_s - at_least_s)
+    here["eu"].heal()
+    assert await asked_first(here) == "eu"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize(("status", "body", "code"), REQUEST_AT_FAULT)
+def test_h1_a_request_that_is_wrong_is_sent_once_and_told(
+    status: int, body: dict[str, Any], code: str | None, stream: bool
+) -> None:
+    """400, 413, 422 and whatever means "too long": one attempt, the backend's own words, no blame."""
+
+    async def main() -> None:
+        async with two() as here:
+            here["eu"].fault = Fault.status(status, body)
+            for sent in range(1, CLOSED_FOR + 1):
+                with pytest.raises(RequestRejected) as caught:
+                    await here.chat(stream=stream)
+                assert (len(here["eu"].requests), len(here["us"].requests)) == (sent, 0)
+            error = caught.value
+            assert (error.status_code, error.code) == (status, code)
+            assert isinstance(error, openai.APIStatusError)
+            assert isinstance(error, openai.BadRequestError) is (status == 400)
+            said = body.get("error", body)["message"]
+            assert said[:60] in str(error)
+            (attempt,) = receipt(error).attempts
+            assert (attempt.error, attempt.maybe_billed) == (str(status), False)
+            here["eu"].heal()
+            assert await asked_first(here) == "eu"
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+def test_h2_a_server_that_asks_for_a_repeat_of_a_wrong_request_does_not_get_it(status: int) -> None:
+    """`x-should-retry: true` on a 400 is obeyed by the SDK; one attempt is enough to know."""
+
+    async def main() -> None:
+        async with two("eu") as here:
+            headers = {"x-should-retry": "true", "retry-after": "0"}
+            here["eu"].fault = Fault.status(status, headers=headers)
+            with pytest.raises(openai.APIStatusError):
+                await here.chat()
+            assert len(here["eu"].requests) == 1
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_h3_a_wrong_key_is_put_aside_with_its_backend_and_told_once(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another backend has another key; for a minute nobody is asked with the wrong one, and one alert is given."""
+
+    async def main() -> None:
+        async with two(own_keys=True) as here:
+            here["eu"].fault = Fault.status(status, {"error": {"message": "Bad key."}})
+            for _ in range(CLOSED_FOR):
+                assert await served_by(here) == "us"
+            assert len(here["eu"].requests) == 1
+            assert len({sent.headers["authorization"] for sent in here["us"].requests}) == 1
+            assert here["us"].requests[0].headers["authorization"].endswith("-us")
+            (alert,) = [one for one in caplog.records if one.levelno >= logging.WARNING]
+            assert "eu" in alert.getMessage()
+            assert "sk-test" not in alert.getMessage()
+            await left_alone(here, at_least_s=50.0, at_most_s=75.0)
+
+    run_skipping(main)
+
+
+def test_h3_the_only_key_is_refused_without_a_loop() -> None:
+    """With nobody else to ask the caller gets openai's own error, of one request."""
+
+    async def main() -> None:
+        async with two("eu") as here:
+            here["eu"].api_key = "another key"
+            with pytest.raises(openai.AuthenticationError) as caught:
+                await here.chat()
+            assert len(here["eu"].requests) == 1
+            assert isinstance(caught.value, RouteExhausted)
+            assert receipt(caught.value).duration_s < 1.0
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize(("status", "body"), QUOTA)
+def test_h5_where_the_money_is_gone_nobody_asks_again(status: int, body: dict[str, Any]) -> None:
+    """Each vendor says it in words of its own: no repeat, five minutes of quiet, another backend answers."""
+
+    async def main() -> None:
+        async with two() as here:
+            here["eu"].fault = Fault.status(status, body, retry_after=1)
+            told = receipt(await here.chat())
+            assert [one.error for one in told.attempts] == [str(status), None]
+            assert told.duration_s < 0.5
+            await left_alone(here, at_least_s=265.0, at_most_s=335.0)
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize(("status", "body"), PER_MINUTE)
+def test_h5_a_limit_per_minute_is_no_lack_of_money(status: int, body: dict[str, Any]) -> None:
+    """DashScope calls both `insufficient_quota`: the witness for the row."""
+
+    async def main() -> None:
+        async with two() as here:
+            here["eu"].fault = Fault.status(status, body, retry_after=2)
+            assert await served_by(here) == "us"
+            await left_alone(here, at_least_s=1.7, at_most_s=2.5)
+
+    run_skipping(main)
+
+
+def test_h5_the_only_backend_without_money_is_asked_once() -> None:
+    """The SDK asks three times; the error is openai's, with its code."""
+
+    async def main() -> None:
+        async with two("eu") as here:
+            here["eu"].fault = Fault.status(429, {"error": {"code": "insufficient_quota"}})
+            with pytest.raises(openai.RateLimitError) as caught:
+                await here.chat()
+            assert caught.value.code == "insufficient_quota"
+            assert len(here["eu"].requests) == 1
+
+    run_skipping(main)
+
+
+def in_(seconds: float) -> str:
+    return format_datetime(LoopClock().utc_now() + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "away_s"),
+    [
+        pytest.param({"retry-after": "1"}, 1.0, id="a-second"),
+        pytest.param({"retry-after": "20"}, 20.0, id="seconds"),
+        pytest.param({"retry-after": "2.5"}, 2.5, id="a-fraction"),
+        pytest.param({"retry-after-ms": "1500"}, 1.5, id="milliseconds"),
+        pytest.param({"retry-after-ms": "1500", "retry-after": "30"}, 1.5, id="both"),
+        pytest.param({"retry-after-ms": "NaN", "retry-after": "3"}, 3.0, id="one-of-both"),
+        pytest.param({"retry-after": 30}, 30.0, id="date"),
+        pytest.param({}, 1.0, id="none"),
+    ],
+)
+def test_h6_a_rate_limit_gates_exactly_as_long_as_it_says(
+    headers: dict[str, Any], away_s: float
+) -> None:
+    """Within a tenth. The caller waits for nothing: another backend answers at once."""
+
+    async def main() -> None:
+        async with two() as here:
+            said = {name: in_(v) if isinstance(v, int) else v for name, v in headers.items()}
+            here["eu"].fault = Fault.status(429, headers=said)
+            told = receipt(await here.chat())
+            assert [one.backend for one in told.attempts] == ["eu", "us"]
+            assert told.duration_s < 0.3
+            await left_alone(here, at_least_s=away_s * 0.9 - 0.3, at_most_s=away_s * 1.1 + 1.0)
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("name", ["retry-after", "retry-after-ms"])
+def test_h7_a_retry_after_that_makes_no_sense_holds_nobody(name: str, status: int) -> None:
+    """It is as if it were not there: no crash, no long sleep, and the backend is soon asked again."""
+
+    async def main() -> None:
+        async with two() as here:
+            for value in INSANE:
+                sent = {name: value.encode().decode("latin-1")}
+                here["eu"].fault = Fault.status(status, headers=sent)
+                told = receipt(await here.chat())
+                assert [one.backend for one in told.attempts] == ["eu", "us"], value
+                assert told.duration_s < 0.5, value
+                here["eu"].heal()
+                await asyncio.sleep(2.0)
+                assert await asked_first(here) == "eu", value
+                await asyncio.sleep(OTHER_DAY_S)
+
+    run_skipping(main)
+
+
+def test_h7_an_only_backend_is_never_slept_for_beyond_the_cap() -> None:
+    """Another router slept 3.2 days on `277403`; two seconds are the most that a caller waits."""
+
+    async def main() -> None:
+        async with two("eu") as here:
+            for value in [*INSANE, "61", "277403", "999999999999", 86_400]:
+                said = in_(value) if isinstance(value, int) else value.encode().decode("latin-1")
+                here["eu"].fault = Fault.status(429, headers={"retry-after": said})
+                asked = len(here["eu"].requests)
+                with pytest.raises(openai.RateLimitError) as caught:
+                    await here.chat()
+                assert receipt(caught.value).duration_s < 5.0, value
+                assert len(here["eu"].requests) - asked <= 3, value
+                await asyncio.sleep(OTHER_DAY_S)
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("value", ["61", "277403", "999999999999", 86_400])
+def test_h7_a_wish_beyond_the_cap_is_taken_for_a_quota(value: str | int) -> None:
+    """No wait in line, no repeat; the backend is left alone for a while, and not for days."""
+
+    async def main() -> None:
+        async with two() as here:
+            said = in_(value) if isinstance(value, int) else value
+            here["eu"].fault = Fault.status(429, headers={"retry-after": said})
+            told = receipt(await here.chat())
+            assert [one.error for one in told.attempts] == ["429", None]
+            assert told.duration_s < 0.5
+            await left_alone(here, at_least_s=53.0, at_most_s=335.0)
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 529])
+def test_h8_an_error_of_the_server_goes_elsewhere_and_counts(status: int, stream: bool) -> None:
+    """Every caller is served; after at most ten the breaker is open and nobody asks there."""
+
+    async def main() -> None:
+        async with two() as here:
+            here["eu"].fault = Fault.status(status)
+            for _ in range(CLOSED_FOR):
+                text = await here.text() if stream else await served_by(here)
+                assert "us" in text
+            assert 5 <= len(here["eu"].requests) <= 10
+            assert await asked_first(here) == "us"
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_h9_what_is_not_implemented_is_not_tried_again(status: int) -> None:
+    """The same one would say the same: asked once, blamed for nothing."""
+
+    async def main() -> None:
+        async with two("eu") as here:
+            here["eu"].fault = Fault.status(status, retry_after=1)
+            for sent in range(1, CLOSED_FOR + 1):
+                with pytest.raises(openai.InternalServerError):
+                    await here.chat()
+                assert len(here["eu"].requests) == sent
+        async with two() as here:
+            here["eu"].fault = Fault.status(status)
+            for _ in range(CLOSED_FOR):
+                told = receipt(await here.chat())
+                assert [one.backend for one in told.attempts] == ["eu", "us"]
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["cross-origin", "same-origin", "relative", "other-scheme"])
+def test_h10_a_redirect_is_not_followed(status: int, where: str) -> None:
+    """Its target, wherever it is, hears nothing: not a byte. The caller gets another backend's answer."""
+
+    async def main() -> None:
+        async def answer(exchange: Any) -> None:
+            await exchange.write(whole(b"{}"))
+
+        async with two() as here, raw_server(answer) as target:
+            own = here["eu"].base_url.removesuffix("/v1")
+            to = {
+                "cross-origin": f"{target.url}/v1/chat/completions",
+                "same-origin": f"{own}/v2/chat/completions",
+                "relative": "/v2/chat/completions",
+                "other-scheme": "file:///etc/passwd",
+            }[where]
+            here["eu"].fault = Fault.redirect(to, code=status)
+            told = receipt(await here.chat())
+            assert [one.error for one in told.attempts] == [str(status), None]
+            assert (target.connections, target.received) == (0, 0)
+            assert {sent.path for sent in here["eu"].requests} == {"/v1/chat/completions"}
+            assert len(here["eu"].requests) == 1
+
+    run_skipping(main)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_h11_a_late_rejection_fails_over_and_the_deadline_holds(stream: bool) -> None:
+    """vLLM may say 503 after nine seconds of work: it is counted, and the deadline is the caller's."""
+
+    async def late(exchange: Any) -> None:
+        await asyncio.sleep(9.0)
+        body = b'{"error": {"message": "queue full", "type": "QueueOverflowError", "code": 503}}'
+        await exchange.write(whole(body, b"HTTP/1.1 503 Busy\r\ncontent-type: application/json\r\n"))
+
+    async def main() -> None:
+        async with raw_server(late) as busy, raw_server(good) as well:
+            urls = {"eu": f"{busy.url}/v1", "us": f"{well.url}/v1"}
+            async with two_at(urls) as router:
+                told = await answered(router, stream=stream, deadline_s=60)
+                assert [one.error for one in told.attempts] == ["503", None]
+                assert 9.0 <= told.duration_s < 9.5
+            async with two_at({"eu": f"{busy.url}/v1", "us": f"{busy.url}/v1"}) as router:
+                with pytest.raises(DeadlineExceeded) as caught:
+                    await answered(router, stream=stream, deadline_s=15)
+                assert 14.9 <= receipt(caught.value).duration_s < 15.1
+            async with two_at(urls) as router:
+                outcomes = await many(
+                    20, 10, lambda _: answered(router, stream=stream, deadline_s=60)
+                )
+                assert [one.attempts[-1].backend for one in outcomes] == ["us"] * 20
+                assert busy.busy == 0
+                last = await answered(router, stream=stream, deadline_s=60)
+                assert [one.backend for one in last.attempts] == ["us"]
+
+    run_skipping(main)
