@@ -24,11 +24,13 @@ from hybridllm._runtime.context import context
 from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
+    BackendsUnavailable,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
     InvalidOutput,
     InvalidRequest,
+    Overloaded,
     PolicyDenied,
     PolicyError,
     RequestFailed,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BackendsUnavailable",
     "Book",
     "BookEntry",
     "Candidate",
@@ -71,6 +74,7 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "Overloaded",
     "Plan",
     "Policy",
     "PolicyDenied",

@@ -203,7 +203,7 @@ def test_what_is_no_fault_of_the_backend_opens_nothing(reply: Reply) -> None:
                 except openai.APIStatusError:
                     pass
             assert here.sent("us") == 0
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
 
     run_in_virtual_time(main)
 

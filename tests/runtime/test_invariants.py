@@ -108,7 +108,7 @@ def played(seed: int, tally: Counter[str]) -> None:
                     if rng.random() < 0.3:
                         asyncio.get_running_loop().call_later(rng.random() * 4, task.cancel)
             assert router._engine.fleet.in_flight == wire.active == spans.open == 0
-            assert not any(s.probing for s in router._engine.fleet._breakers.values())
+            assert not any(s.probing for s in router._engine.fleet.breakers.values())
             for task in tasks:
                 tally["cancelled"] += task.cancelled()
                 if not task.cancelled():

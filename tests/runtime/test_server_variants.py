@@ -227,7 +227,7 @@ def test_a_backend_without_its_key_is_put_aside_for_a_minute(
             assert len(caplog.records) == 1
             await asyncio.sleep(2)
             assert await asked() == [("eu", "no_key"), ("us", None)]
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
 
     with caplog.at_level(logging.WARNING, logger="hybridllm"):
         run_in_virtual_time(main)

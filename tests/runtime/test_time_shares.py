@@ -27,7 +27,7 @@ def now_s() -> float:
 
 def blamed(here: Script) -> set[str]:
     """The backends that a breaker holds something against."""
-    return {backend for backend, _ in here.router._engine.fleet._breakers}
+    return {backend for backend, _ in here.router._engine.fleet.breakers}
 
 
 def refused(here: Script) -> set[str]:

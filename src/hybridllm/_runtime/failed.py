@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hybridllm._core.receipt import RequestOutcome
 from hybridllm._core.resilience.next_step import GiveUp, GiveUpReason
+from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.run import Run
-from hybridllm.errors import DeadlineExceeded, RequestFailed, RequestRejected, RouteExhausted
+from hybridllm.errors import (
+    BackendsUnavailable,
+    DeadlineExceeded,
+    Overloaded,
+    RequestFailed,
+    RequestRejected,
+    RouteExhausted,
+)
 
 
-def failed(run: Run, verdict: GiveUp, *, now_s: float) -> RequestFailed:
-    """Settle a request that got no answer, and return the error to raise."""
+def failed(
+    run: Run, verdict: GiveUp, *, now_s: float, standing: Standing, back_in_s: float
+) -> RequestFailed:
+    """Settle a request that got no answer, and return the error to raise.
+
+    Args:
+        run: The request.
+        verdict: Why no further attempt is made.
+        now_s: Monotonic.
+        standing: Who was refused, and why.
+        back_in_s: When the first of them will be asked again.
+    """
     match verdict.reason:
         case GiveUpReason.REJECTED:
             return _rejected(run, now_s)
         case GiveUpReason.DEADLINE:
             return _late(run, now_s)
-        case GiveUpReason.EXHAUSTED | GiveUpReason.ATTEMPTS:
-            return _exhausted(run, now_s)
+        case GiveUpReason.UNAVAILABLE:
+            return _unavailable(run, now_s, standing, back_in_s)
+        case GiveUpReason.EXHAUSTED | GiveUpReason.ATTEMPTS | GiveUpReason.BUDGET:
+            return _exhausted(run, now_s, budget=verdict.reason is GiveUpReason.BUDGET)
 
 
 def _rejected(run: Run, now_s: float) -> RequestFailed:
@@ -42,13 +64,46 @@ def _late(run: Run, now_s: float) -> RequestFailed:
     )
 
 
-def _exhausted(run: Run, now_s: float) -> RequestFailed:
+def overloaded(
+    run: Run, backends: Sequence[str], *, retry_after_s: float, now_s: float
+) -> RequestFailed:
+    """Settle a request that got no slot, and return the error to raise."""
+    receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="overloaded")
+    return Overloaded(
+        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in {retry_after_s:.1f} s",
+        retry_after_s=retry_after_s,
+        receipt=receipt,
+        status_code=429,
+    )
+
+
+def _unavailable(run: Run, now_s: float, standing: Standing, back_in_s: float) -> RequestFailed:
+    receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="backends_unavailable")
+    kept = run.plan.kept
+    why = ", ".join(
+        f"{kept[place].candidate.name} ({words})" for place, words in standing.refused.items()
+    )
+    return BackendsUnavailable(
+        f"nobody of route {run.plan.route!r} can be asked now: {why}; the first of them is asked again in "
+        f"{back_in_s:.1f} s",
+        route=run.plan.route,
+        failures=[
+            (kept[place].candidate.backend.name, words) for place, words in standing.refused.items()
+        ],
+        retry_after_s=back_in_s,
+        receipt=receipt,
+    )
+
+
+def _exhausted(run: Run, now_s: float, *, budget: bool) -> RequestFailed:
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="all_backends_failed")
     last = run.failures[-1][1] if run.failures else None
+    spent = "; the retry budget of this router is spent (retries.budget)" if budget else ""
     return RouteExhausted(
-        f"no candidate of route {run.plan.route!r} answered: {_history(run)}",
+        f"no candidate of route {run.plan.route!r} answered: {_history(run)}{spent}",
         route=run.plan.route,
         failures=_failures(run),
+        budget_exhausted=budget,
         receipt=receipt,
         status_code=last.status_code if last is not None else None,
         code=last.code if last is not None else None,

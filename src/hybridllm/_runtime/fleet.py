@@ -1,4 +1,4 @@
-"""What we know of each backend now: requests under way, breakers, cool-offs.
+"""What we know of each backend now: requests under way, breakers, gates, slots, how soon they answer.
 
 Every method is synchronous: nothing happens between reading and writing. What is taken here is given
 back here, once, through a `Permit`.
@@ -7,10 +7,8 @@ back here, once, through a `Permit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Kept
@@ -18,66 +16,31 @@ from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
 from hybridllm._core.resilience import breaker
+from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._core.resilience.pace import Pace
+from hybridllm._core.resilience.standing import ALL_FREE, Standing
+from hybridllm._core.resilience.throttle import admitted_share, after_wanted
 from hybridllm._runtime.latencies import Latencies
+from hybridllm._runtime.permit import Permit
+from hybridllm._runtime.records import Record
+from hybridllm._runtime.slots import Slots
 
 if TYPE_CHECKING:
     from hybridllm._runtime.cool_offs import CoolOffs
 
 _logger = logging.getLogger("hybridllm")
-_PRISTINE = breaker.BreakerState()
-_PRISTINE_PERMIT: breaker.Permit | None = breaker.Permit(_PRISTINE.generation)
 
+RAMP_S = 5.0
+"""A candidate whose breaker has closed gets its share back over so many seconds."""
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Who of a plan is refused now.
+_RAMP_FROM = 0.1
+_NOBODY: frozenset[int] = frozenset()
+Key = tuple[str, str]
+"""(backend, model)."""
 
-    Attributes:
-        reasons: Per place in the plan, in words.
-        cooling: The places that a cool-off refuses; the rest of `reasons` are open breakers.
-    """
-
-    reasons: Mapping[int, str]
-    cooling: frozenset[int] = frozenset()
-
-
-NOBODY_REFUSED = Refusals(MappingProxyType({}))
-
-
-class Permit:
-    """The right to make one attempt. Handed back exactly once, however the attempt ends."""
-
-    __slots__ = ("_candidate", "_fleet", "_out", "_permit", "_turn", "breaker_phase")
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        phase: str,
-        turn: int,
-    ) -> None:
-        self._fleet = fleet
-        self._out = True
-        self._candidate = candidate
-        self._permit = permit
-        self._turn = turn
-        self.breaker_phase = phase
-
-    def settle(self, effect: BreakerEffect) -> None:
-        """Hand it back and say how it went; a second call does nothing."""
-        out, self._out = self._out, False
-        if out:
-            self._fleet.give_back(self._candidate, self._permit, effect, self._turn)
-
-    @property
-    def stands(self) -> bool:
-        """False once another policy has put something else in its endpoint's place.
-
-        What such an attempt tells of the endpoint holds for nobody any more.
-        """
-        return self._fleet.stands(self._candidate, self._turn)
+Told = Callable[[Candidate, BreakerState, BreakerState], None]
+"""Hears of every transition of a breaker: candidate, state before, state after."""
 
 
 class Fleet:
@@ -85,110 +48,220 @@ class Fleet:
 
     Args:
         now_s: The clock's monotonic seconds.
+        draw: A number in [0, 1], drawn anew at each call.
         config: When a breaker opens, and for how long.
     """
 
     def __init__(
-        self, now_s: Callable[[], float], config: breaker.BreakerConfig | None = None
+        self,
+        now_s: Callable[[], float],
+        draw: Callable[[], float] = lambda: 0.5,
+        config: breaker.BreakerConfig | None = None,
     ) -> None:
         self._now_s = now_s
+        self._draw = draw
         self._config = config or breaker.BreakerConfig()
         self._in_flight: dict[str, int] = {}
         self.latencies = Latencies(now_s)
-        # Only breakers that have something to say; a closed one without failures is not kept.
-        self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
+        self.slots = Slots(self._in_flight, now_s)
+        self._records: dict[Key, Record] = {}
+        self._unwell: set[Key] = set()  # whose breakers have something to say
+        self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
+        self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
+        self._slowest_s = 0.0  # of all waits that were measured
         self._turn = 0  # how many policies came after the first
         # Endpoints that were put in another one's place, and when.
         self._since: dict[Endpoint, int] = {}
+        self.tell: Told | None = None
 
-    def snapshot(self, policy: Policy, *, now_utc: datetime, chance: float) -> Snapshot:
+    def snapshot(
+        self,
+        policy: Policy,
+        *,
+        now_utc: datetime,
+        chance: float,
+        two_of: float | None = None,
+        stream: bool = False,
+    ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
-        if policy.measures:
-            return Snapshot(self._in_flight.copy(), self.latencies.snapshot(), now_utc, chance)
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
-        return Snapshot(in_flight, IDLE.latency, now_utc, chance)
+        latency = self.latencies.snapshot() if policy.measures else IDLE.latency
+        if not policy.balances:
+            return Snapshot(in_flight, latency, now_utc, chance)
+        return Snapshot(
+            in_flight,
+            latency,
+            now_utc,
+            chance,
+            self._paces[stream].copy(),
+            self._returning() if self._closed_at_s else IDLE.returning,
+            self._now_s(),
+            two_of,
+        )
 
-    def refusals(self, kept: tuple[Kept, ...]) -> Refusals:
-        """Return who of the plan is refused now, by breaker or cool-off."""
-        if not self._breakers and self._cool_offs is None:
-            return NOBODY_REFUSED
-        reasons: dict[int, str] = {}
-        cooling: set[int] = set()
+    def standing(
+        self,
+        kept: tuple[Kept, ...],
+        *,
+        remaining_s: float = float("inf"),
+        stream: bool = False,
+        promised: str | None = None,
+    ) -> Standing:
+        """Return who of the plan can be asked now.
+
+        Args:
+            kept: The plan's candidates.
+            remaining_s: Until the request's deadline: who usually takes longer is no use.
+            stream: Whether it is about a first token, or a whole answer.
+            promised: The backend of which the request was promised a slot.
+        """
+        slow = _NOBODY
+        if remaining_s <= self._slowest_s:
+            slow = self._too_slow(kept, remaining_s, stream=stream)
+        if not (self._unwell or self._cool_offs or self.slots or slow):
+            return ALL_FREE
+        refused: dict[int, str] = {}
+        gates: dict[int, float] = {}
         now_s = self._now_s()
         for place, one in enumerate(kept):
             key = (one.candidate.backend.name, one.candidate.model.name)
-            reason = self._cool_offs.reason(*key) if self._cool_offs is not None else None
-            if reason is not None:
-                reasons[place] = reason
-                cooling.add(place)
-                continue
-            state = self._breakers.get(key)
-            if state is not None and breaker.refuses(state, now_s):
-                reasons[place] = f"breaker {state.phase.value}"
-        return Refusals(reasons, frozenset(cooling))
+            gate = self._cool_offs.gate(*key) if self._cool_offs is not None else None
+            if gate is not None:
+                refused[place] = gate.words
+                gates[place] = max(0.0, gate.until_s - now_s)
+            elif key in self._unwell and breaker.refuses(self._records[key].breaker, now_s):
+                refused[place] = f"breaker {self._records[key].breaker.phase.value}"
+        full = frozenset(
+            place
+            for place, one in enumerate(kept)
+            if self.slots and self.slots.full(one.candidate.backend.name, promised=promised)
+        )
+        return Standing(refused, gates, full, slow)
+
+    def in_panic(
+        self, kept: tuple[Kept, ...], standing: Standing, places: Iterable[int]
+    ) -> tuple[int, ...]:
+        """Return whom of these, though all are refused, the throttle admits, the likeliest first.
+
+        Draws once for each, and counts those it turns away as wanted.
+        """
+        now_s = self._now_s()
+        admitted = []
+        for place in places:
+            candidate = kept[place].candidate
+            record = self._record((candidate.backend.name, candidate.model.name))
+            throttle = record.throttle
+            if self._draw() < admitted_share(throttle, now_s):
+                admitted.append((place in standing.gates, -throttle.accepted_at_s, place))
+            else:
+                record.throttle = after_wanted(throttle, now_s)
+        return tuple(place for *_, place in sorted(admitted))
+
+    def back_in_s(self, kept: Sequence[Kept], standing: Standing) -> float:
+        """Return in how many seconds the first of those refused may be asked again; 0: now."""
+        now_s = self._now_s()
+        waits = []
+        for place, one in enumerate(kept):
+            record = self._records.get((one.candidate.backend.name, one.candidate.model.name))
+            open_s = record.breaker.until_s - now_s if record is not None else 0.0
+            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s))
+        return min(waits, default=0.0)
 
     def take(self, candidate: Candidate) -> Permit:
         """Take a permit for one attempt, and count it as under way.
 
         An open breaker gives a permit too, without a probe's standing: whoever asks has been through
-        `gated`, so it asks because nobody else is left (breakers never empty a candidate set).
+        `standing`, so it asks because nobody else is left (breakers never empty a candidate set).
         """
         key = (candidate.backend.name, candidate.model.name)
-        state = self._breakers.get(key)
-        if state is None:
-            permit = _PRISTINE_PERMIT
-            phase = breaker.Phase.CLOSED
-        else:
-            state, permit = breaker.admit(state, self._config, self._now_s())
-            self._breakers[key] = state
-            phase = state.phase
+        record = self._record(key)
+        now_s = self._now_s()
+        before = record.breaker
+        permit = record.admit(self._config, now_s)
+        if record.breaker.phase is not before.phase:
+            self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, phase.value, self._turn)
+        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
 
-    def give_back(
-        self, candidate: Candidate, permit: breaker.Permit | None, effect: BreakerEffect, turn: int
-    ) -> None:
+    def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
         """End an attempt; called by its `Permit` only."""
+        candidate = permit.candidate
         name = candidate.backend.name
         left = self._in_flight[name] - 1
         if left:
             self._in_flight[name] = left
         else:
             del self._in_flight[name]
-        if turn != self._turn and not self.stands(candidate, turn):
-            return
-        key = (name, candidate.model.name)
-        state = self._breakers.get(key)
-        if state is None:
-            if effect is not BreakerEffect.FAILURE:
-                return
-            state = _PRISTINE
-        state = breaker.settle(state, self._config, permit, effect, self._now_s())
-        if state == _PRISTINE:
-            self._breakers.pop(key, None)
-        else:
-            self._breakers[key] = state
+        if self.slots:
+            self._slot_freed(name, permit, effect, failure)
+        if permit.turn == self._turn or self.stands(candidate, permit.turn):
+            slow = permit.slow or (failure is not None and failure.timed_out)
+            self._settle(candidate, permit.generation, effect, slow=slow)
+
+    def proved(self, permit: Permit) -> None:
+        """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
+        candidate = permit.candidate
+        if permit.turn == self._turn or self.stands(candidate, permit.turn):
+            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
+            record = self._record((candidate.backend.name, candidate.model.name))
+            permit.generation = record.breaker.generation  # what comes now is told anew
+
+    def first_token(
+        self, candidate: Candidate, seconds: float, *, prompt_tokens: int | None
+    ) -> bool:
+        """Note how long a first token took, or how long nobody saw one; return whether that was slow.
+
+        Args:
+            candidate: Who was asked.
+            seconds: From sending.
+            prompt_tokens: Length of the prompt; None: no token came.
+        """
+        self.latencies.first_token(candidate.name, seconds)
+        self._slowest_s = max(self._slowest_s, seconds)
+        record = self._record((candidate.backend.name, candidate.model.name))
+        slow = record.first_token(seconds, self._now_s())
+        if record.first_token_pace is not None:
+            self._paces[True][candidate.name] = record.first_token_pace
+        if self.slots and prompt_tokens is not None:
+            self.slots.first_token(candidate.backend.name, seconds, prompt_tokens=prompt_tokens)
+        return slow
+
+    def answered(self, candidate: Candidate, seconds: float) -> None:
+        """Note how long a whole answer took, or how long nobody saw one."""
+        self.latencies.answer(candidate.name, seconds)
+        self._slowest_s = max(self._slowest_s, seconds)
+        record = self._record((candidate.backend.name, candidate.model.name))
+        record.answered(seconds, self._now_s())
+        if record.pace is not None:
+            self._paces[False][candidate.name] = record.pace
+
+    def heard_health(self, backend: str, *, healthy: bool) -> None:
+        """Tell the open breakers of a backend what its health page said."""
+        now_s = self._now_s()
+        for key in self._unwell:
+            if key[0] == backend:
+                record = self._records[key]
+                record.breaker = breaker.after_health(
+                    record.breaker, self._config, healthy=healthy, now_s=now_s
+                )
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
         """Leave a candidate, or its whole backend, alone if the failure says so."""
-        if failure.cool_off_s is None:
+        if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
             from hybridllm._runtime.cool_offs import CoolOffs
 
             self._cool_offs = CoolOffs(self._now_s)
         model = None if failure.cool_off_backend else candidate.model.name
-        reason = f"cool-off after {failure.label}"
-        if failure.cool_off_backend:
+        name = candidate.backend.name
+        if failure.cool_off_backend and self._cool_offs.gate(name, "") is None:
             # A backend's own words are never logged; the words of a LOCAL failure are ours.
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
-            name = candidate.backend.name
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
-        self._cool_offs.add(
-            candidate.backend.name, model, seconds=failure.cool_off_s, reason=reason
-        )
+        self._cool_offs.add(name, model, failure.gate, failure.cool_off_s, after=failure.label)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -203,11 +276,17 @@ class Fleet:
         """
         kept = carried_on(former, policy, rekeyed=rekeyed)
         self._turn += 1
-        for key in self._breakers.keys() - kept:
-            del self._breakers[key]
+        for key in self._records.keys() - kept:
+            del self._records[key]
+            self._unwell.discard(key)
         if self._cool_offs is not None:
             self._cool_offs.keep(kept)
-        self.latencies.keep({f"{backend}/{model}" for backend, model in kept if model is not None})
+        names = {f"{backend}/{model}" for backend, model in kept if model is not None}
+        self.latencies.keep(names)
+        for seen in (*self._paces, self._closed_at_s):
+            for name in seen.keys() - names:
+                del seen[name]
+        self.slots.follow(policy.backends)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return
@@ -228,3 +307,93 @@ class Fleet:
     def in_flight_by_backend(self) -> Mapping[str, int]:
         """The same for each backend that has any."""
         return self._in_flight.copy()
+
+    @property
+    def breakers(self) -> Mapping[Key, BreakerState]:
+        """The breakers that have something to say: not closed, or failures since the last success."""
+        return {key: self._records[key].breaker for key in self._unwell}
+
+    @property
+    def ailing(self) -> frozenset[str]:
+        """Backends with an open breaker."""
+        return frozenset(
+            key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
+        )
+
+    def record(self, candidate: Candidate) -> Record | None:
+        """Return what is remembered of a candidate; None: nothing."""
+        return self._records.get((candidate.backend.name, candidate.model.name))
+
+    def gates(self, backend: str, model: str) -> tuple[str, float] | None:
+        """Return (why, seconds left) if a gate refuses a candidate now."""
+        gate = self._cool_offs.gate(backend, model) if self._cool_offs is not None else None
+        return None if gate is None else (gate.words, max(0.0, gate.until_s - self._now_s()))
+
+    def _record(self, key: Key) -> Record:
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = Record()
+        return record
+
+    def _settle(
+        self,
+        candidate: Candidate,
+        permit: breaker.Permit | None,
+        effect: BreakerEffect,
+        *,
+        slow: bool,
+    ) -> None:
+        key = (candidate.backend.name, candidate.model.name)
+        record = self._record(key)
+        before = record.breaker
+        jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
+        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        if record.breaker.phase is not before.phase:
+            self._changed(candidate, before, record.breaker)
+        if record.unwell:
+            self._unwell.add(key)
+        elif self._unwell:
+            self._unwell.discard(key)
+
+    def _changed(self, candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
+        if after.phase is Phase.CLOSED:
+            self._closed_at_s[candidate.name] = self._now_s()
+        if self.tell is not None:
+            self.tell(candidate, before, after)
+
+    def _slot_freed(
+        self, name: str, permit: Permit, effect: BreakerEffect, failure: Failure | None
+    ) -> None:
+        answered = effect is BreakerEffect.SUCCESS
+        if answered:
+            self.slots.held(name, self._now_s() - permit.taken_at_s)
+        overload = failure is not None and failure.overload
+        self.slots.ended(name, overload=overload, answered=answered)
+        self.slots.freed(name)
+
+    def _too_slow(
+        self, kept: tuple[Kept, ...], remaining_s: float, *, stream: bool
+    ) -> frozenset[int]:
+        """Who usually takes longer than there is time; one at a time is tried all the same."""
+        paces = self._paces[stream]
+        slow = []
+        for place, one in enumerate(kept):
+            pace = paces.get(one.candidate.name)
+            if pace is None or pace.value_s < remaining_s:  # at its worst it is fast enough
+                continue
+            usual_s = self.latencies.usual_s(one.candidate.name, stream=stream)
+            busy = one.candidate.backend.name in self._in_flight
+            if usual_s is not None and usual_s > remaining_s and busy:
+                slow.append(place)
+        return frozenset(slow)
+
+    def _returning(self) -> Mapping[str, float]:
+        now_s = self._now_s()
+        weights = {}
+        for name, closed_at_s in list(self._closed_at_s.items()):
+            share = (now_s - closed_at_s) / RAMP_S
+            if share >= 1.0:
+                del self._closed_at_s[name]
+            else:
+                weights[name] = max(_RAMP_FROM, share)
+        return weights

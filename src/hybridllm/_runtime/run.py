@@ -31,6 +31,8 @@ class Run:
         deadline_at_s: On the clock's monotonic scale.
         failures: (place in the plan, failure) in the order they happened.
         settled: True once the receipt is made; a request ends once.
+        begun: Attempts that have begun.
+        racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
     request_id: str
@@ -44,6 +46,16 @@ class Run:
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
+    begun: int = 0
+    racing: bool = False
+    claimed: bool = False
+
+    def claim(self) -> bool:
+        """Return whether an attempt that has an answer may give it: the first of those that race."""
+        if not self.racing:
+            return True
+        claimed, self.claimed = self.claimed, True
+        return not claimed
 
     def settle(
         self,
@@ -126,6 +138,10 @@ def _status(failure: Failure | None, *, answered: bool) -> int | None:
     return said if said is not None or not answered else 200
 
 
+def _number(attempt: Attempt) -> int:
+    return attempt.number
+
+
 def estimated_usage(run: Run, output_tokens: int) -> Usage:
     """Return what an attempt probably used, where the backend did not say."""
     call = run.call  # of many inputs, the estimate is the longest's
@@ -202,7 +218,7 @@ def _receipt(
         plan.candidate_names,
         plan.reasons,
         plan.dropped_names,
-        tuple(run.attempts),
+        tuple(sorted(run.attempts, key=_number) if run.claimed else run.attempts),
         outcome,
         error,
         run.started_at,

@@ -20,7 +20,7 @@ from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
 from hybridllm._core.wire.stream_state import StreamState
-from hybridllm._runtime.fleet import Permit
+from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import AnswerFacts, Clock, Codec, WireError, WireResponse
 from hybridllm._runtime.run import Trial
 from hybridllm._runtime.watch import Watch
