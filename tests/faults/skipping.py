@@ -47,6 +47,10 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         """Real seconds, and those that were skipped."""
         return super().time() + self._skipping.skipped_s - self._began_s
 
+    def leap(self, seconds: float) -> None:
+        """Move the clock at once; timers that are due by then go off after it, each of them once."""
+        self._skipping.skipped_s += seconds
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         """As the base class; nothing is skipped while a thread works."""
         self._skipping.threads_busy += 1
@@ -56,6 +60,14 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _future: Any) -> None:
         self._skipping.threads_busy -= 1
+
+
+async def leap(seconds: float) -> None:
+    """Let so much time pass as one step: for a wait in which nothing is to be seen."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SkippingLoop)
+    loop.leap(seconds)
+    await asyncio.sleep(0.001)
 
 
 def run_skipping(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

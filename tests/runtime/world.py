@@ -85,6 +85,10 @@ class World:
     def __getitem__(self, name: str) -> SimulatedBackend:
         return self.backends[name]
 
+    def sent(self, name: str) -> int:
+        """How many requests a backend got; looks at its health page are none."""
+        return sum(request.method == "POST" for request in self.backends[name].requests)
+
     @property
     def in_flight(self) -> int:
         """Permits that are out."""
@@ -150,7 +154,9 @@ async def world(
         urls = {name: backend.base_url for name, backend in there.items()}
         wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
-        async with Router.from_text(text, environ=environ(*names), wire=wire, clock=clock) as router:
+        async with Router.from_text(
+            text, environ=environ(*names), wire=wire, clock=clock
+        ) as router:
             here = World(router, wire, there)
             yield here
             await here.idle()
