@@ -6,10 +6,13 @@ no cool-off is left of the one before.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from faults.skipping import leap
 from hybridllm import Receipt, RequestFailed, Router, receipt
@@ -55,16 +58,28 @@ class OddTable:
     _now: dict[str, Odd]
     asked: tuple[int, int] = (0, 0)
 
+    def play(self, odd: Odd) -> None:
+        """From now on the first backend answers so."""
+        self._now["odd"] = odd
+
     async def told(self, odd: Odd, **call: Any) -> Told:
         """Make one call while the first backend answers so, a day after the one before."""
         await leap(DAY_S)
-        self._now["odd"] = odd
+        self.play(odd)
         before = self._posts()
         told = await self._told(**call)
         after = self._posts()
         self.asked = after[0] - before[0], after[1] - before[1]
-        await until(lambda: self.odd.busy == self.well.busy == 0)
+        await self.quiet()
         return told
+
+    async def quiet(self) -> None:
+        """Wait until nobody is at work; in seconds, as those are skipped."""
+        for _ in range(100):
+            if self.odd.busy == self.well.busy == 0:
+                return
+            await asyncio.sleep(1.0)
+        pytest.fail("a backend is still at work")
 
     def _posts(self) -> tuple[int, int]:
         """How many requests came to each; looks at a health page are none."""
@@ -76,7 +91,7 @@ class OddTable:
 
     async def again(self, **call: Any) -> Told:
         """One more call, now, which the first backend would answer well."""
-        self._now["odd"] = good
+        self.play(good)
         return await self._told(**call)
 
     async def _told(self, *, read: Callable[[Any], Awaitable[str]] = text_of, **call: Any) -> Told:
@@ -102,7 +117,8 @@ async def odd_table(*, alone: bool = False, **options: Any) -> AsyncIterator[Odd
         urls = {"odd": f"{odd.url}/v1"} | ({} if alone else {"well": f"{well.url}/v1"})
         text = policy(*urls, urls=urls, **{"repeats": 0} | options)
         async with Router.from_text(text, environ=environ(), clock=LoopClock()) as router:
-            yield OddTable(router, odd, well, now)
+            table = OddTable(router, odd, well, now)
+            yield table
             assert router._engine.fleet.in_flight == 0
-            await until(lambda: odd.busy == well.busy == 0)
+            await table.quiet()
         await until(lambda: odd.open == well.open == 0)
