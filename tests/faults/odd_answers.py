@@ -115,7 +115,7 @@ async def odd_table(*, alone: bool = False, **options: Any) -> AsyncIterator[Odd
 
     async with raw_server(play) as odd, raw_server(good) as well:
         urls = {"odd": f"{odd.url}/v1"} | ({} if alone else {"well": f"{well.url}/v1"})
-        text = policy(*urls, urls=urls, **{"repeats": 0} | options)
+        text = policy(*urls, urls=urls, repeats=0, health=False, **options)
         async with Router.from_text(text, environ=environ(), clock=LoopClock()) as router:
             table = OddTable(router, odd, well, now)
             yield table

@@ -30,6 +30,7 @@ def policy(
     timeouts: str = "",
     repeats: int = 2,
     own_keys: bool = False,
+    health: bool = True,
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -41,12 +42,15 @@ def policy(
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
         own_keys: Each backend has a key of its own, `KEY_EU` for `eu`; otherwise all have `KEY`.
+        health: False looks at no health page of a backend whose breaker is open.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
     keys = {name: f"KEY_{name.upper()}" if own_keys else "KEY" for name in names}
+    looks = "" if health else ", health: off"
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: {keys[name]}, region: {name}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: {keys[name]}, region: {name}"
+        f"{looks}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)
