@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from names import HANGS, NXDOMAIN, SERVFAIL, Answer, FakeNames
 
 from hybridllm._adapters.aiohttp_wire import AiohttpWire
 from hybridllm._runtime.ports import Wire
 from lab.lateness import lateness
 from lab.three import THREE, TIMEOUTS
 from lab.traffic import Outcomes, calls, steady
+from names import HANGS, NXDOMAIN, SERVFAIL, Answer, FakeNames
 from runtime.world import world
 
 BY_NAME = {
