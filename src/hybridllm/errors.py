@@ -8,6 +8,8 @@ code written for `openai` keeps its `except` clauses:
     ├── InvalidRequest    the call itself is wrong; nothing was sent      [OpenAIError]
     ├── PolicyDenied      the policy forbids it; nothing was sent         [OpenAIError]
     ├── RouterClosed      the router is closed, or belongs to another event loop
+    ├── BulkFileError     a journal or a batch file cannot be used
+    ├── OutcomeUnknown    an earlier run of a bulk job sent it, and may have paid for it
     └── RequestFailed     something was sent, or time ran out             [OpenAIError]
         ├── RequestRejected   a backend refused the request as such           [BadRequestError, ...]
         ├── RouteExhausted    every candidate failed                          [the last failure's]
@@ -66,6 +68,27 @@ class InvalidRequest(HybridLLMError, ValueError):
 
 class RouterClosed(HybridLLMError, RuntimeError):
     """The router is closed, or was opened in another event loop."""
+
+
+class BulkFileError(HybridLLMError):
+    """A file of a bulk job cannot be used: locked, damaged, of another input, there already, not to be written.
+
+    Attributes:
+        path: Of the journal or batch file, as given.
+        line: Of the damage, from 1; None: it is about the whole.
+    """
+
+    def __init__(self, message: str, *, path: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), {"path": self.path, "line": self.line})
+
+
+class OutcomeUnknown(HybridLLMError):
+    """An earlier run of a bulk job sent this item, and ended before it knew the answer. It was not sent again."""
 
 
 class PolicyDenied(HybridLLMError):
