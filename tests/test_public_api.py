@@ -17,8 +17,14 @@ import hybridllm.testing
 # A name that is added here is a promise; one that is taken away breaks somebody.
 PUBLIC = [
     "Attempt",
+    "BatchJob",
+    "BatchSummary",
     "Book",
     "BookEntry",
+    "BulkFileError",
+    "BulkJob",
+    "BulkProgress",
+    "BulkResult",
     "Candidate",
     "CaseResult",
     "CasesReport",
@@ -33,6 +39,8 @@ PUBLIC = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "OutcomeUnknown",
+    "Paid",
     "Plan",
     "Policy",
     "PolicyDenied",

@@ -24,11 +24,13 @@ from hybridllm._runtime.context import context
 from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
+    BulkFileError,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
     InvalidOutput,
     InvalidRequest,
+    OutcomeUnknown,
     PolicyDenied,
     PolicyError,
     RequestFailed,
@@ -42,21 +44,31 @@ from hybridllm.errors import (
 if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
+    from hybridllm._core.bulk.paid import Paid
+    from hybridllm._core.bulk.result import BulkProgress, BulkResult
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
     "Attempt",
+    "BatchJob",
+    "BatchSummary",
     "Book",
     "BookEntry",
+    "BulkFileError",
+    "BulkJob",
+    "BulkProgress",
+    "BulkResult",
     "Candidate",
     "CaseResult",
     "CasesReport",
@@ -71,6 +83,8 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "OutcomeUnknown",
+    "Paid",
     "Plan",
     "Policy",
     "PolicyDenied",
@@ -102,11 +116,17 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
+    "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "BulkJob": ("hybridllm._runtime.bulk.job", "BulkJob"),
+    "BulkProgress": ("hybridllm._core.bulk.result", "BulkProgress"),
+    "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
     "Status": ("hybridllm._compose.status", "Status"),

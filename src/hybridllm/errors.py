@@ -71,7 +71,7 @@ class RouterClosed(HybridLLMError, RuntimeError):
 
 
 class BulkFileError(HybridLLMError):
-    """A file of a bulk job cannot be used: locked, damaged, of another input, there already, not to be written.
+    """A journal or a batch file cannot be used: locked, damaged, of another input, there already.
 
     Attributes:
         path: Of the journal or batch file, as given.
@@ -88,7 +88,7 @@ class BulkFileError(HybridLLMError):
 
 
 class OutcomeUnknown(HybridLLMError):
-    """An earlier run of a bulk job sent this item, and ended before it knew the answer. It was not sent again."""
+    """An earlier run of a bulk job sent this item and ended before its answer came. It was not sent again."""
 
 
 class PolicyDenied(HybridLLMError):

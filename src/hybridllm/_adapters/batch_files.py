@@ -49,7 +49,7 @@ class BatchInput:
         read = 0
         try:
             while read < _BLOCK_BYTES and (line := self._line()) is not None:
-                number, text = line
+                text = line[1]
                 read += len(text or b"") + 1
                 if text is None or text.strip():
                     lines.append(line)

@@ -57,7 +57,7 @@ class BatchJob:
         router: Who answers.
         source: The input.
         target: The output.
-        hints: For lines that do not say better.
+        hints: Keywords for lines that do not say better: any hint, and `model`.
         journal: Default: the output's name with `.journal`.
         resume: Go on where an earlier run ended. Without it, nothing of an earlier run may be there.
         concurrency: How many requests are under way at once.
@@ -112,7 +112,7 @@ class BatchJob:
             BulkFileError: If a file cannot be used, is there already, or is of another batch.
             InvalidRequest: If a hint is not what it may be.
         """
-        checked_hints(dict(self._hints))
+        checked_hints({name: value for name, value in self._hints.items() if name != "model"})
         check_places(self._source, self._target, self._journal, resume=self._resume)
         source, output = BatchInput(self._source), BatchOutput(self._target)
         try:
@@ -213,7 +213,9 @@ class _Lines:
         self.numbers[self._taken] = number
         self._taken += 1
         read = self.reader.read(number, text)
-        return (read.custom_id, read) if isinstance(read, BadLine) else (read.custom_id, read.request)
+        return (
+            (read.custom_id, read) if isinstance(read, BadLine) else (read.custom_id, read.request)
+        )
 
 
 def _answer(result: BulkResult) -> bytes | None:

@@ -138,7 +138,9 @@ class _Answerer:
             )
         call = read_call(dict(request), operation=self._operation)
         if isinstance(call, Call) and call.stream:
-            return InvalidRequest("stream: the answers of a bulk job are not streamed; leave it out")
+            return InvalidRequest(
+                "stream: the answers of a bulk job are not streamed; leave it out"
+            )
         return call
 
     def _deadline_s(self, call: Call) -> float:

@@ -28,7 +28,7 @@ CUSTOM_ID_CHARS_MAX = 512
 _NOT_IN_BODY = (HINTS - {"metadata"}) | {"timeout", "extra_headers", "extra_query"}
 
 
-class BadLine(Exception):  # noqa: N818 - it is a line, not only an error
+class BadLine(Exception):
     """A line that cannot be sent.
 
     Attributes:
@@ -88,7 +88,8 @@ class LineReader:
         number = int.from_bytes(digest.digest())
         if number in self._seen:
             raise _Wrong(
-                "duplicate_custom_id", f"custom_id {shown(custom_id)} stands on a line above already"
+                "duplicate_custom_id",
+                f"custom_id {shown(custom_id)} stands on a line above already",
             )
         self._seen.add(number)
 
@@ -141,7 +142,7 @@ def operation_in(line: bytes | None) -> str | None:
     return OPERATIONS.get(url) if isinstance(url, str) else None
 
 
-class _Wrong(Exception):  # noqa: N818 - on its way to a `BadLine`
+class _Wrong(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -151,7 +152,7 @@ def _object(line: bytes | None) -> dict[str, Any]:
     if line is None:
         raise _Wrong("line_too_large", f"the line has more than {LINE_BYTES_MAX >> 20} MiB")
     try:
-        said = json.loads(line.decode())
+        said = json.loads(line.rstrip().decode())
     except json.JSONDecodeError as error:
         raise _Wrong(
             "invalid_json_line", f"the line is not JSON: {error.msg} at column {error.colno}"
@@ -161,7 +162,9 @@ def _object(line: bytes | None) -> dict[str, Any]:
     except RecursionError:
         raise _Wrong("invalid_json_line", "the line is nested too deeply") from None
     if not isinstance(said, dict):
-        raise _Wrong("invalid_json_line", f"the line is a JSON {type(said).__name__}, not an object")
+        raise _Wrong(
+            "invalid_json_line", f"the line is a JSON {type(said).__name__}, not an object"
+        )
     return said
 
 

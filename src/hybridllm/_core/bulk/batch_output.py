@@ -44,10 +44,11 @@ def output_line(result: BulkResult, *, number: int, answer: bytes | None) -> byt
             "param": getattr(error, "param", None),
             "code": getattr(error, "code", None),
         }
-        response = {"status_code": status, "request_id": request_id, "body": {"error": told}}
-        return (_text(head | {"response": response} | tail) + "\n").encode()
+        body = {"error": told}
+        answered = {"status_code": status, "request_id": request_id, "body": body}
+        return (_text({**head, "response": answered, **tail}) + "\n").encode()
     failed = {"code": error_code(error), "message": str(error)}
-    return (_text(head | {"response": None} | tail | {"error": failed}) + "\n").encode()
+    return (_text({**head, "response": None, **tail, "error": failed}) + "\n").encode()
 
 
 def error_code(error: BaseException | None) -> str:

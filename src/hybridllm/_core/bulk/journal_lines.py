@@ -83,15 +83,16 @@ def read_header(line: bytes) -> str:
     """
     try:
         said = json.loads(line)
-        is_ours = said["journal"] == NAME
-    except (ValueError, TypeError, KeyError):
-        is_ours = False
-    if not is_ours:
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or said.get("journal") != NAME:
         raise ValueError("this is not a journal of hybridllm; choose another file")
     check(line)
-    if said["version"] != VERSION:
-        raise ValueError(f"the journal has version {said['version']!r}; this release reads {VERSION}")
-    return str(said["operation"])
+    if said.get("version") != VERSION:
+        raise ValueError(
+            f"the journal has version {said['version']!r}; this release reads {VERSION}"
+        )
+    return str(said.get("operation"))
 
 
 def read_entry(line: bytes) -> Entry:
@@ -122,7 +123,7 @@ def read_done(line: bytes) -> tuple[dict[str, Any], Paid]:
     said = json.loads(line)
     answer = said.get("answer")
     if not isinstance(answer, dict):
-        raise ValueError("there is no answer in the line")
+        raise ValueError("there is no answer in the line")  # noqa: TRY004 - of a damaged file
     return answer, paid_from(said.get("paid"))
 
 

@@ -71,9 +71,7 @@ def paid_json(paid: Paid) -> dict[str, Any]:
     """Return it ready for JSON, without what says nothing; money is a text."""
     told = {name: getattr(paid, name) for name in Paid.__dataclass_fields__}
     told |= {"cost_usd": None if paid.cost_usd is None else f"{paid.cost_usd:f}"}
-    return {
-        name: value for name, value in told.items() if value != getattr(NOTHING_PAID, name)
-    }
+    return {name: value for name, value in told.items() if value != getattr(NOTHING_PAID, name)}
 
 
 def paid_from(told: Any) -> Paid:

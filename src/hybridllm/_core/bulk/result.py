@@ -62,8 +62,8 @@ class BulkProgress:
         tokens_in: Prompt tokens.
         tokens_out: Completion tokens.
         elapsed_s: Since this run began.
-        rate_per_s: Items that ended a second, lately; None: not known yet. What came out of the journal
-            does not count.
+        rate_per_s: Items that ended a second, lately; None: not known yet. What was asked of nobody (out
+            of the journal, or wrong) does not count.
         left_s: How long the rest will take at that rate; None: not known.
     """
 

@@ -28,8 +28,8 @@ class Tally:
         self._cost_usd = Decimal(0)
         self._cost_complete = True
         self._tokens_in = self._tokens_out = 0
-        # (when, how many of this run had ended), at most one a second
-        self._samples: deque[tuple[float, int]] = deque([(now_s, 0)])
+        self._asked = 0  # of those that ended, how many took the time of a backend
+        self._samples: deque[tuple[float, int]] = deque()  # (when, `_asked`), at most one a second
 
     def paid_before(self, cost_usd: Decimal, *, complete: bool) -> None:
         """Add what failures of earlier runs cost: nothing else tells of it."""
@@ -50,8 +50,11 @@ class Tally:
         self._cost_complete &= paid.cost_complete and not result.unknown_paid
         self._tokens_in += paid.tokens_in
         self._tokens_out += paid.tokens_out
-        if now_s - self._samples[-1][0] >= SAMPLES_EVERY_S:
-            self._samples.append((now_s, self._of_this_run))
+        self._asked += result.tries > 0
+        if self._asked and (
+            not self._samples or now_s - self._samples[-1][0] >= SAMPLES_EVERY_S
+        ):
+            self._samples.append((now_s, self._asked))
             while len(self._samples) > 2 and now_s - self._samples[1][0] >= RATE_OVER_S:
                 self._samples.popleft()
 
@@ -79,11 +82,8 @@ class Tally:
             left_s,
         )
 
-    @property
-    def _of_this_run(self) -> int:
-        return self._done + self._failed - self._resumed
-
     def _rate_per_s(self, now_s: float) -> float | None:
+        if not self._samples or now_s - self._samples[0][0] < SAMPLES_EVERY_S:
+            return None  # too early to tell
         then_s, had_ended = self._samples[0]
-        ended = self._of_this_run - had_ended
-        return ended / (now_s - then_s) if ended and now_s > then_s else None
+        return (self._asked - had_ended) / (now_s - then_s) or None

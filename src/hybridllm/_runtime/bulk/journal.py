@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 from hybridllm._core.bulk.journal_state import JournalState, Standing
 from hybridllm._runtime.bulk.ports import JournalFile
@@ -95,9 +96,9 @@ class Journal:
                 self._unsynced, self._synced_at_s = False, now_s
             if isinstance(done, Exception):
                 error = self._break(done)
-                for failed in (*written, *read):
-                    if not failed.done():
-                        failed.set_exception(_again(error))
+                waiting: list[asyncio.Future[Any]] = [*written, *read]
+                for failed in [one for one in waiting if not one.done()]:
+                    failed.set_exception(_again(error))
                 continue
             for one in written:
                 if not one.done():
@@ -109,7 +110,7 @@ class Journal:
     async def close(self) -> None:
         """Write what was not written yet, and unlock it. Raises nothing: nobody could act on it."""
         lines, self._lines = self._lines, []
-        waiting = [*self._written, *self._read]
+        waiting: list[asyncio.Future[Any]] = [*self._written, *self._read]
         self._written, self._read, self._places = [], [], []
         for one in waiting:
             one.cancel()

@@ -12,7 +12,7 @@ from hybridllm.errors import HybridLLMError
 
 
 class JournalFile(Protocol):
-    """A journal on disk. Called in one thread, one call at a time; whatever it raises is a `BulkFileError`."""
+    """A journal on disk. Called in one thread, one call at a time."""
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from hybridllm._runtime.bulk.ports import Answerer, JournalFile, Prepared
 from hybridllm._runtime.bulk.source import Item, Source
 from hybridllm._runtime.bulk.tries import Ended, ask
 from hybridllm._runtime.ports import Clock
-from hybridllm.errors import HybridLLMError, BulkFileError, OutcomeUnknown, RouterClosed
+from hybridllm.errors import BulkFileError, HybridLLMError, OutcomeUnknown, RouterClosed
 
 PROGRESS_EVERY_S = 0.1
 _NOT_READ = b""
@@ -270,11 +270,11 @@ class Run:
             self._ending = error
             self._finished(result(error=error), tally)
             return
-        ended = await ask(
-            self._answerer, prepared, clock=self._clock, draw=self._draw, tally=tally
-        )
+        ended = await ask(self._answerer, prepared, clock=self._clock, draw=self._draw, tally=tally)
         if isinstance(ended.error, RouterClosed):
-            self._ending = ended.error  # nothing more can be asked; whether this was paid is unknown
+            self._ending = (
+                ended.error
+            )  # nothing more can be asked; whether this was paid is unknown
         elif self._journal is not None:
             try:
                 await self._journal.append(self._line_of(index, ended))

@@ -35,14 +35,14 @@ class Source:
         self._taken = 0
         self._asynchronous: Any = None
         self._iterator: Any = None
-        if isinstance(requests, str | bytes | Mapping) or not (
-            hasattr(requests, "__aiter__") or hasattr(requests, "__iter__")
+        if isinstance(requests, str | bytes | Mapping) or not isinstance(
+            requests, AsyncIterable | Iterable
         ):
             raise InvalidRequest(
                 f"requests: must be an iterable of requests, got {type(requests).__name__}; each request is "
                 "a dict of the keywords of a call, or a pair (key, dict)"
             )
-        if hasattr(requests, "__aiter__"):
+        if isinstance(requests, AsyncIterable):
             self._asynchronous = aiter(requests)
         else:
             self._iterator = iter(requests)
