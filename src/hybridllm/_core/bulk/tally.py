@@ -51,9 +51,7 @@ class Tally:
         self._tokens_in += paid.tokens_in
         self._tokens_out += paid.tokens_out
         self._asked += result.tries > 0
-        if self._asked and (
-            not self._samples or now_s - self._samples[-1][0] >= SAMPLES_EVERY_S
-        ):
+        if self._asked and (not self._samples or now_s - self._samples[-1][0] >= SAMPLES_EVERY_S):
             self._samples.append((now_s, self._asked))
             while len(self._samples) > 2 and now_s - self._samples[1][0] >= RATE_OVER_S:
                 self._samples.popleft()
