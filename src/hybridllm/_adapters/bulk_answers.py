@@ -28,17 +28,16 @@ def written(answer: Any) -> bytes:
         raise ValueError(f"the answer cannot be said in JSON ({type(error).__name__})") from None
 
 
-def read(codec: Codec, operation: str, answer: dict[str, Any]) -> Any:
+def read(codec: Codec, operation: str, answer: bytes) -> Any:
     """Return the answer that was written.
 
     Raises:
         ValueError: If it is none.
     """
-    body = json.dumps(answer, separators=(",", ":")).encode()
     if operation == "chat":
-        parsed = codec.completion(body)
+        parsed = codec.completion(answer)
     else:
-        parsed = codec.embeddings(body, inputs=None, dimensions=None)
+        parsed = codec.embeddings(answer, inputs=None, dimensions=None)
     if not isinstance(parsed, Parsed):
         raise ValueError("what the journal keeps is no answer")  # noqa: TRY004 - not about its type
     return parsed.value

@@ -100,11 +100,12 @@ class _Answerer:
             except InvalidRequest as error:
                 call = error.with_traceback(None)
             else:
-                budget_s = call.hints.deadline_s or self._deadline_s(call)
-                hints = replace(
-                    call.hints, priority=call.hints.priority or PRIORITY, deadline_s=budget_s
+                given = call.hints
+                budget_s = given.deadline_s or self._deadline_s(call)
+                call.hints = replace(
+                    given, priority=given.priority or PRIORITY, deadline_s=budget_s
                 )
-                return Prepared(replace(call, hints=hints), digest, budget_s)
+                return Prepared(call, digest, budget_s)
         return self.raised(call)
 
     async def answer(self, call: Call) -> Any:
@@ -121,7 +122,7 @@ class _Answerer:
 
         return bulk_answers.written(answer)
 
-    def read(self, answer: dict[str, Any]) -> Any:
+    def read(self, answer: bytes) -> Any:
         """See `Answerer.read`."""
         from hybridllm._adapters import bulk_answers
 

@@ -97,7 +97,7 @@ class Answerer(Protocol):
         """
         ...
 
-    def read(self, answer: dict[str, Any]) -> Any:
+    def read(self, answer: bytes) -> Any:
         """Return the answer that `written` wrote.
 
         Raises:
