@@ -45,7 +45,7 @@ DOORS = {
         "_adapters/openai_types.py",
         "_compose/params.py",  # read by type checkers only
     },
-    "opentelemetry": {"_adapters/otel.py"},
+    "opentelemetry": {"_adapters/otel.py", "_adapters/otel_metrics.py"},
     "pydantic": {"_core/policy", "_adapters/openai_parse.py", "_adapters/openai_types.py"},
     "pydantic_core": {"_core/policy", "_adapters/openai_types.py"},
     "rich": {"cli"},

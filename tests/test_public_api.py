@@ -17,6 +17,7 @@ import hybridllm.testing
 # A name that is added here is a promise; one that is taken away breaks somebody.
 PUBLIC = [
     "Attempt",
+    "BackendsUnavailable",
     "BatchJob",
     "BatchSummary",
     "Book",
@@ -29,6 +30,7 @@ PUBLIC = [
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
+    "Continued",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
@@ -40,6 +42,7 @@ PUBLIC = [
     "InvalidRequest",
     "Kept",
     "OutcomeUnknown",
+    "Overloaded",
     "Paid",
     "Plan",
     "Policy",
@@ -52,6 +55,7 @@ PUBLIC = [
     "Receipt",
     "RequestFailed",
     "RequestRejected",
+    "Restarted",
     "RouteExhausted",
     "Router",
     "RouterClosed",

@@ -24,6 +24,7 @@ from hybridllm._runtime.context import context
 from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
+    BackendsUnavailable,
     BulkFileError,
     ContentFiltered,
     DeadlineExceeded,
@@ -31,6 +32,7 @@ from hybridllm.errors import (
     InvalidOutput,
     InvalidRequest,
     OutcomeUnknown,
+    Overloaded,
     PolicyDenied,
     PolicyError,
     RequestFailed,
@@ -56,11 +58,13 @@ if TYPE_CHECKING:
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
+    from hybridllm._core.resilience.seams import Continued, Restarted
     from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
     "Attempt",
+    "BackendsUnavailable",
     "BatchJob",
     "BatchSummary",
     "Book",
@@ -73,6 +77,7 @@ __all__ = [
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
+    "Continued",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
@@ -84,6 +89,7 @@ __all__ = [
     "InvalidRequest",
     "Kept",
     "OutcomeUnknown",
+    "Overloaded",
     "Paid",
     "Plan",
     "Policy",
@@ -96,6 +102,7 @@ __all__ = [
     "Receipt",
     "RequestFailed",
     "RequestRejected",
+    "Restarted",
     "RouteExhausted",
     "Router",
     "RouterClosed",
@@ -125,10 +132,12 @@ _LATER = {
     "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
+    "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
+    "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),

@@ -13,6 +13,8 @@ code written for `openai` keeps its `except` clauses:
     └── RequestFailed     something was sent, or time ran out             [OpenAIError]
         ├── RequestRejected   a backend refused the request as such           [BadRequestError, ...]
         ├── RouteExhausted    every candidate failed                          [the last failure's]
+        │   └── BackendsUnavailable  all are known to be down; nothing was sent   [APIConnectionError]
+        ├── Overloaded        no backend has a free slot; nothing was sent    [RateLimitError]
         ├── DeadlineExceeded  the request's own deadline passed               [APITimeoutError]
         ├── StreamInterrupted a stream broke after its first token            [APIConnectionError]
         ├── TruncatedOutput   structured output was cut off by its limit      [LengthFinishReasonError]
@@ -186,6 +188,8 @@ class RouteExhausted(RequestFailed):
     Attributes:
         route: Name of the route whose candidates were tried.
         failures: (backend, reason) of each attempt, in the order tried.
+        budget_exhausted: True if another attempt could have been made, but the retry budget that all requests
+            share had none left.
     """
 
     def __init__(
@@ -194,6 +198,7 @@ class RouteExhausted(RequestFailed):
         *,
         route: str,
         failures: Sequence[tuple[str, str]],
+        budget_exhausted: bool = False,
         receipt: Receipt | None = None,
         status_code: int | None = None,
         code: str | None = None,
@@ -201,9 +206,73 @@ class RouteExhausted(RequestFailed):
         super().__init__(message, receipt=receipt, status_code=status_code, code=code)
         self.route = route
         self.failures = tuple(failures)
+        self.budget_exhausted = budget_exhausted
 
     def _facts(self) -> dict[str, Any]:
-        return super()._facts() | {"route": self.route, "failures": self.failures}
+        return super()._facts() | {
+            "route": self.route,
+            "failures": self.failures,
+            "budget_exhausted": self.budget_exhausted,
+        }
+
+
+class BackendsUnavailable(RouteExhausted):
+    """Every candidate of the plan is known to be down or to refuse us; nothing was sent.
+
+    Some requests are sent all the same, so that a backend that is back is found; this one was not among them.
+
+    Attributes:
+        retry_after_s: When the first of them will be asked again, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        route: str,
+        failures: Sequence[tuple[str, str]],
+        retry_after_s: float,
+        budget_exhausted: bool = False,
+        receipt: Receipt | None = None,
+        status_code: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            route=route,
+            failures=failures,
+            budget_exhausted=budget_exhausted,
+            receipt=receipt,
+            status_code=status_code,
+            code=code,
+        )
+        self.retry_after_s = retry_after_s
+
+    def _facts(self) -> dict[str, Any]:
+        return super()._facts() | {"retry_after_s": self.retry_after_s}
+
+
+class Overloaded(RequestFailed):
+    """No backend that may be asked has a free slot (`concurrency` in the policy); the queue is full or slow.
+
+    Attributes:
+        retry_after_s: When a slot may be free, in seconds; an estimate.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float,
+        receipt: Receipt | None = None,
+        status_code: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, receipt=receipt, status_code=status_code, code=code)
+        self.retry_after_s = retry_after_s
+
+    def _facts(self) -> dict[str, Any]:
+        return super()._facts() | {"retry_after_s": self.retry_after_s}
 
 
 class DeadlineExceeded(RequestFailed, TimeoutError):
@@ -234,9 +303,11 @@ class StreamInterrupted(RequestFailed):
 
     Attributes:
         partial_text: The text of the first choice that had arrived.
-        tokens_seen: How many chunks with output had arrived (about as many tokens).
+        tokens_seen: About how many tokens had arrived: chunks with output, or the backend's own count.
         backend: The backend whose stream it was.
-        cause: Why it broke: `idle_timeout`, `reset`, `no_finish_reason`, `finish_reason abort`, ...
+        cause: Why it broke: `idle_timeout`, `reset`, `stream_interrupted`, `500`, `closed`, ...
+        resumable: True if the text is one that can be continued (plain text of one choice, not ended) and
+            a candidate of the request takes a prefill for its model, so that asking again may finish it.
     """
 
     def __init__(
@@ -247,6 +318,7 @@ class StreamInterrupted(RequestFailed):
         tokens_seen: int,
         backend: str,
         cause: str,
+        resumable: bool = False,
         receipt: Receipt | None = None,
         status_code: int | None = None,
         code: str | None = None,
@@ -256,6 +328,7 @@ class StreamInterrupted(RequestFailed):
         self.tokens_seen = tokens_seen
         self.backend = backend
         self.cause = cause
+        self.resumable = resumable
 
     def _facts(self) -> dict[str, Any]:
         return super()._facts() | {
@@ -263,6 +336,7 @@ class StreamInterrupted(RequestFailed):
             "tokens_seen": self.tokens_seen,
             "backend": self.backend,
             "cause": self.cause,
+            "resumable": self.resumable,
         }
 
 

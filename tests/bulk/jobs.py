@@ -49,3 +49,9 @@ def said(result: BulkResult) -> str:
 async def all_of(job: BulkJob) -> list[BulkResult]:
     async with job:
         return [result async for result in job]
+
+
+async def drain(job: BulkJob, got: list[BulkResult]) -> None:
+    """Take every result; what came before an error is in `got`."""
+    async for result in job:
+        got.append(result)  # noqa: PERF401 - see above

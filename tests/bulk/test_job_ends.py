@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
-from bulk.jobs import all_of, backend, request, requests
-from hybridllm import BulkFileError
+from bulk.jobs import all_of, backend, drain, request, requests
+from hybridllm import BulkFileError, BulkJob, BulkResult
 from hybridllm.testing import Reply, run_in_virtual_time
 
 THREAD = "hybridllm-journal"
+
+
+async def _taken(job: BulkJob, got: list[BulkResult], *, for_s: float) -> None:
+    async with asyncio.timeout(for_s):
+        await drain(job, got)
 
 
 def journal_threads() -> int:
@@ -47,8 +52,8 @@ def test_whoever_stops_iterating_frees_everything(
             elif how == "drop":
                 await anext(job)
                 with pytest.warns(ResourceWarning, match="dropped before its end"):
-                    del job
-                    gc.collect()
+                    job = None
+                gc.collect()
                 await asyncio.sleep(0.1)
             else:
                 task = asyncio.ensure_future(consume(job))
@@ -89,12 +94,10 @@ def test_a_consumers_deadline_ends_the_job() -> None:
 
     async def main() -> None:
         async with backend() as here:
-            got = 0
+            got: list[BulkResult] = []
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(10.5):
-                    async for _ in here.router.map(requests(100_000), concurrency=8):
-                        got += 1
-            assert got == 80
+                await _taken(here.router.map(requests(100_000), concurrency=8), got, for_s=10.5)
+            assert len(got) == 80
             assert here.wire.active == 0
 
     run_in_virtual_time(main)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bulk.jobs import all_of, backend, in_a_second, number_in, request, requests, said
+from bulk.jobs import all_of, backend, drain, in_a_second, number_in, request, requests, said
 from hybridllm import (
     BulkProgress,
+    BulkResult,
     DeadlineExceeded,
     InvalidRequest,
     PolicyDenied,
@@ -275,9 +276,10 @@ def test_a_router_that_is_closed_ends_the_job() -> None:
         async with backend() as here, here.router.map(requests(100_000), concurrency=4) as job:
             await anext(job)
             await here.router.close()
+            got: list[BulkResult] = []
             with pytest.raises(RouterClosed):
-                async for result in job:
-                    assert result.ok or isinstance(result.error, RouterClosed)
+                await drain(job, got)
+            assert all(result.ok or isinstance(result.error, RouterClosed) for result in got)
             assert job.progress.ended < 30
 
     run_in_virtual_time(main)
@@ -317,10 +319,9 @@ def test_a_callback_that_raises_ends_the_job_with_its_error() -> None:
     async def main() -> None:
         async with backend() as here:
             job = here.router.map(requests(1_000), concurrency=4, on_progress=refuse)
-            got = []
+            got: list[BulkResult] = []
             with pytest.raises(KeyError, match="a bug of the application"):
-                async for result in job:
-                    got.append(result)  # noqa: PERF401 - what came before the error counts
+                await drain(job, got)
         assert 4 <= len(got) < 20
         assert number_in(here.wire.requests[0]) == 0
 

@@ -14,16 +14,12 @@ from hybridllm._core.request.facts import Hints
 from hybridllm._core.request.read import Call, read_chat
 from hybridllm._runtime.bulk.ports import Prepared
 from hybridllm._runtime.bulk.tries import Ended, ask
-from hybridllm.errors import HybridLLMError, RequestFailed
+from hybridllm.errors import HybridLLMError, Overloaded, RequestFailed
 from hybridllm.testing import LoopClock, run_in_virtual_time
 
 
-class Refused(RequestFailed):
-    """As `Overloaded` is."""
-
-    def __init__(self, retry_after_s: Any) -> None:
-        super().__init__("nobody takes it now")
-        self.retry_after_s = retry_after_s
+def refused(retry_after_s: float) -> Overloaded:
+    return Overloaded("nobody takes it now", retry_after_s=retry_after_s)
 
 
 class Refusing:
@@ -60,7 +56,7 @@ def test_a_refused_item_comes_back_when_it_was_told_to() -> None:
     """Not before; each time with what is left of its time."""
 
     async def main() -> None:
-        answerer = Refusing([Refused(5.0), Refused(20.0)])
+        answerer = Refusing([refused(5.0), refused(20.0)])
         ended = await asked(answerer)
         assert answerer.at_s == [0.0, 5.0, 25.0]
         assert answerer.deadlines_s == [600.0, 595.0, 575.0]
@@ -74,9 +70,9 @@ def test_an_item_that_is_refused_for_ever_ends_inside_its_time() -> None:
     """With the refusal itself as its error; it was patient, and asked seldom."""
 
     async def main() -> None:
-        answerer = Refusing([Refused(0.0) for _ in range(10_000)])
+        answerer = Refusing([refused(0.0) for _ in range(10_000)])
         ended = await asked(answerer)
-        assert isinstance(ended.error, Refused)
+        assert isinstance(ended.error, Overloaded)
         assert 500 < asyncio.get_running_loop().time() <= 600
         assert 10 < ended.tries < 40
 

@@ -16,6 +16,7 @@ from hybridllm._core.resilience.next_step import (
     next_step,
 )
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
+from hybridllm._core.resilience.standing import ALL_FREE, Standing
 
 PRIMARY, AGAIN = AttemptReason.PRIMARY, AttemptReason.RETRY
 FAILOVER, FALLBACK = AttemptReason.FAILOVER, AttemptReason.FALLBACK
@@ -60,6 +61,13 @@ THREE = kept("eu/big", "us/big", "eu/small")
 ONE = kept("eu/big")
 
 
+def standing_of(gated: frozenset[int], cooling: frozenset[int]) -> Standing:
+    """Those refused, and for how long the gates of some of them stay closed: long."""
+    if not gated:
+        return ALL_FREE
+    return Standing(dict.fromkeys(sorted(gated), "test"), dict.fromkeys(sorted(cooling), 30.0))
+
+
 def step(
     entries: tuple[Kept, ...],
     *failures: tuple[int, Failure],
@@ -73,8 +81,7 @@ def step(
     return next_step(
         kept=entries,
         failures=failures,
-        gated=gated,
-        cooling=cooling,
+        standing=standing_of(gated, cooling),
         retries_max=retries_max,
         attempts_max=attempts_max,
         remaining_s=remaining_s,

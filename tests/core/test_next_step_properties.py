@@ -11,12 +11,12 @@ from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Mod
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.next_step import (
     ATTEMPT_S_MIN,
-    Call,
     GiveUp,
     GiveUpReason,
     next_step,
 )
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
+from hybridllm._core.resilience.standing import Standing
 
 
 def kept(names: list[str]) -> tuple[Kept, ...]:
@@ -88,11 +88,10 @@ def test_any_request_ends_within_its_limits(
     for _ in range(attempts_max + len(entries) + 1):
         gated = data.draw(refused)
         cooling = gated & data.draw(refused)
-        found: Call | GiveUp = next_step(
+        found = next_step(
             kept=entries,
             failures=failures,
-            gated=gated,
-            cooling=cooling,
+            standing=Standing(dict.fromkeys(gated, "test"), dict.fromkeys(cooling, 30.0)),
             retries_max=retries_max,
             attempts_max=attempts_max,
             remaining_s=remaining_s,

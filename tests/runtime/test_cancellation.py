@@ -131,7 +131,7 @@ async def cancelled_once(
             assert task.cancelled(), f"the cancellation at wait {at} was swallowed: {error!r}"
         assert here.idle, f"wait {at}: a permit or an exchange is left"
         assert spans.open == 0
-        for state in here.router._engine.fleet._breakers.values():
+        for state in here.router._engine.fleet.breakers.values():
             assert not state.probing
         for name in replies:  # nothing of it stands in the way of the next request
             here.wire.script(f"{name}.test", Reply.chat("fine"))
@@ -320,6 +320,8 @@ async def test_a_thousand_random_cancellations_leave_nothing(seed: int) -> None:
         assert here.in_flight == here.connections_in_use == here.active == 0
         for backend in here.backends.values():
             backend.heal()
-        here.router._engine.fleet._breakers.clear()
+        fleet = here.router._engine.fleet
+        fleet._records.clear()
+        fleet._unwell.clear()
         for _ in range(20):
             assert (await here.text()).startswith("A simulated answer")

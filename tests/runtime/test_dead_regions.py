@@ -142,7 +142,7 @@ async def test_a_stale_connection_costs_one_repeat_and_no_failure(how: Any) -> N
             assert [a.error for a in told.attempts[:-1]] in ([], ["stale_connection"])
             assert told.cost_complete
         assert here["eu"].served == 50
-        assert not here.router._engine.fleet._breakers  # it heard of no failure
+        assert not here.router._engine.fleet.breakers  # it heard of no failure
 
 
 async def test_a_backend_that_closes_after_each_answer_is_served_without_a_failure() -> None:

@@ -261,7 +261,7 @@ def test_a_hurried_caller_does_not_open_a_breaker() -> None:
             for _ in range(20):
                 with pytest.raises(DeadlineExceeded):
                     await here.chat(deadline_s=0.2)
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
             assert (await here.chat()).choices[0].message.content == "slow"
 
     run_in_virtual_time(main)

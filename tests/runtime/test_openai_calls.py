@@ -292,4 +292,4 @@ async def test_a_key_that_is_not_there_is_told_by_its_name() -> None:
         with pytest.raises(RouteExhausted, match="environment variable KEY is not set") as caught:
             await router.chat.completions.create(messages=MESSAGES)
         assert receipt(caught.value).cost_usd == 0
-        assert not router._engine.fleet._breakers
+        assert not router._engine.fleet.breakers

@@ -95,7 +95,7 @@ def test_a_backend_whose_usage_never_comes_is_not_waited_for() -> None:
             assert asyncio.get_running_loop().time() <= 0.2
             assert stream.receipt.outcome is RequestOutcome.OK
             assert not stream.receipt.cost_complete
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
 
     run_in_virtual_time(main)
 
@@ -166,7 +166,7 @@ def test_a_cancelled_reading_ends_the_stream_and_says_so_once(how: str) -> None:
             assert error.receipt is stream.receipt
             await stream.close()
             assert here.sent("us") == 0
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
 
     run_in_virtual_time(main)
 
@@ -233,7 +233,7 @@ async def test_over_real_sockets_a_close_by_another_task_wakes_the_reader() -> N
             await reader
         assert asyncio.get_running_loop().time() - began < 0.2
         assert caught.value.cause == "closed"
-        assert not here.router._engine.fleet._breakers
+        assert not here.router._engine.fleet.breakers
 
 
 def test_a_second_reader_is_refused_and_the_first_goes_on() -> None:
@@ -270,7 +270,7 @@ def test_a_deadline_in_the_middle_of_a_stream_is_told_once() -> None:
             assert here.idle
             assert await rest(stream) == ""
             assert stream.receipt.outcome is RequestOutcome.DEADLINE
-            assert not here.router._engine.fleet._breakers
+            assert not here.router._engine.fleet.breakers
 
     run_in_virtual_time(main)
 

@@ -29,6 +29,7 @@ def policy(
     ordered: bool = True,
     timeouts: str = "",
     repeats: int = 2,
+    each: str = "",
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -39,11 +40,12 @@ def policy(
         ordered: False lets load decide.
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
+        each: Anything else of every backend: `prefill: true`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}, {each}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import api_key
 from hybridllm._adapters.otel import OtelTracer
+from hybridllm._adapters.otel_metrics import OtelBreakers
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.target import Targets
+from hybridllm._runtime.transitions import log_transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from hybridllm._core.policy.compiled import Policy
+    from hybridllm._core.policy.compiled import Candidate, Policy
+    from hybridllm._core.resilience.breaker import BreakerState
+    from hybridllm._runtime.fleet import Told
     from hybridllm._runtime.ports import Clock, Codec, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
@@ -31,6 +35,7 @@ def built_engine(
     environ: Mapping[str, str],
     wire: Wire | None,
     tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
     clock: Clock | None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
@@ -47,7 +52,18 @@ def built_engine(
         clock=clock or SystemClock(),
         draw=random.Random().random,  # noqa: S311 - jitter is no secret
         ready=ready,
+        on_breaker=_told(OtelBreakers(meter_provider)),
     )
+
+
+def _told(counted: OtelBreakers) -> Told:
+    """Tell the log and the metrics of a breaker's transition."""
+
+    def tell(candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
+        log_transition(candidate, before, after)
+        counted.changed(candidate, before, after)
+
+    return tell
 
 
 def built_reloader(
@@ -61,7 +77,7 @@ def built_reloader(
     watch_s: float,
 ) -> Reloader:
     """Return what reloads the policy file; it starts neither task nor thread before it is used."""
-    from hybridllm._adapters.otel import OtelReloads
+    from hybridllm._adapters.otel_metrics import OtelReloads
     from hybridllm._runtime.reload import Reloader
 
     return Reloader(

@@ -20,14 +20,14 @@ from hybridllm.errors import HybridLLMError, InvalidRequest
 
 if TYPE_CHECKING:
     from hybridllm._core.bulk.result import BulkProgress
-    from hybridllm._core.policy.compiled import Policy
+    from hybridllm._core.policy.compiled import Policy, Task
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.ports import Clock, Codec
 
 CONCURRENCY_MAX = 100_000
 WINDOW_TIMES = 4  # the concurrency: so far the others may get ahead of a slow item
 DEADLINE_S = 600.0
-PRIORITY = "batch"
+PRIORITY, BACKGROUND = "batch", "background"
 
 
 def built_job(
@@ -101,9 +101,10 @@ class _Answerer:
                 call = error.with_traceback(None)
             else:
                 given = call.hints
-                budget_s = given.deadline_s or self._deadline_s(call)
+                task = self._policy().tasks.get(given.task or call.model or "")
+                budget_s = given.deadline_s or _deadline_s(task)
                 call.hints = replace(
-                    given, priority=given.priority or PRIORITY, deadline_s=budget_s
+                    given, priority=given.priority or _priority(task), deadline_s=budget_s
                 )
                 return Prepared(call, digest, budget_s)
         return self.raised(call)
@@ -144,8 +145,11 @@ class _Answerer:
             )
         return call
 
-    def _deadline_s(self, call: Call) -> float:
-        """What the task says, or `DEADLINE_S`."""
-        policy = self._policy()
-        task = policy.tasks.get(call.hints.task or call.model or "")
-        return DEADLINE_S if task is None else task.timeouts.get("total_s", DEADLINE_S)
+
+def _deadline_s(task: Task | None) -> float:
+    return DEADLINE_S if task is None else task.timeouts.get("total_s", DEADLINE_S)
+
+
+def _priority(task: Task | None) -> str:
+    """A job does not push in where people wait; what may wait for a job, too, may wait here."""
+    return BACKGROUND if task is not None and task.priority == BACKGROUND else PRIORITY

@@ -55,7 +55,7 @@ def explained_now(
     if engine is None:
         snapshot = Snapshot(now_utc=now_utc)
         return Explanation(decide(policy, facts_of(call, policy), snapshot), snapshot=snapshot)
-    snapshot = engine.fleet.snapshot(policy, now_utc=now_utc, chance=0.0)
+    snapshot = engine.fleet.snapshot(policy, now_utc=now_utc, chance=0.0, stream=call.stream)
     plan = decide(
         policy, facts_of(call, policy, engine.taints.of(call.hints.session, policy)), snapshot
     )
@@ -63,8 +63,8 @@ def explained_now(
     snapshot = replace(snapshot, latency=engine.fleet.latencies.snapshot())
     if not isinstance(plan, Plan):
         return Explanation(plan, snapshot=snapshot)
-    refused = engine.fleet.refusals(plan.kept)
-    return Explanation(plan, refused.reasons, snapshot, refused.cooling)
+    standing = engine.fleet.standings.now(plan.kept, stream=call.stream)
+    return Explanation(plan, standing.refused, snapshot, frozenset(standing.gates))
 
 
 def explained_in(call: Call, policy: Policy, world: World, *, now_utc: datetime) -> Explanation:

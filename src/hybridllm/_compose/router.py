@@ -305,6 +305,7 @@ class Router:
                 environ=self._environ,
                 wire=self._wire,
                 tracer_provider=self._tracer_provider,
+                meter_provider=self._meter_provider,
                 clock=self._clock,
                 ready=self._watch,
             )

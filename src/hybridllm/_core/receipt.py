@@ -23,6 +23,7 @@ class AttemptReason(StrEnum):
     RETRY = "retry"  # the same candidate again
     FAILOVER = "failover"  # another backend for the same model
     FALLBACK = "fallback"  # another model
+    HEDGE = "hedge"  # another backend, because the first took long
 
 
 class AttemptOutcome(StrEnum):
@@ -31,6 +32,7 @@ class AttemptOutcome(StrEnum):
     SERVED = "served"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    LOST_HEDGE = "lost_hedge"  # another attempt, made at the same time, answered first
 
 
 class RequestOutcome(StrEnum):
@@ -123,8 +125,10 @@ class Receipt:
     @property
     def served(self) -> Attempt | None:
         """The attempt that bought the answer; None if there is no answer."""
-        last = self.attempts[-1] if self.attempts else None
-        return last if last is not None and last.outcome is AttemptOutcome.SERVED else None
+        for attempt in reversed(self.attempts):
+            if attempt.outcome is AttemptOutcome.SERVED:
+                return attempt
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; amounts of money are texts, durations are seconds."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import Candidate, Timeouts
+from hybridllm._core.policy.compiled import BackendKind, Candidate, Timeouts
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptOutcome
+from hybridllm._core.resilience.breaker import Phase
 from hybridllm._core.resilience.classify import (
     CREDENTIAL_COOL_OFF_S,
     classify_error_body,
@@ -24,7 +25,7 @@ from hybridllm._core.resilience.classify import (
 )
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.next_step import Call as Step
-from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Gate
 from hybridllm._runtime.exchange import (
     Body,
     assert_residency,
@@ -33,7 +34,8 @@ from hybridllm._runtime.exchange import (
     read_answer,
     wire_request,
 )
-from hybridllm._runtime.fleet import Fleet, Permit
+from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
 from hybridllm._runtime.run import Run, Trial, estimated_usage
 from hybridllm._runtime.stream import Stream
@@ -41,6 +43,9 @@ from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.target import KeyMissing, Target, Targets
 from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import InvalidRequest
+
+COLD_START_TIMES = 3.0
+"""A server of our own that comes back has a model to load: a probe's first token may take so much longer."""
 
 HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
@@ -78,6 +83,8 @@ class Attempts:
                 return self._failed(trial, permit, step, failure)
             if isinstance(found, Failure):
                 return self._failed(trial, permit, step, found)
+            if not run.claim():
+                return self._lost(trial, permit, found.usage)
             self._served(run, trial, permit, found)
         except BaseException:
             self._abandoned(trial, permit)
@@ -97,7 +104,7 @@ class Attempts:
             if isinstance(made, Failure):
                 return self._failed(trial, permit, step, made)
             request, secrets, timeouts = made
-            until_s = min(trial.started_s + limit_s, run.deadline_at_s)
+            until_s = min(trial.started_s + _patient(limit_s, permit), run.deadline_at_s)
             try:
                 async with asyncio.timeout_at(until_s):
                     opened = await self._opened_stream(run, request, secrets)
@@ -109,7 +116,7 @@ class Attempts:
                 trial,
                 permit,
                 opened,
-                codec=self.codec,
+                codec=self.codec if run.seam is None else run.seam.reader(self.codec),
                 clock=self.clock,
                 secrets=secrets,
                 jitter=self.draw(),
@@ -123,8 +130,10 @@ class Attempts:
                     failure = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
                 await upstream.close()
                 return self._failed(trial, permit, step, failure)
-            if upstream.first_token_s is not None and permit.stands:
-                self.fleet.latencies.first_token(trial.kept.candidate.name, upstream.first_token_s)
+            if not run.claim():
+                await upstream.close()
+                return self._lost(trial, permit, None)
+            self._committed_to(upstream)
             end = StreamEnd(
                 run,
                 upstream,
@@ -133,7 +142,14 @@ class Attempts:
                 settle_failure=self._settle_broken,
             )
             idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
-            return Stream(upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s)
+            return Stream(
+                upstream,
+                held,
+                end,
+                idle_s=idle_s,
+                deadline_at_s=deadline_at_s,
+                resume=run.resume,
+            )
         except BaseException:
             self._abandoned(trial, permit)
             if upstream is not None:
@@ -156,17 +172,18 @@ class Attempts:
         kept = run.plan.kept[step.index]
         assert_residency(run.plan, kept.candidate)
         permit = self.fleet.take(kept.candidate)
+        run.begun += 1
         trial = Trial(
             run,
             kept,
-            len(run.attempts) + 1,
+            run.begun,
             step.reason,
             self.clock.utc_now(),
             self.clock.monotonic_s(),
         )
         if run.trace is not None:
             trial.trace = run.trace.attempt(
-                kept, number=trial.number, reason=step.reason, breaker=permit.breaker_phase
+                kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
             )
         return permit, trial
 
@@ -264,6 +281,17 @@ class Attempts:
                 )
         return held
 
+    def _committed_to(self, upstream: Upstream) -> None:
+        """The first token is here, or a whole answer without one: note how long that took."""
+        trial, permit = upstream.trial, upstream.permit
+        if upstream.first_token_s is not None and permit.stands:
+            permit.slow = self.fleet.first_token(
+                trial.kept.candidate,
+                upstream.first_token_s,
+                prompt_tokens=trial.run.call.input_tokens_estimate,
+            )
+        permit.proved()
+
     def _out_of_time(self, trial: Trial, timeouts: Timeouts, kind: FailureKind) -> Failure:
         """A backend is at fault for the policy's limits, not for a caller who is in a hurry."""
         ran_s = self.clock.monotonic_s() - trial.started_s
@@ -280,7 +308,7 @@ class Attempts:
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         now_s = self.clock.monotonic_s()
         if permit.stands:
-            self.fleet.latencies.answer(trial.kept.candidate.name, now_s - trial.started_s)
+            self.fleet.answered(trial.kept.candidate, now_s - trial.started_s)
         trial.ended(
             AttemptOutcome.SERVED,
             now_s=now_s,
@@ -290,7 +318,7 @@ class Attempts:
         )
 
     def _failed(self, trial: Trial, permit: Permit, step: Step, failure: Failure) -> Failure:
-        permit.settle(failure.breaker)
+        permit.settle(failure.breaker, failure)
         now_s = self.clock.monotonic_s()
         trial.ended(AttemptOutcome.FAILED, now_s=now_s, failure=failure)
         if permit.stands:
@@ -302,16 +330,16 @@ class Attempts:
 
     def _hung(self, trial: Trial, failure: Failure, ran_s: float) -> None:
         """A backend that let its own time limit pass was at least that slow."""
-        name = trial.kept.candidate.name
+        candidate = trial.kept.candidate
         if failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
-            self.fleet.latencies.first_token(name, ran_s)
+            self.fleet.first_token(candidate, ran_s, prompt_tokens=None)
         elif failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            self.fleet.latencies.answer(name, ran_s)
+            self.fleet.answered(candidate, ran_s)
 
     def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""
         trial = upstream.trial
-        upstream.permit.settle(failure.breaker)
+        upstream.permit.settle(failure.breaker, failure)
         trial.ended(
             AttemptOutcome.FAILED,
             now_s=self.clock.monotonic_s(),
@@ -325,8 +353,21 @@ class Attempts:
             self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
+        if trial.run.racing and trial.run.claimed:
+            self._lost(trial, permit, None)
+            return
         permit.settle(BreakerEffect.ABANDONED)
         trial.ended(AttemptOutcome.CANCELLED, now_s=self.clock.monotonic_s())
+
+    def _lost(self, trial: Trial, permit: Permit, usage: Usage | None) -> Failure:
+        """Another attempt of the same request answered first; this one is paid for all the same."""
+        permit.settle(BreakerEffect.ABANDONED)
+        trial.ended(
+            AttemptOutcome.LOST_HEDGE,
+            now_s=self.clock.monotonic_s(),
+            usage=usage or estimated_usage(trial.run, 0),
+        )
+        return classify_wire(FailureKind.LOCAL, "another attempt answered first")
 
 
 def _no_key(detail: str) -> Failure:
@@ -336,7 +377,13 @@ def _no_key(detail: str) -> Failure:
         label="no_key",
         cool_off_s=CREDENTIAL_COOL_OFF_S,
         cool_off_backend=True,
+        gate=Gate.CREDENTIAL,
     )
+
+
+def _patient(limit_s: float, permit: Permit) -> float:
+    cold = permit.phase is Phase.HALF_OPEN and permit.candidate.backend.kind is BackendKind.VLLM
+    return limit_s * COLD_START_TIMES if cold else limit_s
 
 
 def _is_json(response: WireResponse) -> bool:

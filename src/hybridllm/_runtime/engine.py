@@ -1,7 +1,6 @@
-"""The one loop: decide, attempt, and on failure ask what is next, until an answer or the end.
+"""A request from its call to its answer: decided, tried by `turns.py`, and ended exactly once.
 
-Owns no rule: who may be asked is the plan's, what comes next is `next_step`'s, how an attempt went is
-the attempt's. It holds the request's deadline and sees to it that every request ends exactly once.
+Owns the request's record and its deadline; no rule about whom to ask.
 """
 
 from __future__ import annotations
@@ -10,32 +9,30 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.decide.decide import brought_tags, decide
 from hybridllm._core.decide.plan import Denied, Plan
-from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.timeouts import timeouts_for, total_s
+from hybridllm._core.policy.compiled import Candidate, Policy
+from hybridllm._core.policy.timeouts import total_s
 from hybridllm._core.receipt import RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
-from hybridllm._core.resilience.next_step import Call as Step
-from hybridllm._core.resilience.next_step import (
-    GiveUp,
-    attempt_limit_s,
-    candidates_left,
-    next_step,
-)
-from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
-from hybridllm._runtime.failed import failed
-from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.fleet import Fleet, Told
+from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
-from hybridllm._runtime.ports import Clock, Codec, Parsed, RequestTrace, Tracer, Wire
+from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
+from hybridllm._runtime.transitions import log_transition
+from hybridllm._runtime.turns import Turns
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.resume import Resume
 
 _SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
 
@@ -51,6 +48,7 @@ class Engine:
         codec: Makes the codec, at the first request: it loads `openai`.
         draw: A number in [0, 1], drawn anew at each call.
         ready: Called once, in the event loop of the first request.
+        on_breaker: Hears of every transition of a breaker.
     """
 
     def __init__(
@@ -64,10 +62,15 @@ class Engine:
         clock: Clock,
         draw: Callable[[], float],
         ready: Callable[[], None] | None = None,
+        on_breaker: Told = log_transition,
     ) -> None:
         self._in_force = in_force
-        self.fleet = Fleet(clock.monotonic_s)
+        self.fleet = Fleet(clock.monotonic_s, draw)
+        self.fleet.slots.follow(in_force.policy.backends)
+        self.turns = Turns(self.fleet, clock, draw, lambda: self._closed)
         self.taints = Taints(clock.monotonic_s)
+        self.fleet.tell = self._breaker_changed
+        self._on_breaker = on_breaker
         self._make_wire = wire
         self._make_codec = codec
         self._targets = targets
@@ -76,6 +79,7 @@ class Engine:
         self._draw = draw
         self._call_ready = ready
         self._attempts: Attempts | None = None
+        self._health: HealthWatch | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -91,8 +95,10 @@ class Engine:
         run = self._begun(call)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
+        if call.hints.on_interrupt not in (None, "fail"):
+            run.resume = self._resume(attempts, run)
         try:
-            found = await self._found(attempts, run)
+            found = await self.turns.found(attempts, run)
         except HybridLLMError as error:
             outcome = error
         except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
@@ -119,8 +125,13 @@ class Engine:
         """Close every connection; requests under way and later ones raise `RouterClosed`."""
         self._closed = True
         attempts, self._attempts = self._attempts, None
-        if attempts is not None:
-            await attempts.wire.close()
+        health, self._health = self._health, None
+        try:
+            if health is not None:
+                await health.close()
+        finally:
+            if attempts is not None:
+                await attempts.wire.close()
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return an error as the caller should see it: an `openai` error too, where one matches."""
@@ -149,7 +160,22 @@ class Engine:
             self._clock,
             self._draw,
         )
+        self._health = HealthWatch(
+            self.fleet,
+            self._attempts.wire,
+            self._targets,
+            self._clock,
+            lambda: self._in_force.policy.backends,
+        )
         return self._attempts
+
+    def _breaker_changed(
+        self, candidate: Candidate, before: BreakerState, after: BreakerState
+    ) -> None:
+        """Tell whoever listens, and look for its return."""
+        self._on_breaker(candidate, before, after)
+        if self._health is not None and after.phase is Phase.OPEN:
+            self._health.wake()
 
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
@@ -197,10 +223,14 @@ class Engine:
         """Decide by the policy in force now; what its session carries is known from here on."""
         policy, session = self._in_force.policy, call.hints.session
         facts = facts_of(call, policy, self.taints.of(session, policy))
-        chance = self._draw() if policy.splits else 0.0
-        decision = decide(
-            policy, facts, self.fleet.snapshot(policy, now_utc=now_utc, chance=chance)
+        snapshot = self.fleet.snapshot(
+            policy,
+            now_utc=now_utc,
+            chance=self._draw() if policy.splits else 0.0,
+            two_of=self._draw() if policy.balances else None,
+            stream=call.stream,
         )
+        decision = decide(policy, facts, snapshot)
         if policy.taints:
             self.taints.carry(session, brought_tags(policy, facts), policy)
         if decision.observed:
@@ -217,67 +247,7 @@ class Engine:
             params={name: body[name] for name in _SPAN_PARAMS if name in body},
         )
 
-    async def _found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
-        """Try until an answer is there. A first attempt that succeeds costs no retry machinery."""
-        step = self._step(run)
-        found = await self._tried(attempts, run, step)
-        if not isinstance(found, Failure):
-            return found
-        return await self._found_again(attempts, run)
+    def _resume(self, attempts: Attempts, run: Run) -> Resume:
+        from hybridllm._runtime.resume import Resume
 
-    async def _found_again(self, attempts: Attempts, run: Run) -> Parsed | Stream:
-        """Go on after the first failure, as `next_step` says, carried by tenacity."""
-        from hybridllm._runtime.retry import Again, repeat
-
-        step = self._step(run)
-        if step.after_s:
-            await self._clock.sleep(step.after_s)
-
-        async def turn() -> Parsed | Stream:
-            nonlocal step
-            found = await self._tried(attempts, run, step)
-            if isinstance(found, Failure):
-                step = self._step(run)
-                raise Again(step.after_s)
-            return found
-
-        return await repeat(turn, sleep=self._clock.sleep)
-
-    def _step(self, run: Run) -> Step:
-        """Ask what is next; raise the request's error if nothing is."""
-        now_s = self._clock.monotonic_s()
-        policy = run.plan.policy
-        if self._closed:
-            raise RouterClosed("this router was closed while a request was under way")
-        refusals = self.fleet.refusals(run.plan.kept)
-        verdict = next_step(
-            kept=run.plan.kept,
-            failures=run.failures,
-            gated=refusals.reasons.keys(),
-            cooling=refusals.cooling,
-            retries_max=policy.retries_max,
-            attempts_max=policy.attempts_max,
-            remaining_s=run.deadline_at_s - now_s,
-            jitter=self._draw() if run.failures else 0.0,
-        )
-        if isinstance(verdict, GiveUp):
-            raise failed(run, verdict, now_s=now_s)
-        return verdict
-
-    async def _tried(self, attempts: Attempts, run: Run, step: Step) -> Parsed | Stream | Failure:
-        kept = run.plan.kept
-        timeouts = timeouts_for(run.plan.task, kept[step.index].candidate.backend)
-        stream = run.call.stream
-        limit_s = attempt_limit_s(
-            remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
-            candidates_left=candidates_left(
-                kept=kept,
-                failures=run.failures,
-                gated=self.fleet.refusals(kept).reasons.keys(),
-                attempts_max=run.plan.policy.attempts_max,
-            ),
-            own_limit_s=None if stream else timeouts.attempt_s,
-        )
-        if stream:
-            return await attempts.stream(run, step, min(limit_s, timeouts.first_token_s))
-        return await attempts.answer(run, step, limit_s)
+        return Resume(run, lambda: self.turns.found_again(attempts, run))

@@ -1,4 +1,4 @@
-"""What we know of each backend now: requests under way, breakers, cool-offs.
+"""What we know of each backend now: requests under way, breakers, gates, slots, how soon they answer.
 
 Every method is synchronous: nothing happens between reading and writing. What is taken here is given
 back here, once, through a `Permit`.
@@ -8,76 +8,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
 from hybridllm._core.resilience import breaker
+from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._core.resilience.pace import Pace
 from hybridllm._runtime.latencies import Latencies
+from hybridllm._runtime.permit import Permit
+from hybridllm._runtime.records import Record
+from hybridllm._runtime.slots import Slots
+from hybridllm._runtime.standings import Standings
 
 if TYPE_CHECKING:
-    from hybridllm._runtime.cool_offs import CoolOffs
+    from hybridllm._runtime.cool_offs import Closed, CoolOffs
 
 _logger = logging.getLogger("hybridllm")
-_PRISTINE = breaker.BreakerState()
-_PRISTINE_PERMIT: breaker.Permit | None = breaker.Permit(_PRISTINE.generation)
 
+RAMP_S = 5.0
+"""A candidate whose breaker has closed gets its share back over so many seconds."""
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """Who of a plan is refused now.
+_RAMP_FROM = 0.1
+Key = tuple[str, str]
+"""(backend, model)."""
 
-    Attributes:
-        reasons: Per place in the plan, in words.
-        cooling: The places that a cool-off refuses; the rest of `reasons` are open breakers.
-    """
-
-    reasons: Mapping[int, str]
-    cooling: frozenset[int] = frozenset()
-
-
-NOBODY_REFUSED = Refusals(MappingProxyType({}))
-
-
-class Permit:
-    """The right to make one attempt. Handed back exactly once, however the attempt ends."""
-
-    __slots__ = ("_candidate", "_fleet", "_out", "_permit", "_turn", "breaker_phase")
-
-    def __init__(
-        self,
-        fleet: Fleet,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        phase: str,
-        turn: int,
-    ) -> None:
-        self._fleet = fleet
-        self._out = True
-        self._candidate = candidate
-        self._permit = permit
-        self._turn = turn
-        self.breaker_phase = phase
-
-    def settle(self, effect: BreakerEffect) -> None:
-        """Hand it back and say how it went; a second call does nothing."""
-        out, self._out = self._out, False
-        if out:
-            self._fleet.give_back(self._candidate, self._permit, effect, self._turn)
-
-    @property
-    def stands(self) -> bool:
-        """False once another policy has put something else in its endpoint's place.
-
-        What such an attempt tells of the endpoint holds for nobody any more.
-        """
-        return self._fleet.stands(self._candidate, self._turn)
+Told = Callable[[Candidate, BreakerState, BreakerState], None]
+"""Hears of every transition of a breaker: candidate, state before, state after."""
 
 
 class Fleet:
@@ -85,110 +45,153 @@ class Fleet:
 
     Args:
         now_s: The clock's monotonic seconds.
+        draw: A number in [0, 1], drawn anew at each call.
         config: When a breaker opens, and for how long.
     """
 
     def __init__(
-        self, now_s: Callable[[], float], config: breaker.BreakerConfig | None = None
+        self,
+        now_s: Callable[[], float],
+        draw: Callable[[], float] = lambda: 0.5,
+        config: breaker.BreakerConfig | None = None,
     ) -> None:
         self._now_s = now_s
+        self._draw = draw
         self._config = config or breaker.BreakerConfig()
         self._in_flight: dict[str, int] = {}
         self.latencies = Latencies(now_s)
-        # Only breakers that have something to say; a closed one without failures is not kept.
-        self._breakers: dict[tuple[str, str], breaker.BreakerState] = {}
+        self.slots = Slots(self._in_flight, now_s)
+        self._records: dict[Key, Record] = {}
+        self._unwell: set[Key] = set()  # whose breakers have something to say
+        self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
+        self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
+        self.slowest_s = 0.0  # of all waits that were measured
+        self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first
         # Endpoints that were put in another one's place, and when.
         self._since: dict[Endpoint, int] = {}
+        self.tell: Told | None = None
 
-    def snapshot(self, policy: Policy, *, now_utc: datetime, chance: float) -> Snapshot:
+    def snapshot(
+        self,
+        policy: Policy,
+        *,
+        now_utc: datetime,
+        chance: float,
+        two_of: float | None = None,
+        stream: bool = False,
+    ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
-        if policy.measures:
-            return Snapshot(self._in_flight.copy(), self.latencies.snapshot(), now_utc, chance)
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
-        return Snapshot(in_flight, IDLE.latency, now_utc, chance)
-
-    def refusals(self, kept: tuple[Kept, ...]) -> Refusals:
-        """Return who of the plan is refused now, by breaker or cool-off."""
-        if not self._breakers and self._cool_offs is None:
-            return NOBODY_REFUSED
-        reasons: dict[int, str] = {}
-        cooling: set[int] = set()
-        now_s = self._now_s()
-        for place, one in enumerate(kept):
-            key = (one.candidate.backend.name, one.candidate.model.name)
-            reason = self._cool_offs.reason(*key) if self._cool_offs is not None else None
-            if reason is not None:
-                reasons[place] = reason
-                cooling.add(place)
-                continue
-            state = self._breakers.get(key)
-            if state is not None and breaker.refuses(state, now_s):
-                reasons[place] = f"breaker {state.phase.value}"
-        return Refusals(reasons, frozenset(cooling))
+        latency = self.latencies.snapshot() if policy.measures else IDLE.latency
+        if not policy.balances:
+            return Snapshot(in_flight, latency, now_utc, chance)
+        return Snapshot(
+            in_flight,
+            latency,
+            now_utc,
+            chance,
+            self._paces[stream].copy(),
+            self._returning() if self._closed_at_s else IDLE.returning,
+            self._now_s(),
+            two_of,
+        )
 
     def take(self, candidate: Candidate) -> Permit:
         """Take a permit for one attempt, and count it as under way.
 
         An open breaker gives a permit too, without a probe's standing: whoever asks has been through
-        `gated`, so it asks because nobody else is left (breakers never empty a candidate set).
+        `standing`, so it asks because nobody else is left (breakers never empty a candidate set).
         """
         key = (candidate.backend.name, candidate.model.name)
-        state = self._breakers.get(key)
-        if state is None:
-            permit = _PRISTINE_PERMIT
-            phase = breaker.Phase.CLOSED
-        else:
-            state, permit = breaker.admit(state, self._config, self._now_s())
-            self._breakers[key] = state
-            phase = state.phase
+        record = self._record(key)
+        now_s = self._now_s()
+        before = record.breaker
+        permit = record.admit(self._config, now_s)
+        if record.breaker.phase is not before.phase:
+            self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, phase.value, self._turn)
+        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
 
-    def give_back(
-        self, candidate: Candidate, permit: breaker.Permit | None, effect: BreakerEffect, turn: int
-    ) -> None:
+    def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
         """End an attempt; called by its `Permit` only."""
+        candidate = permit.candidate
         name = candidate.backend.name
         left = self._in_flight[name] - 1
         if left:
             self._in_flight[name] = left
         else:
             del self._in_flight[name]
-        if turn != self._turn and not self.stands(candidate, turn):
-            return
-        key = (name, candidate.model.name)
-        state = self._breakers.get(key)
-        if state is None:
-            if effect is not BreakerEffect.FAILURE:
-                return
-            state = _PRISTINE
-        state = breaker.settle(state, self._config, permit, effect, self._now_s())
-        if state == _PRISTINE:
-            self._breakers.pop(key, None)
-        else:
-            self._breakers[key] = state
+        if self.slots:
+            self._slot_freed(name, permit, effect, failure)
+        if permit.turn == self._turn or self.stands(candidate, permit.turn):
+            slow = permit.slow or (failure is not None and failure.timed_out)
+            self._settle(candidate, permit.generation, effect, slow=slow)
+
+    def proved(self, permit: Permit) -> None:
+        """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
+        candidate = permit.candidate
+        if permit.turn == self._turn or self.stands(candidate, permit.turn):
+            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
+            record = self._record((candidate.backend.name, candidate.model.name))
+            permit.generation = record.breaker.generation  # what comes now is told anew
+
+    def first_token(
+        self, candidate: Candidate, seconds: float, *, prompt_tokens: int | None
+    ) -> bool:
+        """Note how long a first token took, or how long nobody saw one; return whether that was slow.
+
+        Args:
+            candidate: Who was asked.
+            seconds: From sending.
+            prompt_tokens: Length of the prompt; None: no token came.
+        """
+        self.latencies.first_token(candidate.name, seconds)
+        self.slowest_s = max(self.slowest_s, seconds)
+        record = self._record((candidate.backend.name, candidate.model.name))
+        slow = record.first_token(seconds, self._now_s())
+        if record.first_token_pace is not None:
+            self._paces[True][candidate.name] = record.first_token_pace
+        if self.slots and prompt_tokens is not None:
+            self.slots.first_token(candidate.backend.name, seconds, prompt_tokens=prompt_tokens)
+        return slow
+
+    def answered(self, candidate: Candidate, seconds: float) -> None:
+        """Note how long a whole answer took, or how long nobody saw one."""
+        self.latencies.answer(candidate.name, seconds)
+        self.slowest_s = max(self.slowest_s, seconds)
+        record = self._record((candidate.backend.name, candidate.model.name))
+        record.answered(seconds, self._now_s())
+        if record.pace is not None:
+            self._paces[False][candidate.name] = record.pace
+
+    def heard_health(self, backend: str, *, healthy: bool) -> None:
+        """Tell the open breakers of a backend what its health page said."""
+        now_s = self._now_s()
+        for key in self._unwell:
+            if key[0] == backend:
+                record = self._records[key]
+                record.breaker = breaker.after_health(
+                    record.breaker, self._config, healthy=healthy, now_s=now_s
+                )
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
         """Leave a candidate, or its whole backend, alone if the failure says so."""
-        if failure.cool_off_s is None:
+        if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
             from hybridllm._runtime.cool_offs import CoolOffs
 
             self._cool_offs = CoolOffs(self._now_s)
         model = None if failure.cool_off_backend else candidate.model.name
-        reason = f"cool-off after {failure.label}"
-        if failure.cool_off_backend:
+        name = candidate.backend.name
+        if failure.cool_off_backend and self._cool_offs.gate(name, "") is None:
             # A backend's own words are never logged; the words of a LOCAL failure are ours.
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
-            name = candidate.backend.name
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
-        self._cool_offs.add(
-            candidate.backend.name, model, seconds=failure.cool_off_s, reason=reason
-        )
+        self._cool_offs.add(name, model, failure.gate, failure)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -203,11 +206,17 @@ class Fleet:
         """
         kept = carried_on(former, policy, rekeyed=rekeyed)
         self._turn += 1
-        for key in self._breakers.keys() - kept:
-            del self._breakers[key]
+        for key in self._records.keys() - kept:
+            del self._records[key]
+            self._unwell.discard(key)
         if self._cool_offs is not None:
             self._cool_offs.keep(kept)
-        self.latencies.keep({f"{backend}/{model}" for backend, model in kept if model is not None})
+        names = {f"{backend}/{model}" for backend, model in kept if model is not None}
+        self.latencies.keep(names)
+        for seen in (*self._paces, self._closed_at_s):
+            for name in seen.keys() - names:
+                del seen[name]
+        self.slots.follow(policy.backends)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return
@@ -228,3 +237,96 @@ class Fleet:
     def in_flight_by_backend(self) -> Mapping[str, int]:
         """The same for each backend that has any."""
         return self._in_flight.copy()
+
+    @property
+    def breakers(self) -> Mapping[Key, BreakerState]:
+        """The breakers that have something to say: not closed, or failures since the last success."""
+        return {key: self._records[key].breaker for key in self._unwell}
+
+    @property
+    def unwell(self) -> Collection[Key]:
+        """The (backend, model) of those."""
+        return self._unwell
+
+    def busy(self, backend: str) -> bool:
+        """Whether requests are under way there."""
+        return backend in self._in_flight
+
+    @property
+    def ailing(self) -> frozenset[str]:
+        """Backends with an open breaker."""
+        return frozenset(
+            key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
+        )
+
+    def record(self, candidate: Candidate) -> Record:
+        """Return what is remembered of a candidate."""
+        return self._record((candidate.backend.name, candidate.model.name))
+
+    def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
+        """Return how long a candidate lets one wait; None: not measured."""
+        return self._paces[stream].get(candidate.name)
+
+    def gate(self, candidate: Candidate) -> Closed | None:
+        """Return the gate that refuses a candidate now, or None."""
+        if self._cool_offs is None:
+            return None
+        return self._cool_offs.gate(candidate.backend.name, candidate.model.name)
+
+    @property
+    def gated(self) -> bool:
+        """Whether any gate is closed."""
+        return bool(self._cool_offs)
+
+    def _record(self, key: Key) -> Record:
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = Record()
+        return record
+
+    def _settle(
+        self,
+        candidate: Candidate,
+        permit: breaker.Permit | None,
+        effect: BreakerEffect,
+        *,
+        slow: bool,
+    ) -> None:
+        key = (candidate.backend.name, candidate.model.name)
+        record = self._record(key)
+        before = record.breaker
+        jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
+        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        if record.breaker.phase is not before.phase:
+            self._changed(candidate, before, record.breaker)
+        if record.unwell:
+            self._unwell.add(key)
+        elif self._unwell:
+            self._unwell.discard(key)
+
+    def _changed(self, candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
+        if after.phase is Phase.CLOSED:
+            self._closed_at_s[candidate.name] = self._now_s()
+        if self.tell is not None:
+            self.tell(candidate, before, after)
+
+    def _slot_freed(
+        self, name: str, permit: Permit, effect: BreakerEffect, failure: Failure | None
+    ) -> None:
+        answered = effect is BreakerEffect.SUCCESS
+        if answered:
+            self.slots.held(name, self._now_s() - permit.taken_at_s)
+        overload = failure is not None and failure.overload
+        self.slots.ended(name, overload=overload, answered=answered)
+        self.slots.freed(name)
+
+    def _returning(self) -> Mapping[str, float]:
+        now_s = self._now_s()
+        weights = {}
+        for name, closed_at_s in list(self._closed_at_s.items()):
+            share = (now_s - closed_at_s) / RAMP_S
+            if share >= 1.0:
+                del self._closed_at_s[name]
+            else:
+                weights[name] = max(_RAMP_FROM, share)
+        return weights

@@ -38,6 +38,22 @@ class Latencies:
         """Record how long a whole answer took."""
         self._add(candidate, 1, seconds)
 
+    def usual_s(self, candidate: str, *, stream: bool) -> float | None:
+        """Return how long half of the latest took at most, in seconds; None: not measured lately."""
+        both = self._samples.get(candidate)
+        if both is None:
+            return None
+        for samples in both:
+            forget_old(samples, now_s=self._now_s())
+        found = percentiles(both[0 if stream else 1]).get(50)
+        return None if found is None else found / 1e3
+
+    def percentile_s(self, candidate: str, rank: int, *, stream: bool) -> float | None:
+        """The same for 90, 95 or 99 of a hundred."""
+        both = self._samples.get(candidate)
+        found = None if both is None else percentiles(both[0 if stream else 1]).get(rank)
+        return None if found is None else found / 1e3
+
     def _add(self, candidate: str, place: int, seconds: float) -> None:
         both = self._samples.get(candidate)
         if both is None:

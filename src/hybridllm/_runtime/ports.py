@@ -181,7 +181,15 @@ class Parsed:
     request_id: str | None = None
 
 
-class Codec(Protocol):
+class ChunkReader(Protocol):
+    """Reads the events of one stream."""
+
+    def chunk(self, event: bytes, data: bytes) -> Any:
+        """See `Codec.chunk`."""
+        ...
+
+
+class Codec(ChunkReader, Protocol):
     """From bytes to `openai` types; never raises.
 
     Where the bytes are no answer it says a `Failure`; where they are an error in an answer's place, the

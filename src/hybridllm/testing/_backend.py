@@ -41,7 +41,8 @@ class SimulatedBackend:
         tokens_per_s: Speed of each answer after its first token; None is as fast as possible.
         answer: What it says, or a function that tells from the request's JSON. A request for JSON by
             a schema, or for a tool call, is answered with the smallest value that fits instead; what a
-            function says is always taken as it is.
+            function says is always taken as it is. A vLLM that is asked to go on with a message
+            (`continue_final_message`) says what is left of its answer after it, if it begins so.
         reasoning: What it thinks before; None is no reasoning.
         cached_tokens: How many prompt tokens it reports as cached, at most; None reports nothing.
         context_tokens: Its context length; None is 32,768 in `/v1/models` and no limit.

@@ -63,13 +63,16 @@ class ScriptedWire:
     longest match wins.
 
     Attributes:
-        requests: Every request that was sent, in order.
+        requests: Every request that was sent, in order; looks at health pages are not among them.
+        health_requests: The addresses of health pages that were looked at. A page takes nothing from the
+            script: it says what the next request would be told, or 200 where that is made by a function.
         closed: True once the wire was closed.
     """
 
     def __init__(self, scripts: Mapping[str, Step | Sequence[Step]]) -> None:
         self._scripts = {key: _Script(steps) for key, steps in scripts.items()}
         self.requests: list[SentRequest] = []
+        self.health_requests: list[str] = []
         self.closed = False
 
     async def send(self, request: WireRequest) -> WireResponse:
@@ -82,6 +85,8 @@ class ScriptedWire:
         if self.closed:
             raise WireError(FailureKind.LOCAL, "the wire is closed")
         script = self._script_for(request.url)
+        if request.body is None:
+            return await self._health(request, script)
         sent = SentRequest(
             method=request.method,
             url=request.url,
@@ -100,6 +105,15 @@ class ScriptedWire:
             sent.closed = True
             raise
         return _ScriptedResponse(reply, sent)
+
+    async def _health(self, request: WireRequest, script: _Script) -> WireResponse:
+        """Answer a look at a health page: well, unless the next request would not be answered at all."""
+        self.health_requests.append(request.url)
+        reply = script.coming
+        if reply is not None and reply.headless:
+            await _strike(reply)
+        said = Reply.status(200) if reply is None else Reply.status(reply.status_code)
+        return _ScriptedResponse(said, SentRequest("GET", request.url, Headers({}), None, 0.0))
 
     async def close(self) -> None:
         """Refuse every further request."""
@@ -134,6 +148,12 @@ class _Script:
         if not self._steps:
             raise ValueError("a script needs at least one reply")
         self._next = 0
+
+    @property
+    def coming(self) -> Reply | None:
+        """The reply that the next request gets, if that is known."""
+        step = self._steps[min(self._next, len(self._steps) - 1)]
+        return step if isinstance(step, Reply) else None
 
     def next(self, sent: SentRequest) -> Reply:
         step = self._steps[min(self._next, len(self._steps) - 1)]

@@ -152,19 +152,19 @@ class Explanation:
 
     def _asked_first(self, plan: Plan) -> Answering | None:
         from hybridllm._core.decide.world import Answering
-        from hybridllm._core.resilience.next_step import GiveUp, next_step
+        from hybridllm._core.resilience.next_step import Call, next_step
+        from hybridllm._core.resilience.standing import Standing
 
         step = next_step(
             kept=plan.kept,
             failures=(),
-            gated=self.refusals.keys(),
-            cooling=self.cooling,
             retries_max=plan.policy.retries_max,
             attempts_max=plan.policy.attempts_max,
             remaining_s=float("inf"),
             jitter=0.0,
+            standing=Standing(self.refusals, dict.fromkeys(self.cooling, float("inf"))),
         )
-        return None if isinstance(step, GiveUp) else Answering(step.index, step.reason)
+        return Answering(step.index, step.reason) if isinstance(step, Call) else None
 
 
 def explained_in(policy: Policy, facts: Facts, world: World) -> Explanation:

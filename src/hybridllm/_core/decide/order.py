@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from math import log
 
+from hybridllm._core.decide.balance import by_load
 from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.filters import expected_cost_atto
 from hybridllm._core.decide.plan import Kept
@@ -68,20 +69,13 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
     if len(kept) == 1 or order_by is OrderBy.FILE:
         return kept
     if order_by is OrderBy.LOAD:
-        return _by_load(kept, snapshot.in_flight)
+        return by_load(kept, snapshot)
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
     if order_by is OrderBy.PRICE:
         in_flight = IDLE.in_flight if group.use.on_order else snapshot.in_flight
         return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight)))
     return tuple(sorted(kept, key=lambda one: _latency_ms(one, facts, snapshot)))
-
-
-def _by_load(kept: tuple[Kept, ...], in_flight: Mapping[str, int]) -> tuple[Kept, ...]:
-    """Least loaded first; equals stay in the order of the policy file."""
-    if not in_flight:
-        return kept
-    return tuple(sorted(kept, key=lambda one: in_flight.get(one.candidate.backend.name, 0)))
 
 
 def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[float, int]:
@@ -137,9 +131,8 @@ def _by_weight(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tup
     first = [one for one in group.kept if one.candidate.model.name == drawn]
     rest = [one for one in group.behind if one.candidate.model.name != drawn]
     rest.sort(key=lambda one: places.get(one.candidate.model.name, 0.0))
-    in_flight = snapshot.in_flight
-    if in_flight and not group.use.on_order:
-        first.sort(key=lambda one: in_flight.get(one.candidate.backend.name, 0))
+    if not group.use.on_order:
+        first = list(by_load(tuple(first), snapshot))
     return (*first, *rest)
 
 

@@ -16,7 +16,7 @@ from hybridllm._core.decide.snapshot import Latency, Snapshot
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.classify import classify_wire
-from hybridllm._core.resilience.next_step import GiveUp, next_step
+from hybridllm._core.resilience.next_step import Call, next_step
 from hybridllm._core.resilience.outcome import Failure, FailureKind
 
 MONDAY_NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -86,13 +86,12 @@ def answering(plan: Plan, world: World) -> Answering | None:
         step = next_step(
             kept=kept,
             failures=failures,
-            gated=frozenset(),
             retries_max=policy.retries_max,
             attempts_max=policy.attempts_max,
             remaining_s=float("inf"),
             jitter=0.0,
         )
-        if isinstance(step, GiveUp):
+        if not isinstance(step, Call):
             return None
         if kept[step.index].candidate.backend.name not in down:
             return Answering(step.index, step.reason)

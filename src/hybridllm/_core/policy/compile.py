@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
+from hybridllm._core.policy.compile_limits import (
+    compiled_budget,
+    compiled_concurrency,
+    compiled_hedge,
+    health_url,
+)
 from hybridllm._core.policy.compile_routes import (
     Candidates,
     RouteCompiler,
@@ -42,6 +48,7 @@ from hybridllm._core.policy.schema import (
 )
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
+_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT)
 _FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
 
 
@@ -102,6 +109,12 @@ def compiled_policy(
         known_tasks=frozenset(spec.tasks).union(*(named(when, "task") for when in whens)),
         retries_max=spec.retries.same_backend_max,
         attempts_max=spec.retries.attempts_max,
+        balances=any(
+            use.order_by in _BALANCED and len(use.candidates) > 1
+            for route in routes
+            for use in route.use
+        ),
+        budget=compiled_budget(spec.retries.budget),
     )
 
 
@@ -119,6 +132,9 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         headers=tuple(spec.headers.items()),
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
+        prefill=spec.prefill,
+        concurrency=compiled_concurrency(spec.concurrency),
+        health_url=health_url(spec.health, spec.base_url, spec.kind),
     )
 
 
@@ -201,4 +217,12 @@ def _residency(tag: str, spec: ResidencySpec) -> Residency:
 
 def _task(name: str, spec: TaskSpec) -> Task:
     timeouts = MappingProxyType(_seconds_by_field(spec.timeouts))
-    return Task(name, spec.bucket, spec.residency, timeouts, compiled_slo(spec.slo))
+    return Task(
+        name,
+        spec.bucket,
+        spec.residency,
+        timeouts,
+        compiled_slo(spec.slo),
+        spec.priority,
+        compiled_hedge(spec.hedge),
+    )

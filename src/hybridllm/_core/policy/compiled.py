@@ -16,6 +16,9 @@ from typing import Any
 
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.conditions import ALWAYS, When
+from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
+from hybridllm._core.resilience.budget import BudgetConfig
+from hybridllm._core.resilience.limit import Concurrency
 
 
 class Capability(StrEnum):
@@ -86,6 +89,9 @@ class Backend:
         retention: How long it keeps data, `none` or `30d`; None: not declared.
         environments: Where it may be used; empty: everywhere.
         propagate_trace: Whether `traceparent` is sent to it.
+        prefill: Whether it continues a last message of the assistant (`continue_final_message`).
+        concurrency: How many requests it may have at once; None: no limit.
+        health_url: Looked at while its breaker is open; None: nothing is.
     """
 
     name: str
@@ -99,6 +105,9 @@ class Backend:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
+    prefill: bool = False
+    concurrency: Concurrency | None = None
+    health_url: str | None = None
 
     @property
     def terms_declared(self) -> bool:
@@ -226,12 +235,28 @@ class Slo:
 NO_SLO = Slo()
 
 
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """When a second backend is asked for the same, before the first has answered.
+
+    Attributes:
+        percentile: Of measured waits, after which it is; None: after `after_s`.
+        prompt_tokens_max: Longer prompts are not hedged; None: all are.
+    """
+
+    percentile: int | None = 95
+    after_s: float = 0.0
+    prompt_tokens_max: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """A task class.
 
     Attributes:
         timeouts: Names of `Timeouts` fields this task sets, with their values in seconds.
+        priority: Of requests that bring none.
+        hedge: None: its requests are not hedged.
     """
 
     name: str
@@ -239,6 +264,8 @@ class Task:
     residency: str | None = None
     timeouts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     slo: Slo = NO_SLO
+    priority: str | None = None
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -321,9 +348,11 @@ class Policy:
         splits: True if a route splits its requests, so that a decision needs its chance.
         taints: Tags that a session keeps once it has carried them, and for how many seconds.
         measures: True if measured latency orders candidates somewhere.
+        balances: True if load orders candidates somewhere.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
+        budget: What all requests together may spend on attempts beyond the first.
     """
 
     name: str
@@ -340,10 +369,12 @@ class Policy:
     known_tasks: frozenset[str] = frozenset()
     retries_max: int = 2
     attempts_max: int = 6
+    budget: BudgetConfig = DEFAULT_BUDGET
     constraints: tuple[Constraint, ...] = ()
     looks_at: frozenset[str] = frozenset()
     splits: bool = False
     measures: bool = False
+    balances: bool = False
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -225,6 +225,21 @@ RequestS = Annotated[Decimal, _duration("10ms", "1d")]
 Dimensions = Annotated[int, _whole_number(1, 65_536)]
 RetriesMax = Annotated[int, _whole_number(0, 10)]
 AttemptsMax = Annotated[int, _whole_number(1, 50)]
+Concurrent = Annotated[int, _whole_number(1, 100_000)]
+Share = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 1),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=1)] | Reference,
+    ),
+]
+Reserve = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 100_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=100_000)] | Reference,
+    ),
+]
 HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_input_type=str)]
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
 TextGlobs = Annotated[

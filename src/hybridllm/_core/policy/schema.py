@@ -22,7 +22,6 @@ from pydantic import (
 from hybridllm._core.policy.base_url import checked_base_url
 from hybridllm._core.policy.compiled import BackendKind, Bucket, Capability
 from hybridllm._core.policy.fields import (
-    AttemptsMax,
     ConnectS,
     ContextTokens,
     Dimensions,
@@ -35,7 +34,6 @@ from hybridllm._core.policy.fields import (
     RequestS,
     Retention,
     Retentions,
-    RetriesMax,
     TaintS,
     UsdPerMtok,
     VariableName,
@@ -43,6 +41,13 @@ from hybridllm._core.policy.fields import (
     WireName,
     as_empty_mapping,
     as_list,
+)
+from hybridllm._core.policy.schema_limits import (
+    HealthPath,
+    HedgeSpec,
+    MaybeConcurrency,
+    Priority,
+    RetriesSpec,
 )
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
@@ -166,6 +171,20 @@ class BackendSpec(Spec):
         default_factory=BackendTimeoutsSpec.model_construct,
         description="Of this backend, unless a task sets its own.",
     )
+    prefill: Flag = Field(
+        default=False,
+        description="Whether it goes on with a last message of the assistant (vLLM: continue_final_message).",
+    )
+    concurrency: MaybeConcurrency = Field(
+        default=None,
+        description="Requests it may have at once; more wait for a moment, the most urgent first. auto: "
+        "found by watching how soon first tokens come. Default: no limit.",
+    )
+    health: HealthPath | None = Field(
+        default=None,
+        description="Path that is looked at while its breaker is open, so that it is tried again soon after "
+        "it is back; off: none. Default: /health for kind vllm, the list of models for kind api.",
+    )
     propagate_trace: Flag | None = Field(
         default=None,
         description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",
@@ -287,16 +306,14 @@ class TaskSpec(Spec):
         description="Of requests of this task, on whatever backend.",
     )
     slo: SloSpec | None = Field(default=None, description="Latency objective of this task.")
-
-
-class RetriesSpec(Spec):
-    """How often a request is sent."""
-
-    same_backend_max: RetriesMax = Field(
-        default=2, description="Repeats on one backend and model, within one request."
+    priority: Priority | None = Field(
+        default=None,
+        description="Of requests that bring none: who gets a free slot first, and who is sent away last. "
+        "Default: interactive.",
     )
-    attempts_max: AttemptsMax = Field(
-        default=6, description="Attempts of one request, all backends together."
+    hedge: HedgeSpec | None = Field(
+        default=None,
+        description="Whether a second backend is asked when the first takes unusually long. Default: no.",
     )
 
 

@@ -82,6 +82,7 @@ def read_chat(params: dict[str, Any], hints: Hints) -> Call:
     options = body.get("stream_options")
     if options is not None and not isinstance(options, Mapping):
         raise InvalidRequest(f"stream_options: must be a mapping, got {type(options).__name__}")
+    _check_interrupt(hints, stream=stream)
     return Call(
         "chat",
         body,
@@ -107,6 +108,7 @@ def read_embeddings(params: dict[str, Any], hints: Hints) -> Call:
     body, headers, model, stream = _read_common(params)
     if stream:
         raise InvalidRequest("stream: embeddings cannot be streamed; leave it out")
+    _check_interrupt(hints, stream=False)
     if "input" not in body:
         raise InvalidRequest("input: missing; embeddings need a text, a list of texts, or tokens")
     body["input"], longest, total = read_input(body["input"])
@@ -185,6 +187,11 @@ def _read_common(
     if stream not in (None, False, True):
         raise InvalidRequest(f"stream: must be True or False, got {type(stream).__name__}")
     return body, headers, model or None, bool(stream)
+
+
+def _check_interrupt(hints: Hints, *, stream: bool) -> None:
+    if hints.on_interrupt is not None and not stream:
+        raise InvalidRequest("on_interrupt: only a stream can be interrupted; set stream=True too")
 
 
 def _output_tokens_max(body: dict[str, Any]) -> int | None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from hybridllm._core.resilience import error_codes
 from hybridllm._core.resilience.error_body import ErrorBody, read_error
-from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Gate, Next
 from hybridllm._core.resilience.redact import redact, safe_message
 from hybridllm._core.resilience.retry_after import RETRY_AFTER_MAX_S, gate_s, retry_after_s
 
@@ -28,6 +28,7 @@ RATE_COOL_OFF_S: Final = 1.0  # per candidate: a 429 that names no time
 
 _STATUS, _REDIRECT = FailureKind.STATUS, FailureKind.REDIRECT
 _FAILED, _ABANDONED = BreakerEffect.FAILURE, BreakerEffect.ABANDONED
+_THROTTLED = BreakerEffect.THROTTLED
 
 _GATED_BY_RETRY_AFTER = frozenset({429, 503, 529})
 _WORK_MAY_BE_DONE = frozenset({408, 502, 504, 520, 524})  # the answer was lost, not the work
@@ -160,11 +161,13 @@ def _by_status(
         retry_after_s=None if asked_s is None else min(asked_s, RETRY_AFTER_MAX_S),
     )
     if status == 402 or (status in {400, 403, 429} and error_codes.is_quota(error)):
-        return _backend_off(said, QUOTA_COOL_OFF_S, _ABANDONED)
+        return _backend_off(said, QUOTA_COOL_OFF_S, _ABANDONED, Gate.QUOTA)
     if status in _NOT_IMPLEMENTED:
         return replace(said, next=Next.ELSEWHERE)
     if status == 429 or status in _RETRY_NEUTRAL:
-        return _come_back_later(replace(said, next=Next.RETRY), status, asked_s, jitter)
+        effect = _THROTTLED if status == 429 else _ABANDONED
+        throttled = replace(said, next=Next.RETRY, breaker=effect)
+        return _come_back_later(throttled, status, asked_s, jitter)
     if status >= 500 or status in _RETRY_FAILED:
         failed = replace(said, next=Next.RETRY, breaker=_FAILED)
         return _come_back_later(failed, status, asked_s, jitter)
@@ -179,9 +182,9 @@ def _come_back_later(
         asked_s = RATE_COOL_OFF_S
     if asked_s is None or status not in _GATED_BY_RETRY_AFTER:
         return failure
-    gated = replace(failure, cool_off_s=gate_s(asked_s, jitter=jitter))
+    gated = replace(failure, cool_off_s=gate_s(asked_s, jitter=jitter), gate=Gate.RATE)
     if asked_s > RETRY_AFTER_MAX_S:  # as good as a quota: nobody waits for it
-        return replace(gated, next=Next.ELSEWHERE)
+        return replace(gated, next=Next.ELSEWHERE, gate=Gate.QUOTA)
     return gated
 
 
@@ -198,7 +201,7 @@ def _by_client_error(
         # able to take the backend from all the others. If everybody gets it, the breaker will see.
         return replace(said, next=Next.ELSEWHERE, breaker=_FAILED)
     if status in {401, 403}:
-        return _backend_off(said, CREDENTIAL_COOL_OFF_S, _FAILED)
+        return _backend_off(said, CREDENTIAL_COOL_OFF_S, _FAILED, Gate.CREDENTIAL)
     if status in {404, 410}:
         return _missing(said, error)
     if status in _MISDIRECTED:
@@ -220,12 +223,17 @@ def _missing(said: Failure, error: ErrorBody) -> Failure:
 
 
 def _candidate_off(said: Failure) -> Failure:
-    return replace(said, next=Next.ELSEWHERE, cool_off_s=MISSING_COOL_OFF_S)
+    return replace(said, next=Next.ELSEWHERE, cool_off_s=MISSING_COOL_OFF_S, gate=Gate.MODEL)
 
 
-def _backend_off(said: Failure, seconds: float, effect: BreakerEffect) -> Failure:
+def _backend_off(said: Failure, seconds: float, effect: BreakerEffect, gate: Gate) -> Failure:
     return replace(
-        said, next=Next.ELSEWHERE, breaker=effect, cool_off_s=seconds, cool_off_backend=True
+        said,
+        next=Next.ELSEWHERE,
+        breaker=effect,
+        cool_off_s=seconds,
+        cool_off_backend=True,
+        gate=gate,
     )
 
 

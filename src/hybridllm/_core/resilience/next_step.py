@@ -1,24 +1,26 @@
-"""What to do next with one request: call a candidate, now or after a wait, or give up.
+"""What to do next with one request: call a candidate, now or after a wait, wait for a slot, or give up.
 
 Owns every rule about retrying, failing over and falling back; nothing else decides about them. Chooses
 from the plan's candidates, by their place in it, or not at all: it cannot add one.
 
-What was learned from failures never empties the set: if breakers and cool-offs refuse every candidate,
-the request is sent all the same (panic), once to each. Only the policy's filters deny. Panic prefers a
-candidate whose breaker is open, which may have come back, to one that told us to stay away; the latter
-is asked only if nobody was asked yet, so that the caller hears the reason from the backend itself.
+What was learned from failures never empties the set: if breakers and gates refuse every candidate, the
+request is sent all the same (panic), once to each, as far as the throttle admits it. Only the policy's
+filters deny. Panic prefers a candidate whose breaker is open, which may have come back, to one that told us
+to stay away; the latter is asked only if nobody was asked yet, so that the caller hears the reason from the
+backend itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.backoff import backoff_s, failover_s
 from hybridllm._core.resilience.outcome import Failure, Next
+from hybridllm._core.resilience.standing import ALL_FREE, Standing
 
 ATTEMPT_S_MIN = 0.05
 """With less time left than this, nothing is started: nobody would see the answer."""
@@ -35,6 +37,8 @@ class GiveUpReason(StrEnum):
     REJECTED = "rejected"  # the request itself is at fault
     EXHAUSTED = "exhausted"  # every candidate failed, and none may be asked again
     ATTEMPTS = "attempts"  # the policy's limit for one request
+    BUDGET = "budget"  # the router's limit for all requests together
+    UNAVAILABLE = "unavailable"  # everybody is refused, and the throttle admits nobody
     DEADLINE = "deadline"  # too little time left to start another
 
 
@@ -45,13 +49,26 @@ class Call:
     Attributes:
         index: Of the candidate, in the plan's `kept`.
         after_s: Wait this long first; then its breaker is asked, as always.
-        panic: True if its breaker or a cool-off refuses it, and it is to be asked all the same.
+        panic: True if its breaker or a gate refuses it, and it is to be asked all the same.
+        extra: True if it draws on the retry budget.
     """
 
     index: int
     after_s: float
     reason: AttemptReason
     panic: bool = False
+    extra: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Wait for a slot on one of these candidates, then ask again what to do.
+
+    Attributes:
+        places: In the plan's `kept`, in order; at least one.
+    """
+
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,47 +85,69 @@ def next_step(
     *,
     kept: Sequence[Kept],
     failures: Sequence[tuple[int, Failure]],
-    gated: Set[int],
     retries_max: int,
     attempts_max: int,
     remaining_s: float,
     jitter: float,
-    cooling: Set[int] = _NONE,
-) -> Call | GiveUp:
+    standing: Standing = ALL_FREE,
+    affordable: bool = True,
+    barred: Set[int] = _NONE,
+) -> Call | Queue | GiveUp:
     """Return what to do next.
 
     Args:
         kept: The plan's candidates, in order.
         failures: (index into `kept`, failure) of every attempt so far, in order.
-        gated: Who is refused now, by breaker or cool-off. Ask `breaker.refuses`, not `admit`.
         retries_max: Repeats on one candidate.
         attempts_max: Attempts in all. A connection that turned out to be stale is none, once per candidate.
         remaining_s: Until the request's deadline.
         jitter: In [0, 1].
-        cooling: Those of `gated` that a cool-off refuses, not just a breaker.
+        standing: Who can be asked now. Ask `breaker.refuses`, not `admit`.
+        affordable: Whether the retry budget has one more attempt. Going round somebody who is refused costs
+            nothing; a stale connection neither.
+        barred: Who cannot do what is left of this request, whatever happens: not even in panic.
     """
-    if failures and failures[-1][1].next is Next.STOP:
-        return GiveUp(GiveUpReason.REJECTED)
-    if remaining_s < ATTEMPT_S_MIN:
+    if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
-        if 0 not in gated and kept and not kept[0].fallback:
+        if standing is ALL_FREE and kept and not kept[0].fallback:
             return _FIRST
-        return _first(kept, gated, cooling)
+        return _first(kept, standing, remaining_s)
     index, failure = failures[-1]
     tally = _tally(failures)
-    if sum(tally.values()) >= attempts_max:
-        return GiveUp(GiveUpReason.ATTEMPTS)
-    if failure.next is Next.SAME_ONCE and _is_first_stale(failures) and index not in gated:
+    stale = failure.next is Next.SAME_ONCE and _is_first_stale(failures)
+    free = stale and index not in standing.refused
+    end = _end(failures, attempts_max - sum(tally.values()), affordable=affordable or free)
+    if end is not None:
+        return GiveUp(end)
+    if free:
         return Call(index, 0.0, AttemptReason.RETRY)
-    off = _backends_off(kept, failures)
-    call = _elsewhere(kept, failures, gated | off, jitter)
+    off = _backends_off(kept, failures) | barred
+    call = _elsewhere(kept, failures, standing, off, jitter)
+    if isinstance(call, Queue):
+        return call
     if call is not None:
         return _in_time(call, remaining_s) or GiveUp(GiveUpReason.DEADLINE)
-    again = _again(failures, tally, gated, off, retries_max, remaining_s, jitter)
+    again = _again(failures, tally, standing, off, retries_max, remaining_s, jitter)
     call = again and _in_time(again, remaining_s)
-    call = call or _last_resort(kept, failures, gated, cooling | off)
-    return call or GiveUp(GiveUpReason.DEADLINE if again else GiveUpReason.EXHAUSTED)
+    call = call or _last_resort(kept, failures, standing, off)
+    late = again is not None or _only_slow_are_left(kept, failures, standing, off)
+    return call or GiveUp(GiveUpReason.DEADLINE if late else GiveUpReason.EXHAUSTED)
+
+
+def _stopped(failures: Sequence[tuple[int, Failure]]) -> bool:
+    return bool(failures) and failures[-1][1].next is Next.STOP
+
+
+def _end(
+    failures: Sequence[tuple[int, Failure]], attempts_left: int, *, affordable: bool
+) -> GiveUpReason | None:
+    """Why it ends here, whoever is left."""
+    if _stopped(failures):
+        return GiveUpReason.REJECTED
+    if attempts_left <= 0:
+        return GiveUpReason.ATTEMPTS
+    return None if affordable else GiveUpReason.BUDGET
 
 
 def candidates_left(
@@ -145,36 +184,56 @@ def attempt_limit_s(
     return remaining_s / max(1, candidates_left)
 
 
-def _first(kept: Sequence[Kept], gated: Set[int], cooling: Set[int]) -> Call | GiveUp:
-    """The first attempt: the first who is not refused; if all are, the least hopeless."""
-    for refused in (gated, cooling, _NONE):
-        for index, candidate in enumerate(kept):
-            if index not in refused:
-                meant = candidate.candidate.model.name == kept[0].candidate.model.name
-                primary = meant and not candidate.fallback
-                reason = AttemptReason.PRIMARY if primary else AttemptReason.FALLBACK
-                return Call(index, 0.0, reason, panic=index in gated)
-    return GiveUp(GiveUpReason.EXHAUSTED)
+def _first(kept: Sequence[Kept], standing: Standing, remaining_s: float) -> Call | Queue | GiveUp:
+    """The first attempt: the first who can be asked; if everybody is refused, the least hopeless."""
+    free = [i for i in range(len(kept)) if i not in standing.refused]
+    for index in free:
+        if index not in standing.full and index not in standing.slow:
+            return Call(index, 0.0, _first_reason(kept, index))
+    waiting = tuple(index for index in free if index not in standing.slow)
+    if waiting:
+        return Queue(waiting)
+    if free:
+        return GiveUp(GiveUpReason.DEADLINE)
+    soon = min(standing.gates.items(), key=lambda gate: gate[1], default=(0, float("inf")))
+    if soon[1] <= min(_WAIT_S_MAX, remaining_s * _WAIT_SHARE):
+        return Call(soon[0], soon[1], _first_reason(kept, soon[0]))
+    for index in standing.in_panic():
+        return Call(index, 0.0, _first_reason(kept, index), panic=True)
+    return GiveUp(GiveUpReason.UNAVAILABLE if kept else GiveUpReason.EXHAUSTED)
+
+
+def _first_reason(kept: Sequence[Kept], index: int) -> AttemptReason:
+    meant = kept[index].candidate.model.name == kept[0].candidate.model.name
+    return AttemptReason.PRIMARY if meant and not kept[index].fallback else AttemptReason.FALLBACK
 
 
 def _elsewhere(
-    kept: Sequence[Kept], failures: Sequence[tuple[int, Failure]], refused: Set[int], jitter: float
-) -> Call | None:
-    """The next in order who was not asked yet."""
+    kept: Sequence[Kept],
+    failures: Sequence[tuple[int, Failure]],
+    standing: Standing,
+    off: Set[int],
+    jitter: float,
+) -> Call | Queue | None:
+    """The next in order who was not asked yet; if those have no free slot, wait for one."""
     last = kept[failures[-1][0]].candidate
-    tried = {index for index, _ in failures}
-    for index, entry in enumerate(kept):
-        if index in tried or index in refused:
+    full = []
+    for index in _untried(kept, failures):
+        if index in standing.refused or index in off or index in standing.slow:
             continue
-        same_backend = entry.candidate.backend.name == last.backend.name
-        return Call(index, failover_s(jitter) if same_backend else 0.0, _reason(kept, index))
-    return None
+        if index in standing.full:
+            full.append(index)
+            continue
+        same_backend = kept[index].candidate.backend.name == last.backend.name
+        after_s = failover_s(jitter) if same_backend else 0.0
+        return Call(index, after_s, _reason(kept, index), extra=True)
+    return Queue(tuple(full)) if full else None
 
 
 def _again(
     failures: Sequence[tuple[int, Failure]],
     tally: dict[int, int],
-    gated: Set[int],
+    standing: Standing,
     off: Set[int],
     retries_max: int,
     remaining_s: float,
@@ -190,26 +249,42 @@ def _again(
         asked_s = failure.retry_after_s or cool_off_s
         if asked_s > min(_WAIT_S_MAX, remaining_s * _WAIT_SHARE):
             continue
-        # Its own cool-off is over when the wait is; an open breaker is not.
-        if index in gated and failure.cool_off_s is None:
+        # Its own gate is over when the wait is; an open breaker is not.
+        if index in standing.refused and failure.cool_off_s is None:
             continue
         wait_s = max(asked_s, cool_off_s) or backoff_s(count, jitter=jitter)
         best = min(best or (wait_s, count, index), (wait_s, count, index))
-    return None if best is None else Call(best[2], best[0], AttemptReason.RETRY)
+    return None if best is None else Call(best[2], best[0], AttemptReason.RETRY, extra=True)
 
 
 def _last_resort(
     kept: Sequence[Kept],
     failures: Sequence[tuple[int, Failure]],
-    gated: Set[int],
-    cooling: Set[int],
+    standing: Standing,
+    off: Set[int],
 ) -> Call | None:
-    """The next in order who was not asked yet, because its breaker is open."""
-    tried = {index for index, _ in failures}
-    for index in range(len(kept)):
-        if index not in tried and index not in cooling:
-            return Call(index, 0.0, _reason(kept, index), panic=index in gated)
+    """The next who was not asked yet, because its breaker is open."""
+    untried = _untried(kept, failures)
+    for index in standing.in_panic():
+        if index in untried and index not in standing.gates and index not in off:
+            return Call(index, 0.0, _reason(kept, index), panic=True, extra=True)
     return None
+
+
+def _only_slow_are_left(
+    kept: Sequence[Kept],
+    failures: Sequence[tuple[int, Failure]],
+    standing: Standing,
+    off: Set[int],
+) -> bool:
+    """Whether somebody could be asked, if there were more time."""
+    untried = _untried(kept, failures)
+    return any(i in standing.slow and i not in standing.refused and i not in off for i in untried)
+
+
+def _untried(kept: Sequence[Kept], failures: Sequence[tuple[int, Failure]]) -> list[int]:
+    tried = {index for index, _ in failures}
+    return [index for index in range(len(kept)) if index not in tried]
 
 
 def _in_time(call: Call, remaining_s: float) -> Call | None:

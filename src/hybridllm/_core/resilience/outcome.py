@@ -35,7 +35,17 @@ class BreakerEffect(Enum):
 
     SUCCESS = "success"
     FAILURE = "failure"
+    THROTTLED = "throttled"  # 429: nothing about health; but a probe has not succeeded
     ABANDONED = "abandoned"
+
+
+class Gate(StrEnum):
+    """Why a candidate, or a whole backend, is left alone for a while: what one answer said plainly."""
+
+    RATE = "rate"  # too many requests for now; `Retry-After`
+    QUOTA = "quota"  # the money or the quota is spent
+    CREDENTIAL = "credential"  # the key is wrong, missing, or may not do this
+    MODEL = "model"  # it does not serve this model
 
 
 class Next(Enum):
@@ -57,6 +67,7 @@ class Failure:
             so not in the repr: it may still echo the prompt (see `redact.py`).
         retry_after_s: How long the backend asks us to stay away; None: it did not say.
         cool_off_s: How long we leave the candidate (or, with `cool_off_backend`, the whole backend) alone.
+        gate: Why we do.
         maybe_billed: True if the backend may have worked, and charged, for it.
     """
 
@@ -72,4 +83,25 @@ class Failure:
     retry_after_s: float | None = None
     cool_off_s: float | None = None
     cool_off_backend: bool = False
+    gate: Gate | None = None
     maybe_billed: bool = False
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether a time limit passed, so that the attempt was slow besides having failed."""
+        return self.kind in _TIMEOUTS
+
+    @property
+    def overload(self) -> bool:
+        """Whether the backend says that it has too much to do."""
+        return self.status_code in _OVERLOADED and self.gate is not Gate.QUOTA
+
+
+_TIMEOUTS = frozenset(
+    {
+        FailureKind.ATTEMPT_TIMEOUT,
+        FailureKind.FIRST_TOKEN_TIMEOUT,
+        FailureKind.IDLE_TIMEOUT,
+    }
+)
+_OVERLOADED = frozenset({429, 503, 529})

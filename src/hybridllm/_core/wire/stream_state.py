@@ -82,6 +82,19 @@ class StreamState:
             self.tokens_seen += 1
         return semantic
 
+    def unsay(self, chunk: Any) -> None:
+        """Take back a chunk with output that was fed and is not handed out."""
+        self.tokens_seen -= 1
+        for choice in chunk.choices:
+            content = choice.delta.content
+            if choice.index == 0 and content and content.__class__ is str:
+                self.text.pop()
+
+    @property
+    def plain_text(self) -> bool:
+        """True if all output so far was text of the first choice: a piece of it came with every token."""
+        return len(self.text) == self.tokens_seen and self.finish_reasons.keys() <= {0}
+
     @property
     def complete(self) -> bool:
         """True if every choice that was seen has ended with a reason that means an answer."""

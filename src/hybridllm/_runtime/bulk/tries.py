@@ -17,6 +17,7 @@ from hybridllm._core.receipt import Receipt
 from hybridllm._runtime.bulk.ports import Answerer, Prepared
 from hybridllm._runtime.ports import Clock
 from hybridllm._runtime.receipts import receipt
+from hybridllm.errors import BackendsUnavailable, Overloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,10 @@ async def ask(
             error = caught.with_traceback(None)  # the frames hold the request
         made = receipt(answer) if error is None else getattr(error, "receipt", None)
         paid = paid_of(made).after(paid)
-        if error is None or not refused(error):
+        if not isinstance(error, Overloaded | BackendsUnavailable):
             return Ended(answer, error, made, paid, tries)
         waited_s = wait_s(
-            getattr(error, "retry_after_s", None),
+            error.retry_after_s,
             refusals=tries,
             remaining_s=until_s - clock.monotonic_s(),
             jitter=draw(),
@@ -68,8 +69,3 @@ async def ask(
             tally.waiting -= 1
         left_s = until_s - clock.monotonic_s()
         call = replace(call, hints=replace(call.hints, deadline_s=left_s))
-
-
-def refused(error: Exception) -> bool:
-    """Whether nobody took the request now, and somebody may later."""
-    return hasattr(error, "retry_after_s")

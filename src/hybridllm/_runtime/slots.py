@@ -1,0 +1,223 @@
+"""Slots: how many requests a backend may have at once, and who waits for one.
+
+Only backends whose policy sets `concurrency` have a limit. A slot that is freed is promised to one waiter,
+the most urgent who came first, before anybody else can take it. The queue is short and the wait bounded: who
+does not get a slot is told so, with a time to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hybridllm._core.policy.compiled import Backend
+from hybridllm._core.resilience import limit
+from hybridllm._core.resilience.limit import LimitState
+
+PRIORITIES = ("interactive", "batch", "background")
+"""The most urgent first."""
+
+WAIT_S_MAX = {"interactive": 1.0, "batch": 10.0, "background": 30.0}
+WAIT_SHARE = {"interactive": 0.1, "batch": 0.5, "background": 0.5}
+"""The longest wait for a slot, in seconds and as a share of the time left."""
+
+_HELD_WEIGHT = 0.1
+_RETRY_AFTER_S = (0.1, 60.0)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    granted: asyncio.Future[str | None]
+    priority: int
+
+
+class _Lane:
+    """One backend with a limit."""
+
+    __slots__ = ("backend", "held_s", "promised", "queues", "state")
+
+    def __init__(self, backend: Backend, state: LimitState) -> None:
+        self.backend = backend
+        self.state = state
+        self.promised = 0
+        self.queues: tuple[deque[_Waiter], ...] = tuple(deque() for _ in PRIORITIES)
+        self.held_s = 0.0  # how long a slot is held, on average
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self.queues))
+
+    @property
+    def queue_max(self) -> int:
+        return 2 * int(self.state.limit)
+
+
+class Slots:
+    """The limits and queues of the backends that have one.
+
+    Args:
+        in_flight: Requests under way per backend; the fleet's, read only.
+        now_s: The clock's monotonic seconds.
+    """
+
+    def __init__(self, in_flight: Mapping[str, int], now_s: Callable[[], float]) -> None:
+        self._in_flight = in_flight
+        self._now_s = now_s
+        self._lanes: dict[str, _Lane] = {}
+
+    def follow(self, backends: Mapping[str, Backend]) -> None:
+        """Have a lane for each of these backends that has a limit; one that keeps it keeps what it learnt."""
+        former, self._lanes = self._lanes, {}
+        for name, backend in backends.items():
+            config = backend.concurrency
+            if config is None:
+                continue
+            lane = former.pop(name, None)
+            if lane is None or lane.backend.concurrency != config:
+                before, lane = lane, _Lane(backend, limit.new_limit(config))
+                if before is not None:
+                    lane.promised, lane.queues = before.promised, before.queues
+            lane.backend = backend
+            self._lanes[name] = lane
+        for lane in former.values():  # no limit any more: everybody may go
+            self._wake_all(lane)
+        for name in self._lanes:
+            self.freed(name)
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def full(self, backend: str, *, promised: str | None = None) -> bool:
+        """Return whether a backend has no slot for somebody who comes now.
+
+        Args:
+            backend: Its name.
+            promised: The backend of which the asker was promised a slot.
+        """
+        lane = self._lanes.get(backend)
+        if lane is None or backend == promised:
+            return False
+        taken = self._in_flight.get(backend, 0) + lane.promised
+        return taken >= int(lane.state.limit) or lane.waiting > 0
+
+    async def wait(self, backends: Sequence[str], *, priority: str, limit_s: float) -> str | None:
+        """Wait for a slot on one of these backends; return which, or None: there is none in time.
+
+        The slot is promised to the caller until it calls `take` (at once, before it awaits anything).
+        """
+        rank = PRIORITIES.index(priority)
+        lanes = [self._lanes[name] for name in backends if name in self._lanes]
+        room = [lane for lane in lanes if lane.waiting < lane.queue_max or self._shed(lane, rank)]
+        if not room:
+            return None
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), rank)
+        for lane in room:
+            lane.queues[rank].append(waiter)
+        try:
+            async with asyncio.timeout(limit_s):
+                granted = await waiter.granted
+        except TimeoutError:
+            granted = _answer(waiter)  # it may have come in the very moment
+        except BaseException:
+            self._hand_back(_answer(waiter))
+            raise
+        finally:
+            for lane in room:
+                if waiter in lane.queues[rank]:
+                    lane.queues[rank].remove(waiter)
+        if granted is not None and granted in self._lanes:
+            self._lanes[granted].promised -= 1
+        return granted
+
+    def freed(self, backend: str) -> None:
+        """Promise free slots of a backend to those who wait for them."""
+        lane = self._lanes.get(backend)
+        if lane is None:
+            return
+        free = int(lane.state.limit) - self._in_flight.get(backend, 0) - lane.promised
+        while free > 0 and (waiter := _next_waiter(lane)) is not None:
+            waiter.granted.set_result(backend)
+            lane.promised += 1
+            free -= 1
+
+    def held(self, backend: str, seconds: float) -> None:
+        """Note how long a slot was held."""
+        lane = self._lanes.get(backend)
+        if lane is not None:
+            weight = _HELD_WEIGHT if lane.held_s else 1.0
+            lane.held_s += (seconds - lane.held_s) * weight
+
+    def first_token(self, backend: str, seconds: float, *, prompt_tokens: int) -> None:
+        """Let the limit learn from a first token."""
+        lane = self._lanes.get(backend)
+        if lane is not None and lane.backend.concurrency is not None:
+            lane.state = limit.after_first_token(
+                lane.state,
+                lane.backend.concurrency,
+                seconds,
+                prompt_tokens=prompt_tokens,
+                in_flight=self._in_flight.get(backend, 0),
+                now_s=self._now_s(),
+            )
+
+    def ended(self, backend: str, *, overload: bool, answered: bool) -> None:
+        """Let the limit learn from the end of an attempt."""
+        lane = self._lanes.get(backend)
+        if lane is None or lane.backend.concurrency is None:
+            return
+        config, now_s = lane.backend.concurrency, self._now_s()
+        if overload:
+            lane.state = limit.after_overload(lane.state, config, now_s=now_s)
+        elif answered:
+            in_flight = self._in_flight.get(backend, 0)
+            lane.state = limit.after_answer(lane.state, config, in_flight=in_flight, now_s=now_s)
+
+    def retry_after_s(self, backends: Sequence[str]) -> float:
+        """Return after how many seconds a slot may be had: when the queue has been served."""
+        least, most = _RETRY_AFTER_S
+        waits = [
+            lane.held_s * (lane.waiting + 1) / max(1, int(lane.state.limit))
+            for name in backends
+            if (lane := self._lanes.get(name)) is not None
+        ]
+        return min(most, max(least, min(waits, default=1.0)))
+
+    def seen(self, backend: str) -> tuple[int, int] | None:
+        """Return (limit, waiting) of a backend; None: it has no limit."""
+        lane = self._lanes.get(backend)
+        return None if lane is None else (int(lane.state.limit), lane.waiting)
+
+    def _shed(self, lane: _Lane, rank: int) -> bool:
+        """Send the newest of the least urgent away, if it is less urgent than `rank`."""
+        for queue in reversed(lane.queues[rank + 1 :]):
+            while queue:
+                waiter = queue.pop()
+                if not waiter.granted.done():
+                    waiter.granted.set_result(None)
+                    return True
+        return False
+
+    def _hand_back(self, backend: str | None) -> None:
+        if backend is not None and backend in self._lanes:
+            self._lanes[backend].promised -= 1
+            self.freed(backend)
+
+    def _wake_all(self, lane: _Lane) -> None:
+        while (waiter := _next_waiter(lane)) is not None:
+            waiter.granted.set_result(lane.backend.name)
+
+
+def _answer(waiter: _Waiter) -> str | None:
+    granted = waiter.granted
+    return granted.result() if granted.done() and not granted.cancelled() else None
+
+
+def _next_waiter(lane: _Lane) -> _Waiter | None:
+    for queue in lane.queues:
+        while queue:
+            waiter = queue.popleft()
+            if not waiter.granted.done():
+                return waiter
+    return None

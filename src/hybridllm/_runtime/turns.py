@@ -1,0 +1,259 @@
+"""The one loop of a request: ask what is next, do it, until an answer is there or nothing is left to do.
+
+Owns no rule: who may be asked is the plan's, what comes next is `next_step`'s, how an attempt went is
+the attempt's. It spends the retry budget, waits for slots, and has two attempts race if the policy says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from hybridllm._core.policy.timeouts import timeouts_for
+from hybridllm._core.receipt import AttemptReason
+from hybridllm._core.resilience import budget
+from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
+from hybridllm._core.resilience.next_step import (
+    Call,
+    GiveUp,
+    GiveUpReason,
+    Queue,
+    attempt_limit_s,
+    candidates_left,
+    next_step,
+)
+from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.resilience.standing import Standing
+from hybridllm._runtime.attempt import Attempts
+from hybridllm._runtime.failed import Refused, failed, overloaded
+from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.ports import Clock, Parsed
+from hybridllm._runtime.race import Race
+from hybridllm._runtime.run import Run
+from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
+from hybridllm._runtime.stream import Stream
+from hybridllm.errors import RouterClosed
+
+INTERACTIVE = "interactive"
+
+
+class Turns:
+    """Finds answers.
+
+    Args:
+        draw: A number in [0, 1], drawn anew at each call.
+        closed: Whether the router was closed meanwhile.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        clock: Clock,
+        draw: Callable[[], float],
+        closed: Callable[[], bool],
+    ) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._draw = draw
+        self._closed = closed
+        self._budget: budget.Budget | None = None
+
+    async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+        """Try until an answer is there. A first attempt that succeeds costs no retry machinery.
+
+        Raises:
+            RequestFailed: If no answer can be had; the request is settled then.
+        """
+        now_s = self._clock.monotonic_s()
+        config = run.plan.policy.budget
+        self._budget = budget.after_request(self._budget or budget.new_budget(config, now_s), now_s)
+        step = self._step(run)
+        if isinstance(step, Queue):
+            step = await self._after_queue(run, step)
+        found = await self._tried(attempts, run, step)
+        if not isinstance(found, Failure):
+            return found
+        return await self.found_again(attempts, run)
+
+    async def found_again(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+        """Go on after a failure, as `next_step` says, carried by tenacity."""
+        from hybridllm._runtime.retry import Again, repeat
+
+        async def turn() -> Parsed | Stream:
+            step = self._step(run)
+            if isinstance(step, Queue):
+                step = await self._after_queue(run, step)
+            found = await self._tried(attempts, run, step)
+            if isinstance(found, Failure):
+                raise Again
+            return found
+
+        return await repeat(turn, sleep=self._clock.sleep)
+
+    def budget_left(self, config: budget.BudgetConfig) -> float:
+        """Return how many attempts beyond the first could be made now."""
+        now_s = self._clock.monotonic_s()
+        return budget.left(self._budget or budget.new_budget(config, now_s), config, now_s)
+
+    def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
+        """Ask what is next; raise the request's error if nothing is."""
+        if self._closed():
+            raise RouterClosed("this router was closed while a request was under way")
+        now_s = self._clock.monotonic_s()
+        policy, kept = run.plan.policy, run.plan.kept
+        remaining_s = run.deadline_at_s - now_s
+        standing = self._fleet.standings.now(
+            kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
+        )
+        if standing.refused:
+            standing = self._panicking(run, standing)
+        verdict = next_step(
+            kept=kept,
+            failures=run.failures,
+            retries_max=policy.retries_max,
+            attempts_max=policy.attempts_max,
+            remaining_s=remaining_s,
+            jitter=self._draw() if run.failures else 0.0,
+            standing=standing,
+            affordable=not run.failures or self._affordable(run, now_s),
+            barred=run.barred,
+        )
+        if isinstance(verdict, GiveUp):
+            if verdict.reason is not GiveUpReason.UNAVAILABLE:
+                raise failed(run, verdict, now_s=now_s)
+            back_in_s = self._fleet.standings.back_in_s(kept, standing)
+            refused = self._refused(run, standing)
+            raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
+        if isinstance(verdict, Call) and verdict.extra:
+            self._spend(run, now_s)
+        return verdict
+
+    def _refused(self, run: Run, standing: Standing) -> list[Refused]:
+        found = []
+        for place, words in standing.refused.items():
+            candidate = run.plan.kept[place].candidate
+            gate = self._fleet.gate(candidate)
+            found.append(Refused(candidate, words, gate.failure if gate is not None else None))
+        return found
+
+    def _panicking(self, run: Run, standing: Standing) -> Standing:
+        """Say whom to ask although refused, where nobody else is left to ask."""
+        kept = run.plan.kept
+        tried = {place for place, _ in run.failures}
+        untried = [place for place in range(len(kept)) if place not in tried]
+        if any(place not in standing.refused for place in untried):
+            return standing
+        panic = self._fleet.standings.in_panic(kept, standing, untried)
+        return Standing(standing.refused, standing.gates, standing.full, standing.slow, panic)
+
+    def _affordable(self, run: Run, now_s: float) -> bool:
+        spent = self._budget
+        return spent is None or budget.can_spend(spent, run.plan.policy.budget, now_s)
+
+    def _spend(self, run: Run, now_s: float, *, hedge: bool = False) -> None:
+        config = run.plan.policy.budget
+        before = self._budget or budget.new_budget(config, now_s)
+        self._budget = budget.after_spent(before, config, now_s, hedge=hedge)
+
+    async def _after_queue(self, run: Run, queue: Queue) -> Call:
+        """Wait for a slot, and ask again what is next."""
+        while True:
+            promised = await self._slot(run, queue.places)
+            try:
+                step = self._step(run, promised)
+            except BaseException:
+                self._fleet.slots.freed(promised)
+                raise
+            if isinstance(step, Call):
+                if run.plan.kept[step.index].candidate.backend.name != promised:
+                    self._fleet.slots.freed(promised)  # somebody else may have it
+                return step
+            self._fleet.slots.freed(promised)
+            queue = step
+
+    async def _slot(self, run: Run, places: tuple[int, ...]) -> str:
+        """Wait for a slot on one of these candidates' backends; return which."""
+        kept, task = run.plan.kept, run.plan.task
+        own = task.priority if task is not None else None
+        priority = run.call.hints.priority or own or INTERACTIVE
+        backends = list(dict.fromkeys(kept[place].candidate.backend.name for place in places))
+        remaining_s = run.deadline_at_s - self._clock.monotonic_s()
+        limit_s = min(WAIT_S_MAX[priority], remaining_s * WAIT_SHARE[priority])
+        slots = self._fleet.slots
+        granted = await slots.wait(backends, priority=priority, limit_s=limit_s)
+        if granted is None:
+            now_s = self._clock.monotonic_s()
+            raise overloaded(
+                run, backends, retry_after_s=slots.retry_after_s(backends), now_s=now_s
+            )
+        return granted
+
+    async def _tried(self, attempts: Attempts, run: Run, step: Call) -> Parsed | Stream | Failure:
+        if step.after_s:
+            await self._clock.sleep(step.after_s)
+            if self._fleet.slots.full(run.plan.kept[step.index].candidate.backend.name):
+                await self._slot(run, (step.index,))
+        task = run.plan.task
+        if task is None or task.hedge is None or run.failures or step.panic:
+            return await self._attempted(attempts, run, step)
+        candidate = run.plan.kept[step.index].candidate
+        measured_s = None
+        if task.hedge.percentile is not None:
+            measured_s = self._fleet.latencies.percentile_s(
+                candidate.name, task.hedge.percentile, stream=run.call.stream
+            )
+        after_s = hedge_after_s(
+            task.hedge, measured_s=measured_s, prompt_tokens=run.call.input_tokens_estimate
+        )
+        if after_s is None:
+            return await self._attempted(attempts, run, step)
+        return await self._raced(attempts, run, step, after_s)
+
+    async def _raced(
+        self, attempts: Attempts, run: Run, step: Call, after_s: float
+    ) -> Parsed | Stream | Failure:
+        """Ask one candidate, and a second one if that takes long."""
+
+        def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
+            now_s = self._clock.monotonic_s()
+            standing = self._fleet.standings.now(
+                run.plan.kept, remaining_s=run.deadline_at_s - now_s, stream=run.call.stream
+            )
+            place = hedge_place(run.plan.kept, step.index, standing)
+            config = run.plan.policy.budget
+            if (
+                place is None
+                or self._budget is None
+                or not budget.can_spend(self._budget, config, now_s, hedge=True)
+            ):
+                return None
+            self._spend(run, now_s, hedge=True)
+            other = Call(place, 0.0, AttemptReason.HEDGE, extra=True)
+            return self._attempted(attempts, run, other)
+
+        race: Race[Parsed | Stream] = Race()
+        run.racing = True
+        try:
+            return await race.run(self._attempted(attempts, run, step), second, after_s)
+        finally:
+            run.racing = False
+
+    async def _attempted(
+        self, attempts: Attempts, run: Run, step: Call
+    ) -> Parsed | Stream | Failure:
+        kept = run.plan.kept
+        timeouts = timeouts_for(run.plan.task, kept[step.index].candidate.backend)
+        stream = run.call.stream
+        limit_s = attempt_limit_s(
+            remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
+            candidates_left=candidates_left(
+                kept=kept,
+                failures=run.failures,
+                gated=self._fleet.standings.now(kept).refused.keys() | run.barred,
+                attempts_max=run.plan.policy.attempts_max,
+            ),
+            own_limit_s=None if stream else timeouts.attempt_s,
+        )
+        if stream:
+            return await attempts.stream(run, step, min(limit_s, timeouts.first_token_s))
+        return await attempts.answer(run, step, limit_s)
