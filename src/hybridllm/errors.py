@@ -187,7 +187,7 @@ class RouteExhausted(RequestFailed):
 
     Attributes:
         route: Name of the route whose candidates were tried.
-        failures: (backend, reason) of each attempt, in the order tried.
+        failures: (backend, reason) of each attempt, in the order tried; then of those that were refused.
         budget_exhausted: True if another attempt could have been made, but the retry budget that all requests
             share had none left.
     """

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.receipt import Receipt
-from hybridllm._core.resilience.outcome import BreakerEffect, FailureKind
+from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
 
@@ -183,7 +183,8 @@ class Stream:
     def __del__(self) -> None:
         if not hasattr(self, "_loop") or self._end.receipt is not None:
             return
-        self._upstream.permit.settle(BreakerEffect.ABANDONED)
+        # In its loop, and not here: this may be any thread, in the middle of anything; and somebody may
+        # wait for the slot that is freed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_dropped, self._end, self._upstream)
         else:

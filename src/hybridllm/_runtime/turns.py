@@ -16,7 +16,6 @@ from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
-    GiveUpReason,
     Queue,
     attempt_limit_s,
     candidates_left,
@@ -119,8 +118,6 @@ class Turns:
             barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
-            if verdict.reason is not GiveUpReason.UNAVAILABLE:
-                raise failed(run, verdict, now_s=now_s)
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
             refused = self._refused(run, standing)
             raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
