@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 class HybridLLMError(Exception):
     """Root of everything that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (_public_class(self), str(self), self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {}
+
 
 class PolicyError(HybridLLMError):
     """A policy file is wrong.
@@ -64,9 +70,6 @@ class PolicyError(HybridLLMError):
 class InvalidRequest(HybridLLMError, ValueError):
     """The call itself cannot be sent: a hint or a parameter is missing, unknown or of a wrong type."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _public_class(self), (str(self),)
-
 
 class RouterClosed(HybridLLMError, RuntimeError):
     """The router is closed, or was opened in another event loop."""
@@ -76,17 +79,16 @@ class BulkFileError(HybridLLMError):
     """A journal or a batch file cannot be used: locked, damaged, of another input, there already.
 
     Attributes:
-        path: Of the journal or batch file, as given.
+        path: As given.
         line: Of the damage, from 1; None: it is about the whole.
     """
 
     def __init__(self, message: str, *, path: str, line: int | None = None) -> None:
         super().__init__(message)
-        self.path = path
-        self.line = line
+        self.path, self.line = path, line
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), {"path": self.path, "line": self.line})
+    def _facts(self) -> dict[str, Any]:
+        return {"path": self.path, "line": self.line}
 
 
 class OutcomeUnknown(HybridLLMError):
@@ -118,16 +120,9 @@ class PolicyDenied(HybridLLMError):
         self.dropped = tuple(dropped)
         self.receipt = receipt
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (_public_class(self), str(self), self._facts())
-
     def _facts(self) -> dict[str, Any]:
-        return {
-            "rule": self.rule,
-            "residency": self.residency,
-            "dropped": self.dropped,
-            "receipt": self.receipt,
-        }
+        names = ("rule", "residency", "dropped", "receipt")
+        return {name: getattr(self, name) for name in names}
 
 
 class RequestFailed(HybridLLMError):
@@ -151,9 +146,6 @@ class RequestFailed(HybridLLMError):
         self.receipt = receipt
         self.status_code = status_code
         self.code = code
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (_public_class(self), str(self), self._facts())
 
     def _facts(self) -> dict[str, Any]:
         return {"receipt": self.receipt, "status_code": self.status_code, "code": self.code}

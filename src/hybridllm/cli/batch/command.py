@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hybridllm.cli import hints
+from hybridllm.cli.batch import options as given
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
 from hybridllm.cli.output import keep_logs_quiet, print_json
@@ -25,62 +25,16 @@ if TYPE_CHECKING:
 DRAW_EVERY_S = 0.2
 
 
-class Unknown(Enum):
-    """What is done with lines that an earlier run sent without an ending."""
-
-    RETRY = "retry"
-    SKIP = "skip"
-
-
 def batch(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUT",
-            help="Requests in OpenAI's batch format, one JSON object a line.",
-            show_default=False,
-        ),
-    ],
-    target: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUTPUT", help="Answers in OpenAI's batch format.", show_default=False
-        ),
-    ],
+    source: given.Source,
+    target: given.Target,
     *,
-    policy: Annotated[
-        str,
-        typer.Option(
-            "--policy",
-            metavar="POLICY",
-            help="A policy file, or the name of a shipped one. Required.",
-            show_default=False,
-        ),
-    ],
-    concurrency: Annotated[
-        int,
-        typer.Option(
-            "--concurrency", min=1, max=10_000, metavar="N", help="How many are under way at once."
-        ),
-    ] = 32,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on where the last run ended; try again what failed."),
-    ] = False,
-    journal: Annotated[
-        Path | None,
-        typer.Option("--journal", metavar="FILE", help="Default: the output with .journal."),
-    ] = None,
-    unknown: Annotated[
-        Unknown,
-        typer.Option(
-            "--unknown", help="With --resume: lines sent, and killed before their answer came."
-        ),
-    ] = Unknown.RETRY,
-    ignore_model: Annotated[
-        bool,
-        typer.Option("--ignore-model", help="Forget the models in the lines; the policy chooses."),
-    ] = False,
+    policy: given.Policy,
+    concurrency: given.Concurrency = 32,
+    resume: given.Resume = False,
+    journal: given.Journal = None,
+    unknown: given.Unknown = given.UnknownLines.RETRY,
+    ignore_model: given.IgnoreModel = False,
     task: hints.Task = None,
     residency: hints.Residency = None,
     tenant: hints.Tenant = None,
@@ -92,21 +46,18 @@ def batch(
     vector_space: hints.VectorSpace = None,
     model: hints.Model = None,
     environment: hints.Environment = None,
-    deadline: Annotated[
-        float | None,
-        typer.Option("--deadline", min=0, metavar="SECONDS", help="For each line."),
-    ] = None,
+    deadline: given.Deadline = None,
     max_cost: hints.MaxCost = None,
     as_json: hints.AsJson = False,
 ) -> None:
     """Answer a file of requests; resumable, however it ends.
 
-    Lines are {"custom_id", "method", "url", "body"} for /v1/chat/completions or /v1/embeddings; hints of a
-    line stand beside them, as in "hybridllm": {"task": "classify"}, and go before the options here. A line
-    that is wrong or fails becomes an error in the output, and the others go on. Ctrl-C lets what is under
-    way end; a second one does not wait.
+    Lines are {"custom_id", "method", "url", "body"} for /v1/chat/completions or /v1/embeddings. Hints of a
+    line stand beside them, "hybridllm": {"task": "classify"}, and go before the options here. A line that is
+    wrong, or fails, becomes an error in the output, and the others go on. Ctrl-C lets what is under way end;
+    a second one does not wait.
     """
-    given = {
+    said = {
         "task": task,
         "residency": residency,
         "tenant": tenant,
@@ -120,27 +71,29 @@ def batch(
         "deadline_s": deadline,
         "max_cost_usd": max_cost,
     }
+    _play(
+        policy_path(policy),
+        environment,
+        as_json=as_json,
+        source=source,
+        target=target,
+        hints={name: value for name, value in said.items() if value is not None},
+        journal=journal,
+        resume=resume,
+        concurrency=concurrency,
+        unknown=unknown.value,
+        ignore_model=ignore_model,
+    )
+
+
+def _play(path: Path, environment: str | None, *, as_json: bool, **job: Any) -> None:
+    """Run the batch from its first line to its exit code."""
     from hybridllm.cli.batch.screen import screen_for, summary_json, summary_lines
 
-    path = policy_path(policy)
-    screen = screen_for(source, target, as_json=as_json)
+    screen = screen_for(job["source"], job["target"], as_json=as_json)
     keep_logs_quiet()
     with errors_told(as_json=as_json):
-        ended = asyncio.run(
-            _run(
-                path,
-                environment,
-                screen,
-                source=source,
-                target=target,
-                hints={name: value for name, value in given.items() if value is not None},
-                journal=journal,
-                resume=resume,
-                concurrency=concurrency,
-                unknown=unknown.value,
-                ignore_model=ignore_model,
-            )
-        )
+        ended = asyncio.run(_run(path, environment, screen, job))
     if ended is None:
         screen.say(f"stopped at once; to go on: {screen.again}")
         raise typer.Exit(Exit.INTERRUPTED)
@@ -155,7 +108,7 @@ def batch(
 
 
 async def _run(
-    path: Path, environment: str | None, screen: Screen, **options: Any
+    path: Path, environment: str | None, screen: Screen, options: dict[str, Any]
 ) -> BatchSummary | None:
     """Run the batch; None if a second Ctrl-C ended it."""
     from hybridllm import BatchJob, Router
