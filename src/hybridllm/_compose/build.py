@@ -49,7 +49,7 @@ def built_engine(
         in_force,
         lifetime,
         wire=_aiohttp_wire,
-        codec=_openai_codec,
+        codec=built_codec,
         targets=Targets(lambda name: api_key(environ, name)),
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
@@ -100,7 +100,8 @@ def _aiohttp_wire() -> Wire:
     return AiohttpWire()
 
 
-def _openai_codec() -> Codec:
+def built_codec() -> Codec:
+    """Return what turns bytes into `openai` types; it loads `openai`."""
     from hybridllm._adapters.openai_types import OpenAICodec
 
     return OpenAICodec()
