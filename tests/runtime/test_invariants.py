@@ -26,6 +26,7 @@ OUTCOMES = {
     "DeadlineExceeded": RequestOutcome.DEADLINE,
     "PolicyDenied": RequestOutcome.DENIED,
     "RouteExhausted": RequestOutcome.ERROR,
+    "BackendsUnavailable": RequestOutcome.ERROR,
     "StreamInterrupted": RequestOutcome.ERROR,
 }
 

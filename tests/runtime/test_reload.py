@@ -184,7 +184,7 @@ async def test_a_reload_reads_keys_anew(tmp_path: Path) -> None:
     no_key = Reply.status(401)
     async with reloading(path, text("eu", "us"), replies, environ=environ) as here:
         assert routed(await here.chat())[2] == "us"
-        assert "cool-off" in here.router.explain(task="t").refusals[0]
+        assert "credential gate" in here.router.explain(task="t").refusals[0]
         assert await here.router.reload() is False
         assert routed(await here.chat())[2] == "us"
         environ["KEY"] = ROTATED

@@ -38,6 +38,7 @@ def built_engine(
     tracer_provider: TracerProvider | None,
     meter_provider: MeterProvider | None,
     clock: Clock | None,
+    chance: Callable[[], float] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
@@ -48,11 +49,11 @@ def built_engine(
         in_force,
         lifetime,
         wire=_aiohttp_wire,
-        codec=_openai_codec,
+        codec=built_codec,
         targets=Targets(lambda name: api_key(environ, name)),
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
-        draw=Chance(),
+        draw=chance or Chance(),
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
     )
@@ -99,7 +100,8 @@ def _aiohttp_wire() -> Wire:
     return AiohttpWire()
 
 
-def _openai_codec() -> Codec:
+def built_codec() -> Codec:
+    """Return what turns bytes into `openai` types; it loads `openai`."""
     from hybridllm._adapters.openai_types import OpenAICodec
 
     return OpenAICodec()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hybridllm._adapters.environment import environment_of
 from hybridllm._compose.explained import call_to_explain, explained_in, explained_now
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from hybridllm._compose.world import World
+    from hybridllm._core.bulk.result import BulkProgress
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Wire
@@ -59,6 +61,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -69,6 +72,7 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
         """
         self._in_force = InForce(policy, _now(clock))
         self._environ = environment_of(environ)
@@ -76,6 +80,7 @@ class Router:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._clock = clock
+        self._chance = chance
         self._source: tuple[PolicySource, Taken] | None = None
         self._watch_s: float | None = None
         self._closed = False
@@ -97,6 +102,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
     ) -> Router:
@@ -110,6 +116,7 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
                 request until `aclose`.
             watch_s: Seconds between two looks at it.
@@ -130,6 +137,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -147,6 +155,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -159,6 +168,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
         )
 
     @property
@@ -232,6 +242,58 @@ class Router:
         engine = self._engine_once.made
         return self._read(lambda: explained_now(call, policy, engine, now_utc=now_utc))
 
+    def map(
+        self,
+        requests: Iterable[Any] | AsyncIterable[Any],
+        *,
+        operation: Literal["chat", "embeddings"] = "chat",
+        concurrency: int = 32,
+        ordered: bool = True,
+        window: int | None = None,
+        journal: str | Path | None = None,
+        unknown: Literal["retry", "skip"] = "retry",
+        total: int | None = None,
+        on_progress: Callable[[BulkProgress], object] | None = None,
+    ) -> BulkJob:
+        """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
+
+        Args:
+            requests: Dicts of the keywords of `create`, hints included; or pairs (key, dict). Taken one by
+                one as there is room, so it may be endless. An exception in place of a dict becomes the
+                error of its item.
+            operation: What each asks for.
+            concurrency: How many are under way at once, at most.
+            ordered: Whether results come in the order of the requests, or as they end.
+            window: How many may be taken and not fetched yet. Default: 4 times `concurrency`.
+            journal: A file that makes the job resumable, however it ends. It keeps answers, no prompts.
+            unknown: What to do with items that an earlier run sent without an ending: ask again, and
+                perhaps pay twice; or leave them, with the error `OutcomeUnknown`.
+            total: How many there are, for the progress. Default: `len(requests)`, if it has one.
+            on_progress: Called with a `BulkProgress`, at most ten times a second, and at the end.
+
+        Requests without hints of their own get the priority `batch`, and the deadline of their task or
+        600 s. An error of one item ends none of the others.
+
+        Raises:
+            InvalidRequest: If an argument is not what it may be. While iterating: `BulkFileError`.
+        """
+        from hybridllm._compose.bulk import built_job
+
+        return built_job(
+            requests,
+            engine=lambda: self._engine,
+            policy=lambda: self.policy,
+            clock=self._clock,
+            operation=operation,
+            concurrency=concurrency,
+            ordered=ordered,
+            window=window,
+            journal=journal,
+            unknown=unknown,
+            total=total,
+            on_progress=on_progress,
+        )
+
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more requests, let those under way end, break off the rest, and close every connection.
 
@@ -287,6 +349,7 @@ class Router:
             tracer_provider=self._tracer_provider,
             meter_provider=self._meter_provider,
             clock=self._clock,
+            chance=self._chance,
             ready=self._watch,
         )
 

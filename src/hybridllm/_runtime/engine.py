@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.decide.decide import brought_tags, decide
 from hybridllm._core.decide.plan import Denied, Plan
@@ -32,6 +32,9 @@ from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.resume import Resume
 
 _SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
 
@@ -102,6 +105,8 @@ class Engine:
         run = self._begun(call, stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
+        if call.hints.on_interrupt not in (None, "fail"):
+            run.resume = self._resume(attempts, run)
         try:
             found = await self.turns.found(attempts, run)
         except HybridLLMError as error:
@@ -251,3 +256,8 @@ class Engine:
             request_id=request_id,
             params={name: body[name] for name in _SPAN_PARAMS if name in body},
         )
+
+    def _resume(self, attempts: Attempts, run: Run) -> Resume:
+        from hybridllm._runtime.resume import Resume
+
+        return Resume(run, lambda: self.turns.found_again(attempts, run))

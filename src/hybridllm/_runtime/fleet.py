@@ -113,7 +113,8 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
+        phase, number = record.breaker.phase, record.begun
+        return Permit(self, candidate, permit, phase, self._turn, now_s, number)
 
     def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
         """End an attempt; called by its `Permit` only."""
@@ -128,13 +129,13 @@ class Fleet:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
             slow = permit.slow or (failure is not None and failure.timed_out)
-            self._settle(candidate, permit.generation, effect, slow=slow)
+            self._settle(permit, effect, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
+            self._settle(permit, BreakerEffect.SUCCESS, slow=False)
             record = self._record((candidate.backend.name, candidate.model.name))
             permit.generation = record.breaker.generation  # what comes now is told anew
 
@@ -191,7 +192,7 @@ class Fleet:
             # A backend's own words are never logged; the words of a LOCAL failure are ours.
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
-        self._cool_offs.add(name, model, failure.gate, failure.cool_off_s, after=failure.label)
+        self._cool_offs.add(name, model, failure.gate, failure)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -284,19 +285,21 @@ class Fleet:
             record = self._records[key] = Record()
         return record
 
-    def _settle(
-        self,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        effect: BreakerEffect,
-        *,
-        slow: bool,
-    ) -> None:
+    def _settle(self, permit: Permit, effect: BreakerEffect, *, slow: bool) -> None:
+        candidate = permit.candidate
         key = (candidate.backend.name, candidate.model.name)
         record = self._record(key)
         before = record.breaker
         jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
-        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        record.settle(
+            self._config,
+            permit.generation,
+            effect,
+            self._now_s(),
+            jitter=jitter,
+            slow=slow,
+            number=permit.number,
+        )
         if record.breaker.phase is not before.phase:
             self._changed(candidate, before, record.breaker)
         if record.unwell:

@@ -1,6 +1,6 @@
 """Who of a plan can be asked now: breakers, gates, slots and measured waits, read together.
 
-Reads the fleet and changes nothing in it, but for the requests that panic turns away: they count as wanted.
+Reads the fleet and changes nothing in it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.resilience.breaker import refuses
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
-from hybridllm._core.resilience.throttle import admitted_share, after_wanted
+from hybridllm._core.resilience.throttle import admitted_share
 
 if TYPE_CHECKING:
     from hybridllm._runtime.fleet import Fleet
@@ -81,18 +81,15 @@ class Standings:
     ) -> tuple[int, ...]:
         """Return whom of these, though all are refused, the throttle admits, the likeliest first.
 
-        Draws once for each, and counts those it turns away as wanted.
+        Draws once for each.
         """
         now_s = self._now_s()
         admitted = []
         for place in places:
             candidate = kept[place].candidate
             record = self._fleet.record(candidate)
-            throttle = record.throttle
-            if self._draw() < admitted_share(throttle, now_s):
-                admitted.append((place in standing.gates, -throttle.accepted_at_s, place))
-            else:
-                record.throttle = after_wanted(throttle, now_s)
+            if self._draw() < admitted_share(record.throttle, now_s):
+                admitted.append((place in standing.gates, -record.throttle.accepted_at_s, place))
         return tuple(place for *_, place in sorted(admitted))
 
     def back_in_s(self, kept: Sequence[Kept], standing: Standing) -> float:

@@ -11,12 +11,16 @@ import os
 import warnings
 from collections import deque
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.receipt import Receipt
-from hybridllm._core.resilience.outcome import BreakerEffect, FailureKind
+from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
+
+if TYPE_CHECKING:
+    from hybridllm._core.resilience.seams import Continued, Restarted
+    from hybridllm._runtime.resume import Resume
 
 
 class Stream:
@@ -35,6 +39,7 @@ class Stream:
         *,
         idle_s: float,
         deadline_at_s: float,
+        resume: Resume | None = None,
     ) -> None:
         self._upstream = upstream
         self._held = held  # up to and including the first semantic token
@@ -42,6 +47,7 @@ class Stream:
         self._idle_s = idle_s
         self._deadline_at_s = deadline_at_s
         self._reading = False
+        self._resume = resume  # None: where it breaks, it ends
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
 
@@ -70,7 +76,7 @@ class Stream:
         return self
 
     async def __anext__(self) -> Any:
-        """The next chunk.
+        """The next chunk; where the call said so with `on_interrupt`, a `Restarted` or `Continued` too.
 
         Raises:
             StopAsyncIteration: At the end of a whole answer, and only then.
@@ -105,12 +111,40 @@ class Stream:
             chunk = upstream.take()
             if chunk is not None:
                 return chunk
+        if self._end.receipt is None and self._resume is not None:
+            seam = await self._resumed(self._resume)
+            if seam is not None:
+                return seam
         if at_home:
             await upstream.close()
         broken = self._end.untold()
         if broken is not None:
             raise broken
         raise StopAsyncIteration
+
+    async def _resumed(self, resume: Resume) -> Restarted | Continued | None:
+        """Go on with another attempt, and return what marks the seam; None: it has ended."""
+        self._reading = True
+        try:
+            found = await resume.after(self._end, self._upstream)
+        except BaseException as error:  # noqa: BLE001 - raised again, without its frames
+            await self._leave("cancelled")
+            raise error.with_traceback(None) from None
+        finally:
+            self._reading = False
+        if found is None:
+            return None
+        seam, begun = found
+        self._adopt(begun)
+        if resume.continues:  # the role, once more, of a text's rest
+            self._held = deque(chunk for chunk in self._held if _says_something(chunk))
+        return seam
+
+    def _adopt(self, begun: Stream) -> None:
+        """Go on as the stream of another attempt, which nobody else has seen."""
+        self._upstream, self._held = begun._upstream, begun._held
+        self._end, self._idle_s = begun._end, begun._idle_s
+        del begun._pid
 
     def _at_home(self) -> bool:
         """False in another loop than its own, where there is nothing left to wait for.
@@ -129,12 +163,13 @@ class Stream:
         return False
 
     def _over(self) -> bool:
-        """True once it has ended; ends it if the backend has."""
+        """True once it has ended, or has broken where another attempt may go on; ends it otherwise."""
         if self._end.receipt is None and self._upstream.over:
             if self._upstream.failure is None:
                 self._end.served()
-            else:
+            elif self._resume is None:
                 self._end.broken(self._upstream.failure)
+            return True
         return self._end.receipt is not None
 
     async def close(self) -> None:
@@ -148,6 +183,9 @@ class Stream:
         self._held.clear()
         if not self._at_home():
             return
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            await resume.stop()
         if self._end.receipt is None and not self._reading:
             await self._upstream.finish()
             self._over()
@@ -169,7 +207,8 @@ class Stream:
             return
         if self._pid != os.getpid():
             return  # a copy: the process that this one was forked from has the stream
-        self._upstream.permit.settle(BreakerEffect.ABANDONED)
+        # In its loop, and not here: this may be any thread, in the middle of anything; and somebody may
+        # wait for the slot that is freed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_dropped, self._end, self._upstream)
         else:
@@ -186,6 +225,12 @@ class Stream:
         if self._end.receipt is None:
             self._end.left(cause)
         await self._upstream.close()
+
+
+def _says_something(chunk: Any) -> bool:
+    return not chunk.choices or any(
+        choice.finish_reason or choice.delta.content for choice in chunk.choices
+    )
 
 
 def _close_dropped(end: StreamEnd, upstream: Upstream) -> None:

@@ -16,7 +16,6 @@ from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
-    GiveUpReason,
     Queue,
     attempt_limit_s,
     candidates_left,
@@ -25,7 +24,7 @@ from hybridllm._core.resilience.next_step import (
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.attempt import Attempts
-from hybridllm._runtime.failed import failed, overloaded
+from hybridllm._runtime.failed import Refused, failed, overloaded
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.ports import Clock, Parsed
 from hybridllm._runtime.race import Race
@@ -110,15 +109,23 @@ class Turns:
             jitter=self._draw() if run.failures else 0.0,
             standing=standing,
             affordable=not run.failures or self._affordable(run, now_s),
+            barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
-            back_in_s = 0.0
-            if verdict.reason is GiveUpReason.UNAVAILABLE:
-                back_in_s = self._fleet.standings.back_in_s(kept, standing)
-            raise failed(run, verdict, now_s=now_s, standing=standing, back_in_s=back_in_s)
+            back_in_s = self._fleet.standings.back_in_s(kept, standing)
+            refused = self._refused(run, standing)
+            raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
         if isinstance(verdict, Call) and verdict.extra:
             self._spend(run, now_s)
         return verdict
+
+    def _refused(self, run: Run, standing: Standing) -> list[Refused]:
+        found = []
+        for place, words in standing.refused.items():
+            candidate = run.plan.kept[place].candidate
+            gate = self._fleet.gate(candidate)
+            found.append(Refused(candidate, words, gate.failure if gate is not None else None))
+        return found
 
     def _panicking(self, run: Run, standing: Standing) -> Standing:
         """Say whom to ask although refused, where nobody else is left to ask."""
@@ -233,7 +240,7 @@ class Turns:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self._fleet.standings.now(kept).refused.keys(),
+                gated=self._fleet.standings.now(kept).refused.keys() | run.barred,
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,

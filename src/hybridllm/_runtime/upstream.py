@@ -21,7 +21,7 @@ from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
 from hybridllm._core.wire.stream_state import StreamState
 from hybridllm._runtime.permit import Permit
-from hybridllm._runtime.ports import AnswerFacts, Clock, Codec, WireError, WireResponse
+from hybridllm._runtime.ports import AnswerFacts, ChunkReader, Clock, WireError, WireResponse
 from hybridllm._runtime.run import Trial
 from hybridllm._runtime.watch import Watch
 
@@ -67,7 +67,7 @@ class Upstream:
         permit: Permit,
         response: WireResponse,
         *,
-        codec: Codec,
+        codec: ChunkReader,
         clock: Clock,
         secrets: tuple[str, ...],
         jitter: float,
@@ -110,6 +110,8 @@ class Upstream:
                 self._fail(invalid_response(f"a chunk is malformed ({type(error).__name__})"))
                 return None
             if self.state.problem is not None:
+                if semantic:
+                    self.state.unsay(chunk)
                 self._fail(interrupted(self.state.problem))
                 return None
             if semantic:

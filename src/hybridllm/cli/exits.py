@@ -23,8 +23,8 @@ class Exit(IntEnum):
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    the policy has problems or fails a test, the request failed, or the demo saw something unexpected
-  2    wrong usage: an unknown option, a file that is not there
+  1    the policy has problems or fails a test, a request failed, or the demo saw something unexpected
+  2    wrong usage: an unknown option, a file that is not there or is in the way
   3    the policy denies the request; nothing was sent
   4    `check --strict` found warnings
   5    `diff --exit-code` found that something changes

@@ -91,6 +91,7 @@ def next_step(
     jitter: float,
     standing: Standing = ALL_FREE,
     affordable: bool = True,
+    barred: Set[int] = _NONE,
 ) -> Call | Queue | GiveUp:
     """Return what to do next.
 
@@ -104,6 +105,7 @@ def next_step(
         standing: Who can be asked now. Ask `breaker.refuses`, not `admit`.
         affordable: Whether the retry budget has one more attempt. Going round somebody who is refused costs
             nothing; a stale connection neither.
+        barred: Who cannot do what is left of this request, whatever happens: not even in panic.
     """
     if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
@@ -120,7 +122,7 @@ def next_step(
         return GiveUp(end)
     if free:
         return Call(index, 0.0, AttemptReason.RETRY)
-    off = _backends_off(kept, failures)
+    off = _backends_off(kept, failures) | barred
     call = _elsewhere(kept, failures, standing, off, jitter)
     if isinstance(call, Queue):
         return call
