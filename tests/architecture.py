@@ -39,6 +39,7 @@ DOORS = {
     "httpx": {"_adapters/httpx_wire.py"},
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},
+    "matplotlib": {"cli/chaos/plots.py"},
     "openai": {
         "_adapters/openai_errors.py",
         "_adapters/openai_parse.py",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
@@ -43,12 +45,34 @@ _reused: ContextVar[bool] = ContextVar("hybridllm_connection_reused", default=Fa
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells new connections from kept ones, and lets nobody have one to where he may not go."""
+    """Tells new connections from kept ones, and lets nobody have one to where he may not go.
+
+    It keeps its hands off those of another process: to close a connection is to take it off the event loop's
+    list in the kernel, and a child of `fork` shares that list with its parent, who would never hear of the
+    connection again.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._seen: WeakSet[ResponseHandler] = WeakSet()
         self._private: WeakSet[ResponseHandler] = WeakSet()
+        self._pid = os.getpid()
+
+    def drop(self) -> None:
+        """Close every connection, from outside the loop."""
+        self._closed = True  # else the destructor would try to
+        for protocol in self._seen:
+            if protocol.transport is not None:
+                _aborted(protocol.transport)
+        self._conns.clear()
+
+    def _release(self, *given: Any, **options: Any) -> None:
+        if self._pid == os.getpid():
+            super()._release(*given, **options)
+
+    def __del__(self, *given: Any) -> None:
+        if self._pid == os.getpid():
+            super().__del__(*given)
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
         _reused.set(False)
@@ -141,6 +165,16 @@ class AiohttpWire:
             self._ssl_context = client_context()
         return self._ssl_context
 
+    def drop(self) -> None:
+        """See `OwnWire.drop`."""
+        self._open.clear()
+        self._session.detach()
+        self._connector.drop()
+
+    def forsake(self) -> None:
+        """See `OwnWire.forsake`."""
+        self._session.detach()
+
     def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(connect_s)
         if timeout is None:
@@ -151,6 +185,23 @@ class AiohttpWire:
             timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=1e9)
             self._timeouts[connect_s] = timeout
         return timeout
+
+
+def _aborted(transport: asyncio.BaseTransport) -> None:
+    """Abort a connection, even if its loop is closed.
+
+    A transport says goodbye in a later turn of its loop. Where none will come, the step that it would take
+    then is taken now; asyncio has no other name for it. Else the socket would stay open until somebody is
+    warned of it.
+    """
+    try:
+        transport.abort()  # type: ignore[attr-defined]  # a Transport; aiohttp says less
+    except RuntimeError:
+        tls = getattr(transport, "_ssl_protocol", None)
+        lost = getattr(getattr(tls, "_transport", transport), "_call_connection_lost", None)
+        if lost is not None:
+            with suppress(Exception):  # its listeners cannot be told either
+                lost(None)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:

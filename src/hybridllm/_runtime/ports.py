@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.usage import Usage
@@ -109,7 +109,10 @@ class WireResponse(Protocol):
 
 
 class Wire(Protocol):
-    """One door to HTTP: no redirects, no environment proxies, no silent decompression."""
+    """One door to HTTP: no redirects, no environment proxies, no silent decompression.
+
+    A wire serves one event loop. One that holds nothing of any loop says so with `any_loop = True`.
+    """
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Send one request and return as soon as the head of the answer is there.
@@ -120,7 +123,20 @@ class Wire(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever waits for one of its answers is told with a `WireError`."""
+        ...
+
+
+@runtime_checkable
+class OwnWire(Wire, Protocol):
+    """A wire that can be left behind: by a loop that is closed, or in the process that was forked."""
+
+    def drop(self) -> None:
+        """Close what is left, from outside its loop, which does not run. Waits for nothing."""
+        ...
+
+    def forsake(self) -> None:
+        """Forget it: it is another process's. No connection is touched, and no destructor complains."""
         ...
 
 
