@@ -109,7 +109,7 @@ def hanging(released: threading.Event) -> Callable[..., Any]:
 
 
 async def test_n8_a_name_that_hangs_costs_the_others_nothing() -> None:
-    """Others' slowest exchange while forty names hang, beside the slowest without; each has a name of its own.
+    """Others' slowest exchange while forty names hang, beside that without; each has its own name.
 
     20 % is less than the noise of a shared machine; a delay by the hung names would be seconds.
     """
