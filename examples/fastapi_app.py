@@ -5,7 +5,9 @@
                                        # with GLOBAL_API_KEY set, from the folder examples/
 
 After SIGTERM the server takes no more requests and waits for those under way; then the lifespan ends, and the
-router with it. Work that no request waits for (background tasks) has `DRAIN_S` to finish. Tests hand in their own environment: `create_app(environ)`.
+router with it. Work that no request waits for (background tasks) has `DRAIN_S` to finish.
+
+Tests hand in their own environment: `create_app(environ)`.
 """
 
 from collections.abc import AsyncIterator, Mapping
