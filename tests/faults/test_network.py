@@ -14,6 +14,7 @@ import pytest
 
 from hybridllm import DeadlineExceeded, RouteExhausted
 from hybridllm._core.receipt import AttemptOutcome
+from hybridllm._runtime.ports import STALE_WITHIN_S
 from hybridllm.testing import Fault, Toxic
 from lab.lateness import lateness
 from lab.three import THREE, three
@@ -115,7 +116,8 @@ async def test_n5_an_answer_that_breaks_in_its_middle_comes_from_elsewhere(toxic
 
 async def test_n6_stale_connections_cost_one_repeat_and_no_failure() -> None:
     """All three close idle connections: 0 of 1,000 requests fail, and no breaker hears of it."""
-    async with three() as here:
+    timeouts = "total: 20s, connect: 2s, attempt: 5s"
+    async with three(timeouts=timeouts) as here, lateness() as late:
         for seed, backend in enumerate(here.backends.values()):
             backend.seed = seed
             backend.fault = [
@@ -124,11 +126,12 @@ async def test_n6_stale_connections_cost_one_repeat_and_no_failure() -> None:
                 Fault.close_idle(probability=0.1),
             ]
         told = await calls(1_000, here.chat, at_once=10)
-        assert told.failed == []
-        errors = [a.error for each in told.all for a in each.receipt.attempts if a.error]
-        assert set(errors) == {"stale_connection"}
-        assert len(errors) > 100
-        assert all(told.share_of(name) > 0.1 for name in THREE)  # nobody was left
+    assert told.failed == []
+    errors = [error for name in THREE for error in told.errors_of(name) if error is not None]
+    # A close that is seen half a second after sending might as well be that of a backend at work.
+    assert set(errors) == {"stale_connection"} or late.worst_s > STALE_WITHIN_S / 2
+    assert len(errors) > 100
+    assert all(told.share_of(name) > 0.1 for name in THREE)  # nobody was left
 
 
 @pytest.mark.parametrize("how", ["head", "body"])
