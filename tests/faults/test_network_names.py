@@ -15,6 +15,7 @@ from hybridllm._runtime.ports import Wire
 from lab.lateness import lateness
 from lab.three import THREE, TIMEOUTS
 from lab.traffic import Outcomes, calls, steady
+from names import HANGS, NXDOMAIN, SERVFAIL, Answer, FakeNames
 from runtime.world import world
 
 names = pytest.importorskip("names", reason="a wire that takes a name server is on its way")

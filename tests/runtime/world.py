@@ -43,6 +43,8 @@ def policy(
     each: str = "",
     retries: str = "",
     task: str = "",
+    own_keys: bool = False,
+    health: bool = True,
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -56,13 +58,19 @@ def policy(
         each: Anything else of every backend: `prefill: true`.
         retries: Anything else about repeats: `budget: {reserve_max: 10}`.
         task: Anything else about the task `t`: `hedge: {after: 50ms}`.
+        own_keys: Each backend has a key of its own, `KEY_EU` for `eu`; otherwise all have `KEY`.
+        health: False looks at no health page of a backend whose breaker is open.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
+    keys = {name: f"KEY_{name.upper()}" if own_keys else "KEY" for name in names}
     retries = f", {retries}" if retries else ""
     task = f", {task}" if task else ""
+    each = f", {each}" if each else ""
+    looks = "" if health else ", health: off"
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}, {each}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: {keys[name]}, region: {name}"
+        f"{each}{looks}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)
@@ -85,6 +93,11 @@ routes:
 """
 
 
+def environ(*names: str) -> dict[str, str]:
+    """The environment with the keys that `policy` names."""
+    return {"KEY": KEY} | {f"KEY_{name.upper()}": f"{KEY}-{name}" for name in names}
+
+
 @dataclass
 class World:
     """A router, its wire, and the backends behind real sockets."""
@@ -96,6 +109,10 @@ class World:
 
     def __getitem__(self, name: str) -> SimulatedBackend:
         return self.backends[name]
+
+    def sent(self, name: str) -> int:
+        """How many requests a backend got; looks at its health page are none."""
+        return sum(request.method == "POST" for request in self.backends[name].requests)
 
     @property
     def in_flight(self) -> int:
@@ -141,6 +158,7 @@ async def world(
     url_of: Callable[[SimulatedBackend], str] = lambda backend: backend.base_url,
     proxied: bool = False,
     tracer_provider: Any = None,
+    clock: Clock | None = None,
     **policy_options: Any,
 ) -> AsyncIterator[World]:
     """A router over simulated backends; at the end no task, permit or connection is left.
@@ -152,6 +170,7 @@ async def world(
         url_of: Where a backend is told to be.
         proxied: Whether each stands behind a proxy that can break the way to it.
         tracer_provider: Where spans go.
+        clock: The router's; default: its own.
         policy_options: See `policy`.
     """
     async with no_leaks(), AsyncExitStack() as stack:
@@ -172,7 +191,11 @@ async def world(
         wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
         async with Router.from_text(
-            text, environ={"KEY": KEY}, wire=wire, tracer_provider=tracer_provider
+            text,
+            environ=environ(*names),
+            wire=wire,
+            clock=clock,
+            tracer_provider=tracer_provider,
         ) as router:
             here = World(router, wire, there, proxies)
             yield here

@@ -70,6 +70,8 @@ class ScriptedWire:
         closed: True once the wire was closed.
     """
 
+    any_loop = True  # it holds nothing of any
+
     def __init__(self, scripts: Mapping[str, Step | Sequence[Step]]) -> None:
         self._scripts = {key: _Script(steps) for key, steps in scripts.items()}
         self.requests: list[SentRequest] = []
