@@ -57,11 +57,17 @@ class Permit:
         self.number = number
         self.slow = False
 
-    def settle(self, effect: BreakerEffect, failure: Failure | None = None) -> None:
+    def settle(
+        self,
+        effect: BreakerEffect,
+        failure: Failure | None = None,
+        *,
+        now_s: float | None = None,
+    ) -> None:
         """Hand it back and say how it went; a second call does nothing."""
         out, self._out = self._out, False
         if out:
-            self._fleet.give_back(self, effect, failure)
+            self._fleet.give_back(self, effect, failure, now_s)
 
     def proved(self) -> None:
         """Say that the stream has brought its first token. The permit stays out."""
