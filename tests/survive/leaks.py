@@ -85,6 +85,7 @@ async def _late(count: int, seed: int) -> list[Bar]:
     loop = asyncio.get_running_loop()
     overruns: list[float] = []
     async with world("eu", "us", ordered=False) as here:
+        await here.chat()  # the first request of a process loads `openai`
         for backend in here.backends.values():
             backend.fault = Fault.hang()
         numbers = iter(range(count))
