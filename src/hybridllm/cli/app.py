@@ -25,12 +25,13 @@ COMMANDS = {
     "diff": "hybridllm.cli.diff",
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
+    "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
     "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "chaos", "demo"}
+    {"ask", "batch", "chaos", "demo"}
 )  # the others end before there is garbage worth collecting
 
 

@@ -1,7 +1,9 @@
 """Backends that can be scripted, broken and read, and time that can be moved: for tests.
 
 - `SimulatedBackend`: a real HTTP server on a loopback port, with a `Fault` on demand.
+- `ToxicProxy`: breaks the way to any server with a `Toxic`, your own server's too.
 - `ScriptedWire`: answers in process with `Reply`, without sockets, in virtual time if wanted.
+- `FaultTransport`: a `Fault` in front of any other wire.
 - `SimulatedFleet`: a simulated backend for each of a policy's, for thousands of requests in virtual time;
   `traffic` and `send_all` make them.
 - `run_in_virtual_time`, `VirtualTimeLoop`, `LoopClock`, `FakeClock`: time that can be moved.
@@ -22,9 +24,12 @@ from hybridllm.testing._fleet_answers import Service
 from hybridllm.testing._fleet_backend import FleetBackend, HealthAnswers
 from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._leaks import LeakedTasks, no_leaks
+from hybridllm.testing._proxy import ToxicProxy
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._tokens import count_tokens, prompt_tokens, tokenize
+from hybridllm.testing._toxics import Toxic, ToxicKind
 from hybridllm.testing._traffic import Ask, Ending, Journey, Try, send_all, traffic
+from hybridllm.testing._transport import FaultTransport
 from hybridllm.testing._virtual_time import (
     VirtualTimeDeadlock,
     VirtualTimeLoop,
@@ -42,6 +47,7 @@ __all__ = [
     "FakeClock",
     "Fault",
     "FaultKind",
+    "FaultTransport",
     "Flapping",
     "FleetBackend",
     "HealthAnswers",
@@ -57,6 +63,9 @@ __all__ = [
     "SimulatedBackend",
     "SimulatedFleet",
     "Slower",
+    "Toxic",
+    "ToxicKind",
+    "ToxicProxy",
     "Try",
     "UnscriptedRequest",
     "VirtualTimeDeadlock",
