@@ -178,11 +178,9 @@ def looker(
 
 def worst_phase(router: Router, names: tuple[str, ...]) -> str:
     """Open before half-open before closed, of the breakers of some backends."""
-    if router._built is None:
-        return "closed"
     found = {
         state.phase.value
-        for (backend, _), state in router._built.fleet.breakers.items()
+        for (backend, _), state in router._engine.fleet.breakers.items()
         if backend in names
     }
     return next((phase for phase in ("open", "half_open") if phase in found), "closed")
