@@ -7,11 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from survive.figures import Figures, quantile
-from survive.matrix import BROWN_OUT, DEAD
+from survive.matrix import BROWN_OUT, DEAD, MISLEADING
 from survive.worlds import FIRST_TOKEN_LIMIT_S, SLOW_TO_TELL
-
-MISLEADING = frozenset({"garbage", "slow x10"})
-"""Faults that no status of a health page shows: the breaker has to try again, after 36 s at most."""
 
 FAST_RATE = 100.0  # the specification's load
 MINUTE_S = 60.0

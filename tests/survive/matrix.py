@@ -10,6 +10,9 @@ from survive.figures import Figures, figures
 from survive.textbook import TextbookFigures, run_textbook
 from survive.worlds import Cell, run
 
+MISLEADING = frozenset({"garbage", "slow x10"})
+"""Faults that no status of a health page shows: the breaker has to try again, after 36 s at most."""
+
 DEAD = ("refuse", "503", "hang", "blackhole", "reset", "garbage")
 """Six ways of being dead."""
 
@@ -49,7 +52,7 @@ def cells(*, quick: bool, seeds: Sequence[int] | None = None) -> list[Cell]:
     rates = QUICK if quick else RATES
     chosen = seeds or (QUICK_SEEDS if quick else SEEDS)
     found = [
-        Cell(fault, struck, of, rate, seed, *times)
+        Cell(fault, struck, of, rate, seed, *_times(fault, times))
         for seed in chosen
         for fault, struck, of in FAULTS
         for rate, times in rates.items()
@@ -76,6 +79,12 @@ def textbook(matrix: Sequence[Cell], *, processes: int) -> list[TextbookFigures]
     return list(
         _mapped(run_textbook, matrix, processes=processes, progress=lambda _done, _all: None)
     )
+
+
+def _times(fault: str, times: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Where no health page tells that it is over, the breaker may wait for 36 s before it tries."""
+    calm_s, fault_s, after_s = times
+    return calm_s, fault_s, max(after_s, 45.0) if fault in MISLEADING else after_s
 
 
 def of_cell(cell: Cell) -> Figures:
