@@ -178,9 +178,11 @@ def looker(
 
 def worst_phase(router: Router, names: tuple[str, ...]) -> str:
     """Open before half-open before closed, of the breakers of some backends."""
+    if router._engine_once.made is None:
+        return "closed"
     found = {
         state.phase.value
-        for (backend, _), state in router._engine.fleet.breakers.items()
+        for (backend, _), state in router._engine_once.made.fleet.breakers.items()
         if backend in names
     }
     return next((phase for phase in ("open", "half_open") if phase in found), "closed")

@@ -15,13 +15,10 @@ from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.once import Once
-from hybridllm._runtime.wall_clock import utc_now
+from hybridllm._runtime.wall_clock import utc_by
 from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -74,7 +71,7 @@ class Router:
             clock: Time, for tests.
             chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
         """
-        self._in_force = InForce(policy, _now(clock))
+        self._in_force = InForce(policy, utc_by(clock))
         self._environ = environment_of(environ)
         self._wire = wire
         self._tracer_provider = tracer_provider
@@ -236,7 +233,7 @@ class Router:
         """
         call = call_to_explain(params, operation=operation, input_tokens=input_tokens, needs=needs)
         del params
-        policy, now_utc = self._in_force.policy, _now(self._clock)
+        policy, now_utc = self._in_force.policy, utc_by(self._clock)
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
@@ -297,12 +294,10 @@ class Router:
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more requests, let those under way end, break off the rest, and close every connection.
 
-        A new request raises `RouterClosed` at once. A stream is under way until it has ended or was closed. A
-        request that is broken off raises `RouterClosed`, a stream `StreamInterrupted` with the text so far.
-
-        Safe to call twice, also at the same time: the shortest limit holds, and each call returns when
-        everything is closed. One that is cancelled breaks off at once. `async with` calls it at its end; if
-        an exception ends the block, with `drain_s=0`.
+        A new request raises `RouterClosed` at once, and so does one that is broken off; a stream is under way
+        until it has ended or was closed, and raises `StreamInterrupted` with the text so far. Safe to call
+        twice, also at the same time: the shortest limit holds. A call that is cancelled breaks off at once.
+        `async with` calls it at its end; if an exception ends the block, with `drain_s=0`.
 
         Args:
             drain_s: How long requests under way may take at most, in seconds; 0 breaks them off at once.
@@ -316,8 +311,7 @@ class Router:
         try:
             await self._lifetime().aclose(drain_s)
         finally:
-            reloader = self._reloader.made
-            if reloader is not None:
+            if (reloader := self._reloader.made) is not None:
                 await reloader.close()
 
     async def __aenter__(self) -> Router:
@@ -396,19 +390,9 @@ class Router:
 
     def _swap(self, policy: Policy) -> None:
         """Put another policy in force. Requests under way keep the one they began with."""
-        engine = self._engine_once.made
-        if engine is not None:
+        if (engine := self._engine_once.made) is not None:
             engine.follow(policy)
         self._in_force.policy = policy
 
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
-
-
-def _now(clock: Clock | None) -> datetime:
-    if clock is not None:
-        try:
-            return clock.utc_now()
-        except RuntimeError:  # it follows an event loop, and none runs yet
-            pass
-    return utc_now()
