@@ -33,9 +33,11 @@ def items(count: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 async def some_of(job: BulkJob, count: int) -> list[BulkResult]:
-    """The first results; then the job is closed."""
+    """The first results; then, while the next ones are under way, the job is closed."""
     async with job:
-        return [await anext(job) for _ in range(count)]
+        results = [await anext(job) for _ in range(count)]
+        await asyncio.sleep(0.5)
+        return results
 
 
 def test_a_second_run_goes_on_where_the_first_one_ended(tmp_path: Path) -> None:
@@ -298,13 +300,14 @@ def test_two_jobs_on_one_journal_are_told_apart(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with backend() as here:
-            async with here.router.map(requests(5), journal=tmp_path / "j") as job:
+            first = here.router.map(requests(20), journal=tmp_path / "j", concurrency=1)
+            async with first as job:
                 await anext(job)
                 with pytest.raises(BulkFileError, match="another process is at work"):
-                    await all_of(here.router.map(requests(5), journal=tmp_path / "j"))
-                rest = [result async for result in job]
-                assert len(rest) == 4
-            await all_of(here.router.map(requests(5), journal=tmp_path / "j"))
+                    await all_of(here.router.map(requests(20), journal=tmp_path / "j"))
+                assert len([result async for result in job]) == 19
+            await all_of(here.router.map(requests(20), journal=tmp_path / "j"))
+            assert len(here.wire.requests) == 20
 
     run_in_virtual_time(main)
 
