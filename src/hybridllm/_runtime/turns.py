@@ -31,7 +31,6 @@ from hybridllm._runtime.race import Race
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
 from hybridllm._runtime.stream import Stream
-from hybridllm.errors import RouterClosed
 
 INTERACTIVE = "interactive"
 
@@ -41,7 +40,6 @@ class Turns:
 
     Args:
         draw: A number in [0, 1], drawn anew at each call.
-        closed: Whether the router was closed meanwhile.
     """
 
     def __init__(
@@ -49,12 +47,10 @@ class Turns:
         fleet: Fleet,
         clock: Clock,
         draw: Callable[[], float],
-        closed: Callable[[], bool],
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._draw = draw
-        self._closed = closed
         self._budget: budget.Budget | None = None
 
     async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
@@ -96,8 +92,6 @@ class Turns:
 
     def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
         """Ask what is next; raise the request's error if nothing is."""
-        if self._closed():
-            raise RouterClosed("this router was closed while a request was under way")
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s

@@ -27,10 +27,11 @@ COMMANDS = {
     "ask": "hybridllm.cli.ask",
     "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
+    "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "batch", "demo"}
+    {"ask", "batch", "chaos", "demo"}
 )  # the others end before there is garbage worth collecting
 
 

@@ -17,6 +17,7 @@ class Exit(IntEnum):
     WARNINGS = 4  # only with `check --strict`
     CHANGED = 5  # only with `diff --exit-code`
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 EXIT_CODES = """\b
@@ -28,4 +29,5 @@ Exit codes:
   4    `check --strict` found warnings
   5    `diff --exit-code` found that something changes
   130  interrupted with Ctrl-C
+  143  ended by a second SIGTERM; a command that ends in good order after the first ends with 0
 """
