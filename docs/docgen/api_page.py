@@ -33,7 +33,7 @@ _VALUES = (
     RequestOutcome, AttemptOutcome, AttemptReason, FailureKind, DropReason, Capability, Usage, UsageSource,
     Price,
 )  # fmt: skip
-_NOT_MADE_BY_USERS = frozenset({"Stream"})
+_NOT_MADE_BY_USERS = frozenset({"BulkJob", "Stream"})
 _DEFAULT_LENGTH_MAX = 60
 _HEAD = """\
 # Python API

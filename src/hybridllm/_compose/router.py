@@ -254,42 +254,28 @@ class Router:
     ) -> BulkJob:
         """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
 
+        An error of one item ends no other. Without hints of their own they have the priority `batch` and 600 s.
+
         Args:
-            requests: Dicts of the keywords of `create`, hints included; or pairs (key, dict). Taken one by
-                one as there is room, so it may be endless. An exception in place of a dict becomes the
-                error of its item.
+            requests: Dicts of the keywords of `create`, or pairs (key, dict). Taken one by one as there is
+                room, so it may be endless. An exception in a dict's place becomes its item's error.
             operation: What each asks for.
             concurrency: How many are under way at once, at most.
             ordered: Whether results come in the order of the requests, or as they end.
             window: How many may be taken and not fetched yet. Default: 4 times `concurrency`.
             journal: A file that makes the job resumable, however it ends. It keeps answers, no prompts.
-            unknown: What to do with items that an earlier run sent without an ending: ask again, and
-                perhaps pay twice; or leave them, with the error `OutcomeUnknown`.
-            total: How many there are, for the progress. Default: `len(requests)`, if it has one.
+            unknown: Whether what an earlier run sent without an ending is asked for again, or left alone.
+            total: How many there are, if `len(requests)` does not tell.
             on_progress: Called with a `BulkProgress`, at most ten times a second, and at the end.
-
-        Requests without hints of their own get the priority `batch`, and the deadline of their task or
-        600 s. An error of one item ends none of the others.
 
         Raises:
             InvalidRequest: If an argument is not what it may be. While iterating: `BulkFileError`.
         """
         from hybridllm._compose.bulk import built_job
 
-        return built_job(
-            requests,
-            engine=lambda: self._engine,
-            policy=lambda: self.policy,
-            clock=self._clock,
-            operation=operation,
-            concurrency=concurrency,
-            ordered=ordered,
-            window=window,
-            journal=journal,
-            unknown=unknown,
-            total=total,
-            on_progress=on_progress,
-        )
+        given = (operation, concurrency, ordered, window, journal, unknown, total, on_progress)
+        parts = (lambda: self._engine, lambda: self.policy, self._clock, self._chance)
+        return built_job(requests, *given, parts=parts)
 
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more requests, let those under way end, break off the rest, and close every connection.
