@@ -1,7 +1,8 @@
 """Everything that must hold before a change lands: `nox` runs it all, `nox -s tests` one part.
 
-Each session has a virtual environment of its own, kept between runs. The versions of tools are those of
-the dependency groups in pyproject.toml.
+All parts but the wheel's share one virtual environment, kept between runs; what can go on side by side
+does, and what each printed is shown when it ends (`nox -j 1` shows it as it comes). The versions of tools
+are those of the dependency groups in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -11,45 +12,58 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "docs", "build", "tests"]
+nox.needs_version = ">=2026.10"  # sessions side by side
+nox.options.sessions = ["installed", "build", "types", "lint", "docs", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
+nox.options.parallel = 2
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PATHS = ("src", "tests", "examples", "benchmarks", "docs", "noxfile.py")
+BIN = Path(__file__).resolve().parent / ".nox" / "installed" / "bin"
 WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
 
-def installed(session: nox.Session, *groups: str) -> None:
-    """Install the package with every extra, and the named dependency groups."""
-    session.install("-e", ".[cli,otel]", *nox.project.dependency_groups(PROJECT, *groups))
+def run(session: nox.Session, tool: str, *args: str, **environ: str) -> None:
+    """Run a tool of the shared environment."""
+    env = {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # noqa: TID251 - of what is started
+        "VIRTUAL_ENV": str(BIN.parent),
+        # The command line is started hundreds of times: what it imports is not compiled each time.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+    session.run(str(BIN / tool), *args, env=env | environ, external=True)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
+def installed(session: nox.Session) -> None:
+    """The environment of the others: the package with every extra, and all tools."""
+    groups = nox.project.dependency_groups(PROJECT, "test", "types", "docs", "lint")
+    session.install("-e", ".[cli,otel]", *groups)
+
+
+@nox.session(venv_backend="none", requires=["installed"], allow_parallel=True)
 def lint(session: nox.Session) -> None:
     """Style and the rules of pyproject.toml."""
-    session.install("ruff>=0.12")
-    session.run("ruff", "check", *PATHS)
-    session.run("ruff", "format", "--check", *PATHS)
+    run(session, "ruff", "check", *PATHS)
+    run(session, "ruff", "format", "--check", *PATHS)
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["installed"], allow_parallel=True)
 def types(session: nox.Session) -> None:
     """Mypy strict over the package; pyright over the public API as its users see it."""
-    installed(session, "test", "types")
-    session.run("mypy")
-    session.run("mypy", "tests/typing/api.py")
-    session.run("pyright", "tests/typing")
+    run(session, "mypy")
+    run(session, "mypy", "tests/typing/api.py")
+    run(session, "pyright", "tests/typing")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["installed"], allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """The site, with every warning an error."""
-    installed(session, "docs")
-    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    run(session, "mkdocs", "build", "--strict", "--quiet", NO_MKDOCS_2_WARNING="1")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def build(session: nox.Session) -> None:
     """The wheel, in a clean environment: it imports, holds what it needs, and its demo runs."""
     session.install("build>=1.2")
@@ -76,15 +90,26 @@ def build(session: nox.Session) -> None:
         )
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["installed"])
 def tests(session: nox.Session) -> None:
-    """Every test; documentation and examples are among them."""
-    installed(session, "test")
-    session.run("pytest", *session.posargs, env=WITHOUT_PROXY)
+    """Every test, in two processes; documentation and examples are among them."""
+    in_two = ("-n", "2", "--dist", "worksteal")
+    run(session, "pytest", *in_two, *session.posargs, **WITHOUT_PROXY)
 
 
-@nox.session(default=False)
+@nox.session(venv_backend="none", requires=["installed"], default=False)
 def benchmarks(session: nox.Session) -> None:
     """Side by side with raw aiohttp, openai, litellm and TensorZero; takes about ten minutes."""
-    installed(session, "test")
-    session.run("python", "benchmarks/run.py", *session.posargs)
+    run(session, "python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def soak(session: nox.Session) -> None:
+    """Ten minutes of traffic through faults of every kind; then nothing may be left."""
+    run(session, "python", "-m", "soak", *session.posargs, PYTHONPATH="tests", **WITHOUT_PROXY)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def survive(session: nox.Session) -> None:
+    """Load x faults x seeds in virtual time, and every bar of survival; takes about ten minutes."""
+    run(session, "python", "-m", "survive", *session.posargs, PYTHONPATH="tests")

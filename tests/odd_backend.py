@@ -123,7 +123,7 @@ class Fleet:
     good: RawServer
 
 
-def policy(odd: RawServer, fallback: RawServer | None) -> str:
+def policy(odd: RawServer, fallback: RawServer | None, attempt: str = "300ms") -> str:
     servers = {"odd": odd} | ({"good": fallback} if fallback else {})
     backends = "\n".join(
         f"  {name}: {{kind: api, base_url: '{server.url}/v1', api_key_env: KEY, region: eu, "
@@ -140,7 +140,7 @@ models:
   m: {{on: {{{places}}}}}
   vectors: {{capabilities: [embeddings], on: {{{places}}}}}
 tasks:
-  chat: {{bucket: bandwidth, timeouts: {{total: 5s, first_token: 300ms, idle: 300ms, attempt: 300ms}}}}
+  chat: {{bucket: bandwidth, timeouts: {{total: 20s, first_token: 300ms, idle: 300ms, attempt: {attempt}}}}}
   index: {{bucket: bandwidth}}
 routes:
   - {{name: vectors, when: {{task: index}}, use: [vectors]}}
@@ -149,10 +149,19 @@ routes:
 
 
 @asynccontextmanager
-async def fleet(odd: Odd, *, alone: bool = False, wire: Wire | None = None) -> AsyncIterator[Fleet]:
-    """A router over an odd backend and, behind it, a good one; at the end nothing is left."""
+async def fleet(
+    odd: Odd, *, alone: bool = False, wire: Wire | None = None, attempt: str = "300ms"
+) -> AsyncIterator[Fleet]:
+    """A router over an odd backend and, behind it, a good one; at the end nothing is left.
+
+    Args:
+        odd: What the first backend does.
+        alone: Whether there is no other.
+        wire: How requests travel.
+        attempt: How long a whole answer may take.
+    """
     async with raw_server(odd) as first, raw_server(good) as second:
-        text = policy(first, None if alone else second)
+        text = policy(first, None if alone else second, attempt)
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
             yield Fleet(router, first, second)
             await until(lambda: first.busy == second.busy == 0)

@@ -10,8 +10,6 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -63,24 +61,10 @@ def text_of(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[dict[Path, Future[Any]]]:
-    """The pages that are asked for, each in a process of its own, two at a time."""
-    asked = {
-        item.callspec.params["page"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and "runs" in item.fixturenames
-    }
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {page: pool.submit(blocks.run, page) for page in RUN if page in asked}
-
-
 @pytest.mark.parametrize("page", RUN, ids=named)
-def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(
-    page: Path, runs: dict[Path, Future[Any]]
-) -> None:
+def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page: Path) -> None:
     """As a reader would type it, warnings as errors; times, ports and digests may differ."""
-    for shown in runs[page].result():
+    for shown in blocks.run(page):
         where = f"{named(page)}:{shown.block.line}"
         expected = blocks.normalised(shown.block.text)
         assert blocks.normalised(shown.printed) == expected, f"{where}: run docs/generate.py"

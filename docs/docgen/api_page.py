@@ -206,15 +206,16 @@ def _fields(kind: type, meanings: dict[str, str]) -> str:
 
 def _keywords() -> str:
     """The hints, which OpenAI's API does not know."""
-    from hybridllm._compose.params import HintParams
+    from hybridllm._compose.params import ChatParams, HintParams
 
     rows = ["#### Hints\n"]
     rows.append(
-        "Keywords of `create` and `parse` beside OpenAI's; [`context`](#context) sets them for a block. No "
-        "hint reaches a backend.\n"
+        "Keywords of `create` and `parse` beside OpenAI's; [`context`](#context) sets them for a block, all "
+        "but `on_interrupt`. No hint reaches a backend.\n"
     )
     rows += ["| keyword | type |", "|---|---|"]
-    for name, annotation in HintParams.__annotations__.items():
+    streams = {"on_interrupt": ChatParams.__annotations__["on_interrupt"]}
+    for name, annotation in (HintParams.__annotations__ | streams).items():
         kind = annotation.__forward_arg__ if hasattr(annotation, "__forward_arg__") else annotation
         rows.append(f"| `{name}` | {_alternatives(_written(kind))} |")
     return "\n".join(rows) + "\n"

@@ -22,9 +22,11 @@ _NEXT = {
 _BREAKER = {
     BreakerEffect.SUCCESS: "success",
     BreakerEffect.FAILURE: "failure",
+    BreakerEffect.THROTTLED: "nothing; a probe fails",
     BreakerEffect.ABANDONED: "nothing",
 }
 _WIRE = {
+    FailureKind.ADDRESS_REFUSED: "its name has an address that may not be asked; nothing was sent",
     FailureKind.CONNECT: "no connection: DNS, refused",
     FailureKind.CONNECT_TIMEOUT: "no connection within `timeouts.connect`",
     FailureKind.TLS: "TLS failed: the certificate, most often",
@@ -109,12 +111,25 @@ def breaker_table() -> str:
     """Return the figures of the breaker."""
     config = BreakerConfig()
     rows = (
-        ("failures in a row that open it", f"{config.failures_max}"),
-        ("how long it stays open the first time", f"{config.open_s:g} s"),
-        ("and at most, doubling with each failed probe", f"{config.open_s_max:g} s"),
-        ("how long a probe may take before another is sent", f"{config.probe_limit_s:g} s"),
+        (f"in a row, below {config.attempts_min} attempts in ten seconds", f"{config.row_few} failures"),
+        ("in a row, always", f"{config.row_many} failures"),
+        (f"of {config.attempts_min} attempts or more in ten seconds", f"{config.failure_share:.0%} failed"),
+        ("of the same", f"{config.slow_share:.0%} slow: a first token of over 2 s and five times the usual"),
     )
-    return "\n".join(["| | |", "|---|---|", *(f"| {said} | {figure} |" for said, figure in rows)])
+    opens = "\n".join(f"| {said} | {figure} |" for said, figure in rows)
+    spread = f"{config.open_spread:.0%}"
+    rows = (
+        ("the first time", f"{config.open_s:g} s, give or take {spread} at random"),
+        ("then", f"twice as long each time, up to {config.open_s_max:g} s, give or take {spread}"),
+        ("an opening is forgotten", f"for each {config.forget_s:g} s that it has been closed"),
+        ("good probes in a row that close it", f"{config.probes}"),
+        ("how long a probe may take before another is sent", f"{config.probe_limit_s:g} s"),
+        ("good health pages in a row that let a probe through earlier", f"{config.healthy_answers}"),
+    )
+    stays = "\n".join(f"| {said} | {figure} |" for said, figure in rows)
+    return (
+        f"| it opens after | |\n|---|---|\n{opens}\n\n| it stays open | |\n|---|---|\n{stays}"
+    )
 
 
 def _classified(status: int, body: object, asked_s: int | None) -> Failure:

@@ -25,11 +25,13 @@ from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
     BackendsUnavailable,
+    BulkFileError,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
     InvalidOutput,
     InvalidRequest,
+    OutcomeUnknown,
     Overloaded,
     PolicyDenied,
     PolicyError,
@@ -44,26 +46,38 @@ from hybridllm.errors import (
 if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
+    from hybridllm._core.bulk.paid import Paid
+    from hybridllm._core.bulk.result import BulkProgress, BulkResult
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
+    from hybridllm._core.resilience.seams import Continued, Restarted
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
     "Attempt",
     "BackendsUnavailable",
+    "BatchJob",
+    "BatchSummary",
     "Book",
     "BookEntry",
+    "BulkFileError",
+    "BulkJob",
+    "BulkProgress",
+    "BulkResult",
     "Candidate",
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
+    "Continued",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
@@ -74,7 +88,9 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "OutcomeUnknown",
     "Overloaded",
+    "Paid",
     "Plan",
     "Policy",
     "PolicyDenied",
@@ -86,6 +102,7 @@ __all__ = [
     "Receipt",
     "RequestFailed",
     "RequestRejected",
+    "Restarted",
     "RouteExhausted",
     "Router",
     "RouterClosed",
@@ -106,13 +123,21 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
+    "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "BulkJob": ("hybridllm._runtime.bulk.job", "BulkJob"),
+    "BulkProgress": ("hybridllm._core.bulk.result", "BulkProgress"),
+    "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
+    "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
+    "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),

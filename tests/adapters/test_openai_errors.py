@@ -36,7 +36,7 @@ def exhausted(status: int | None, *labels: str) -> RouteExhausted:
 
 
 INTERRUPTED = StreamInterrupted(
-    "broke", partial_text="he", tokens_seen=1, backend="eu", cause="reset"
+    "broke", partial_text="he", tokens_seen=1, backend="eu", cause="reset", resumable=True
 )
 TABLE = [
     pytest.param(rejected(400), openai.BadRequestError, id="400"),

@@ -123,7 +123,9 @@ class NoSchema(BaseModel):
     decoder: json.JSONDecoder
 
 
-@pytest.mark.parametrize("kind", [int, "Order", None, object(), NoSchema], ids=str)
+@pytest.mark.parametrize(
+    "kind", [int, "Order", None, object(), NoSchema], ids=["int", "text", "none", "object", "model"]
+)
 def test_what_has_no_schema_is_refused_in_our_words(kind: Any) -> None:
     """The parameter is named; nothing of the call is shown."""
     found = openai_parse.response_format(kind)

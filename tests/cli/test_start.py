@@ -134,7 +134,9 @@ def test_check_and_explain_start_fast(policy_file: Path, command: str) -> None:
     """Measured against its three libraries, in turn, so that other work on the machine slows both."""
     libraries = ["-c", "import typer, pydantic, yaml; pydantic.BaseModel"]
     whole = ["-c", COMPILED_ONCE, command, str(policy_file)]
-    shares = [_run_s(*whole) / _run_s(*libraries) for _ in range(5)]
+    shares: list[float] = []
+    while min(shares, default=START_SHARE_MAX) >= START_SHARE_MAX and len(shares) < 5:
+        shares.append(_run_s(*whole) / _run_s(*libraries))
 
     assert min(shares) < START_SHARE_MAX, shares
 

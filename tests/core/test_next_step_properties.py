@@ -11,7 +11,6 @@ from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Mod
 from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.resilience.next_step import (
     ATTEMPT_S_MIN,
-    Call,
     GiveUp,
     GiveUpReason,
     next_step,

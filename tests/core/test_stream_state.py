@@ -121,3 +121,35 @@ def test_a_negative_index_is_no_choice() -> None:
     """It is a broken chunk, whatever else it says."""
     state, _ = fed(chunk(said("a", index=-1, end="stop")))
     assert not state.complete
+
+
+def test_a_chunk_that_is_not_handed_out_can_be_taken_back() -> None:
+    """Its text and its token; one that held no text of the first choice leaves the text alone."""
+    last = chunk(said(" two", end="abort"))
+    state, _ = fed(chunk(said("one")), last)
+    state.unsay(last)
+    assert (state.text, state.tokens_seen) == (["one"], 1)
+    thought = chunk(said(None, reasoning="hm"))
+    state.feed(thought)
+    state.unsay(thought)
+    assert (state.text, state.tokens_seen) == (["one"], 1)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "plain"),
+    [
+        pytest.param([said("a"), said("b", end="stop")], True, id="text"),
+        pytest.param([said("", role="assistant"), said("a"), said("")], True, id="silence-between"),
+        pytest.param([], True, id="nothing"),
+        pytest.param([said("a"), said(None, reasoning="hm")], False, id="reasoning"),
+        pytest.param([said(None, refusal="no")], False, id="refusal"),
+        pytest.param([said("a"), said("b", index=1)], False, id="another-choice"),
+        pytest.param([said("a"), said("", index=1)], False, id="another-choice-silent"),
+    ],
+)
+def test_plain_text_is_known_without_looking_at_every_chunk(
+    chunks: list[dict[str, Any]], plain: bool
+) -> None:
+    """A piece of text for every token; anything else makes the two differ."""
+    state, _ = fed(*(chunk(each) for each in chunks))
+    assert state.plain_text is plain

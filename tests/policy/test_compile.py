@@ -221,6 +221,16 @@ def test_a_kind_of_backend_has_its_defaults(
     assert (backend.timeouts, backend.propagate_trace) == (timeouts, propagate_trace)
 
 
+@pytest.mark.parametrize(
+    ("fields", "prefill"),
+    [("", False), (", prefill: true", True), (", prefill: false", False)],
+)
+def test_no_backend_takes_a_prefill_unless_it_says_so(fields: str, prefill: bool) -> None:
+    """Not even a vLLM: one that says the text again would double it for the reader."""
+    backend = "  x: {kind: vllm, base_url: https://x.example/v1" + fields + "}\n"
+    assert load(changed("backends:\n", f"backends:\n{backend}")).backends["x"].prefill is prefill
+
+
 def test_terms_that_are_not_declared_stay_unknown() -> None:
     """None, not a guess: the residency filter treats it as the worst case."""
     text = changed("backends:\n", "backends:\n  x: {kind: vllm, base_url: https://x.example/v1}\n")

@@ -26,6 +26,7 @@ OUTCOMES = {
     "DeadlineExceeded": RequestOutcome.DEADLINE,
     "PolicyDenied": RequestOutcome.DENIED,
     "RouteExhausted": RequestOutcome.ERROR,
+    "BackendsUnavailable": RequestOutcome.ERROR,
     "StreamInterrupted": RequestOutcome.ERROR,
 }
 
@@ -78,7 +79,7 @@ def is_consistent(told: Receipt, error: Any) -> None:
 def played(seed: int, tally: Counter[str]) -> None:
     """One policy, some requests at once, failures, cancellations; then nothing may be left."""
     rng = Random(seed)
-    document = generated.document(rng)
+    policy, document = generated.loaded(rng)
     asked = [generated.request(rng, document) for _ in range(REQUESTS_EACH)]
     good = rng.choice((0.2, 0.6, 0.95))
 
@@ -93,10 +94,9 @@ def played(seed: int, tally: Counter[str]) -> None:
     provider.add_span_processor(spans)
 
     async def main() -> None:
-        async with Router.from_text(
-            generated.as_text(document), environ={}, wire=wire, clock=LoopClock(),
-            tracer_provider=provider,
-        ) as router:  # fmt: skip
+        async with Router(
+            policy, environ={}, wire=wire, clock=LoopClock(), tracer_provider=provider
+        ) as router:
 
             async def later(number: int) -> Any:
                 await asyncio.sleep(number * rng.random())

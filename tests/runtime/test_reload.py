@@ -184,7 +184,7 @@ async def test_a_reload_reads_keys_anew(tmp_path: Path) -> None:
     no_key = Reply.status(401)
     async with reloading(path, text("eu", "us"), replies, environ=environ) as here:
         assert routed(await here.chat())[2] == "us"
-        assert "cool-off" in here.router.explain(task="t").refusals[0]
+        assert "credential gate" in here.router.explain(task="t").refusals[0]
         assert await here.router.reload() is False
         assert routed(await here.chat())[2] == "us"
         environ["KEY"] = ROTATED
@@ -320,7 +320,7 @@ async def test_a_closed_router_reloads_nothing(tmp_path: Path) -> None:
     assert set(threading.enumerate()) == before
     assert router.status().version == router.policy.version
     never = Router.from_file(path, environ={})
-    await never.close()
+    await never.aclose()
     with pytest.raises(RouterClosed, match="closed"):
         await never.reload()
 
@@ -338,7 +338,7 @@ def test_a_router_is_reloaded_in_its_own_event_loop(tmp_path: Path) -> None:
 
     async def last() -> None:
         assert await router.reload() is True
-        await router.close()
+        await router.aclose()
 
     asyncio.run(last())
 

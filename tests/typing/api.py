@@ -33,6 +33,7 @@ from hybridllm import (
     BookEntry,
     Candidate,
     CasesReport,
+    Continued,
     Denied,
     Dropped,
     Explanation,
@@ -47,6 +48,7 @@ from hybridllm import (
     Problem,
     Receipt,
     RequestFailed,
+    Restarted,
     RouteExhausted,
     Router,
     Status,
@@ -118,6 +120,15 @@ async def stream(router: Router, either: bool) -> None:
         async for _ in entered:
             pass
     assert_type(chunks.receipt, Receipt)
+    sewn = await router.chat.completions.create(
+        messages=MESSAGES, stream=True, on_interrupt="restart"
+    )
+    assert_type(sewn, Stream)
+    async for item in sewn:
+        if isinstance(item, Restarted):
+            assert_type(item.discarded_text, str)
+        elif isinstance(item, Continued):
+            assert_type(item.kept_tokens, int)
     assert_type(chunks.model, str)
     assert_type(chunks.backend, str)
     await chunks.close()
@@ -152,7 +163,7 @@ async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.Asy
     Router.from_file(path, environ={"KEY": "k"}, environment="staging")
     Router.from_text("version: 1", name="inline", wire=HttpxWire(httpx_client))
     Router(check(path).policy, wire=HttpxWire(client))
-    await Router.from_text(b"version: 1").close()
+    await Router.from_text(b"version: 1").aclose()
 
 
 async def marked(router: Router) -> None:
@@ -240,6 +251,7 @@ async def failing(router: Router) -> None:
     except StreamInterrupted as error:
         assert_type(error.partial_text, str)
         assert_type(error.tokens_seen, int)
+        assert_type(error.resumable, bool)
     except RouteExhausted as error:
         assert_type(error.failures, tuple[tuple[str, str], ...])
     except TruncatedOutput as error:

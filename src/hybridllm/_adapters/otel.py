@@ -1,8 +1,8 @@
-"""What a trace shows of a request: one INTERNAL root, and one CLIENT span for each attempt. And metrics.
+"""What a trace shows of a request: one INTERNAL root, and one CLIENT span for each attempt.
 
-The only door to `opentelemetry`: its API alone, never an SDK, never a global provider of ours. Spans
-are values handed around, never made current: a span that is current across a `yield` becomes the
-parent of whatever the caller does next. Nothing here is used to decide, and nothing here raises.
+With `otel_metrics.py` the only door to `opentelemetry`: its API alone, never an SDK, never a global provider
+of ours. Spans are values handed around, never made current: a span that is current across a `yield` becomes
+the parent of whatever the caller does next. Nothing here is used to decide, and nothing here raises.
 
 No span holds what was asked, what was answered, a key, or what a backend said of an error: only
 names of the policy, the caller's hints (cut), counts, times, money and one-word reasons.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -56,7 +56,7 @@ class OtelTracer:
     def __init__(self, tracer_provider: trace.TracerProvider | None = None) -> None:
         is_proxy = isinstance(tracer_provider, trace.ProxyTracerProvider)
         self._given = None if is_proxy else tracer_provider
-        self._guard = _Guard()
+        self._guard = Guard()
         self._seen: object = _NOT_ASKED_YET
         self._tracer: trace.Tracer | None = None
 
@@ -113,32 +113,6 @@ class OtelTracer:
         return None
 
 
-class OtelReloads:
-    """The listener that counts reloads of the policy file.
-
-    Args:
-        meter_provider: Whose counter it is; None: whatever provider the application installs as the
-            global one, before or after this object is made.
-    """
-
-    def __init__(self, meter_provider: metrics.MeterProvider | None = None) -> None:
-        self._given = meter_provider
-        self._guard = _Guard("metrics")
-        self._counter: metrics.Counter | None = None
-
-    def reloaded(self, outcome: str, policy: str) -> None:
-        """See `ReloadListener.reloaded`."""
-        with self._guard:
-            if self._counter is None:
-                meter = metrics.get_meter(
-                    semconv.SCOPE, __version__, self._given, semconv.SCHEMA_URL
-                )
-                self._counter = meter.create_counter(
-                    semconv.POLICY_RELOADS, "{reload}", "Reloads of the policy file."
-                )
-            self._counter.add(1, {semconv.OUTCOME: outcome, semconv.POLICY_NAME: policy})
-
-
 class _RequestSpan:
     """The root span of one request, and what its attempts inherit."""
 
@@ -155,7 +129,7 @@ class _RequestSpan:
 
     def __init__(
         self,
-        guard: _Guard,
+        guard: Guard,
         tracer: trace.Tracer,
         root: Span,
         under: Context,
@@ -214,7 +188,7 @@ class _AttemptSpan:
 
     __slots__ = ("_guard", "_open", "_propagate", "_span")
 
-    def __init__(self, guard: _Guard, span: Span, *, propagate: bool) -> None:
+    def __init__(self, guard: Guard, span: Span, *, propagate: bool) -> None:
         self._guard = guard
         self._span = span
         self._propagate = propagate
@@ -265,7 +239,7 @@ class _Untraced:
 _UNTRACED: Final = _Untraced()
 
 
-class _Guard:
+class Guard:
     """The border: whatever fails in the application's tracing stays here, and is told once.
 
     An exporter, a sampler or a span processor is the application's code and may raise anything; a

@@ -45,6 +45,10 @@ REQUEST_COST_COMPLETE: Final = "hybridllm.request.cost.complete"
 
 # A metric: how reloads of the policy file ended; with `OUTCOME` and `POLICY_NAME`.
 POLICY_RELOADS: Final = "hybridllm.policy.reloads"
+# Another: transitions of breakers; with `BACKEND_NAME`, `REQUEST_MODEL` and these two.
+BREAKER_TRANSITIONS: Final = "hybridllm.backend.breaker.transitions"
+BREAKER_FROM: Final = "hybridllm.breaker.from"
+BREAKER_TO: Final = "hybridllm.breaker.to"
 
 # On an attempt, ours.
 BACKEND_NAME: Final = "hybridllm.backend.name"

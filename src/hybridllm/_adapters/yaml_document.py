@@ -81,6 +81,10 @@ def _tell_invalid(error: yaml.MarkedYAMLError, text: str, findings: Findings) ->
         findings.error(WHOLE_FILE, (), "not valid YAML")
         return
     what = str(error.problem or error.context)
+    if what == "exceeded maximum nesting depth":  # libyaml looks ahead, and has a limit, too
+        message = f"nested more than {DEPTH_MAX} levels deep"
+        findings.error(Place(mark.line + 1, mark.column + 1), (), message)
+        return
     if looks_like_key(what):  # PyYAML's own parser quotes the names of tags
         what = "this cannot be read"
     context = str(error.context).startswith(("while parsing a flow", "while scanning a quoted"))

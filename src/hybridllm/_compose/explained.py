@@ -63,7 +63,7 @@ def explained_now(
     snapshot = replace(snapshot, latency=engine.fleet.latencies.snapshot())
     if not isinstance(plan, Plan):
         return Explanation(plan, snapshot=snapshot)
-    standing = engine.fleet.standing(plan.kept, stream=call.stream)
+    standing = engine.fleet.standings.now(plan.kept, stream=call.stream)
     return Explanation(plan, standing.refused, snapshot, frozenset(standing.gates))
 
 

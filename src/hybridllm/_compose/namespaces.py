@@ -62,8 +62,9 @@ class Completions:
         """Answer a chat: from the candidates that the policy allows, in its order.
 
         Takes OpenAI's keywords and our hints (task, residency, tenant, feature, session, priority,
-        deadline_s, max_cost_usd, tags, metadata). `model` is optional: absent or a task's name, the policy
-        chooses; a logical model of the policy pins it, under the policy's hard filters all the same.
+        deadline_s, max_cost_usd, tags, metadata; of a stream also on_interrupt). `model` is optional:
+        absent or a task's name, the policy chooses; a logical model of the policy pins it, under the
+        policy's hard filters all the same.
         Any other keyword is refused; fields of the backend's own go into `extra_body`.
 
         Returns:

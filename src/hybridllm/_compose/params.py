@@ -78,6 +78,7 @@ class ChatFields(HintParams, total=False):
 class ChatParams(ChatFields, total=False):
     """A chat completion's keywords."""
 
+    on_interrupt: Literal["fail", "restart", "continue"]
     response_format: completion_create_params.ResponseFormat | Omit
 
 

@@ -32,7 +32,7 @@ class AttemptOutcome(StrEnum):
     SERVED = "served"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    LOST = "lost"  # another attempt, made at the same time, answered first
+    LOST_HEDGE = "lost_hedge"  # another attempt, made at the same time, answered first
 
 
 class RequestOutcome(StrEnum):

@@ -38,6 +38,7 @@ from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
 from hybridllm._runtime.run import Run, Trial, estimated_usage
+from hybridllm._runtime.security_events import SecurityEvents
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.target import KeyMissing, Target, Targets
@@ -45,7 +46,7 @@ from hybridllm._runtime.upstream import Upstream
 from hybridllm.errors import InvalidRequest
 
 COLD_START_TIMES = 3.0
-"""A server of our own that comes back has a model to load: its probe's first token may take so much longer."""
+"""A server of our own that comes back has a model to load: a probe's first token may take so much longer."""
 
 HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
@@ -64,6 +65,7 @@ class Attempts:
     targets: Targets
     clock: Clock
     draw: Callable[[], float] = field(repr=False)
+    security: SecurityEvents = field(default_factory=SecurityEvents)
 
     async def answer(self, run: Run, step: Step, limit_s: float) -> Parsed | Failure:
         """Ask one candidate for a whole answer, for at most `limit_s` seconds."""
@@ -116,7 +118,7 @@ class Attempts:
                 trial,
                 permit,
                 opened,
-                codec=self.codec,
+                codec=self.codec if run.seam is None else run.seam.reader(self.codec),
                 clock=self.clock,
                 secrets=secrets,
                 jitter=self.draw(),
@@ -142,7 +144,14 @@ class Attempts:
                 settle_failure=self._settle_broken,
             )
             idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
-            return Stream(upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s)
+            return Stream(
+                upstream,
+                held,
+                end,
+                idle_s=idle_s,
+                deadline_at_s=deadline_at_s,
+                resume=run.resume,
+            )
         except BaseException:
             self._abandoned(trial, permit)
             if upstream is not None:
@@ -314,6 +323,7 @@ class Attempts:
         permit.settle(failure.breaker, failure)
         now_s = self.clock.monotonic_s()
         trial.ended(AttemptOutcome.FAILED, now_s=now_s, failure=failure)
+        self.security.look(trial.kept.candidate.backend.name, failure)
         if permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
             if failure.breaker is BreakerEffect.FAILURE:
@@ -346,7 +356,7 @@ class Attempts:
             self.fleet.cool_off(trial.kept.candidate, failure)
 
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
-        if trial.run.claimed:
+        if trial.run.racing and trial.run.claimed:
             self._lost(trial, permit, None)
             return
         permit.settle(BreakerEffect.ABANDONED)
@@ -356,7 +366,7 @@ class Attempts:
         """Another attempt of the same request answered first; this one is paid for all the same."""
         permit.settle(BreakerEffect.ABANDONED)
         trial.ended(
-            AttemptOutcome.LOST,
+            AttemptOutcome.LOST_HEDGE,
             now_s=self.clock.monotonic_s(),
             usage=usage or estimated_usage(trial.run, 0),
         )

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from hybridllm._core.request.facts import Hints
-from hybridllm._core.request.hints import HINTS, checked_hints
+from hybridllm._core.request.hints import CALL_ONLY, HINTS, checked_hints
+from hybridllm.errors import InvalidRequest
 
 _current: ContextVar[Hints | None] = ContextVar("hybridllm_hints", default=None)
 
@@ -30,8 +31,12 @@ def context(**hints: Any) -> Iterator[None]:
             tags, vector_space and metadata.
 
     Raises:
-        InvalidRequest: If a hint is unknown or not of its type.
+        InvalidRequest: If a hint is unknown or not of its type, or can only be said with a call.
     """
+    for name in CALL_ONLY & hints.keys():
+        raise InvalidRequest(
+            f"{name}: is said with the call itself: whoever reads its stream must handle it"
+        )
     outer = _current.get()
     kept = {} if outer is None else {n: v for n in HINTS if (v := getattr(outer, n)) is not None}
     kept |= {name: value for name, value in hints.items() if value is not None or name not in HINTS}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cachetools import TLRUCache
 
-from hybridllm._core.resilience.outcome import Gate
+from hybridllm._core.resilience.outcome import Failure, Gate
 
 ENTRIES_MAX = 10_000
 
@@ -23,17 +23,17 @@ class Closed:
     Attributes:
         gate: Why.
         until_s: Monotonic.
-        after: What it was closed after: the failure's label.
+        failure: What it was closed after.
     """
 
     gate: Gate
     until_s: float
-    after: str
+    failure: Failure
 
     @property
     def words(self) -> str:
-        """For people."""
-        return f"{self.gate.value} gate after {self.after}"
+        """For people; nothing that a backend said."""
+        return f"{self.gate.value} gate after {self.failure.label}"
 
 
 class CoolOffs:
@@ -49,14 +49,12 @@ class CoolOffs:
         )
         self._now_s = now_s
 
-    def add(
-        self, backend: str, model: str | None, gate: Gate, seconds: float, *, after: str
-    ) -> None:
+    def add(self, backend: str, model: str | None, gate: Gate, failure: Failure) -> None:
         """Leave a pair, or with `model=None` the whole backend, alone; a longer time stays."""
-        until_s = self._now_s() + seconds
+        until_s = self._now_s() + (failure.cool_off_s or 0.0)
         standing = self._closed.get((backend, model))
         if standing is None or standing.until_s < until_s:
-            self._closed[backend, model] = Closed(gate, until_s, after)
+            self._closed[backend, model] = Closed(gate, until_s, failure)
 
     def gate(self, backend: str, model: str) -> Closed | None:
         """Return the gate that refuses a pair now, or None."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.receipt import RequestOutcome
 from hybridllm._core.resilience.next_step import GiveUp, GiveUpReason
-from hybridllm._core.resilience.standing import Standing
+from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.run import Run
 from hybridllm.errors import (
     BackendsUnavailable,
@@ -18,8 +20,27 @@ from hybridllm.errors import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A candidate that cannot be asked now.
+
+    Attributes:
+        words: Why, in words of ours.
+        failure: What closed its gate; None: its breaker is open.
+    """
+
+    candidate: Candidate
+    words: str
+    failure: Failure | None = None
+
+
 def failed(
-    run: Run, verdict: GiveUp, *, now_s: float, standing: Standing, back_in_s: float
+    run: Run,
+    verdict: GiveUp,
+    *,
+    now_s: float,
+    refused: Sequence[Refused] = (),
+    back_in_s: float = 0.0,
 ) -> RequestFailed:
     """Settle a request that got no answer, and return the error to raise.
 
@@ -27,18 +48,20 @@ def failed(
         run: The request.
         verdict: Why no further attempt is made.
         now_s: Monotonic.
-        standing: Who was refused, and why.
+        refused: Who could not be asked, and why.
         back_in_s: When the first of them will be asked again.
     """
+    if run.seam is not None:
+        return run.seam.gave_up(verdict.reason)
     match verdict.reason:
         case GiveUpReason.REJECTED:
             return _rejected(run, now_s)
         case GiveUpReason.DEADLINE:
             return _late(run, now_s)
         case GiveUpReason.UNAVAILABLE:
-            return _unavailable(run, now_s, standing, back_in_s)
+            return _unavailable(run, now_s, refused, back_in_s)
         case GiveUpReason.EXHAUSTED | GiveUpReason.ATTEMPTS | GiveUpReason.BUDGET:
-            return _exhausted(run, now_s, budget=verdict.reason is GiveUpReason.BUDGET)
+            return _exhausted(run, now_s, refused, budget=verdict.reason is GiveUpReason.BUDGET)
 
 
 def _rejected(run: Run, now_s: float) -> RequestFailed:
@@ -68,41 +91,58 @@ def overloaded(
     run: Run, backends: Sequence[str], *, retry_after_s: float, now_s: float
 ) -> RequestFailed:
     """Settle a request that got no slot, and return the error to raise."""
+    if run.seam is not None:
+        return run.seam.gave_up("no free slot")
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="overloaded")
     return Overloaded(
-        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in {retry_after_s:.1f} s",
+        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in "
+        f"{retry_after_s:.1f} s",
         retry_after_s=retry_after_s,
         receipt=receipt,
         status_code=429,
     )
 
 
-def _unavailable(run: Run, now_s: float, standing: Standing, back_in_s: float) -> RequestFailed:
+def _unavailable(
+    run: Run, now_s: float, refused: Sequence[Refused], back_in_s: float
+) -> RequestFailed:
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="backends_unavailable")
-    kept = run.plan.kept
-    why = ", ".join(
-        f"{kept[place].candidate.name} ({words})" for place, words in standing.refused.items()
-    )
+    parts = []
+    for one in refused:
+        said = f": {one.failure.message}" if one.failure is not None and one.failure.message else ""
+        parts.append(f"{one.candidate.name} ({one.words}{said})")
+    # Where gates alone stand in the way, the error is what closed them: a 429 is still a RateLimitError.
+    last = refused[0].failure if all(one.failure is not None for one in refused) else None
+    why = ", ".join(parts)
     return BackendsUnavailable(
         f"nobody of route {run.plan.route!r} can be asked now: {why}; the first of them is asked again in "
         f"{back_in_s:.1f} s",
         route=run.plan.route,
-        failures=[
-            (kept[place].candidate.backend.name, words) for place, words in standing.refused.items()
-        ],
+        failures=[(one.candidate.backend.name, one.words) for one in refused],
         retry_after_s=back_in_s,
         receipt=receipt,
+        status_code=last.status_code if last is not None else None,
+        code=last.code if last is not None else None,
     )
 
 
-def _exhausted(run: Run, now_s: float, *, budget: bool) -> RequestFailed:
+def _exhausted(
+    run: Run, now_s: float, refused: Sequence[Refused], *, budget: bool
+) -> RequestFailed:
+    """Everybody failed, or was refused and not asked."""
+    tried = {run.plan.kept[place].candidate.name for place, _ in run.failures}
+    passed_over = [one for one in refused if one.candidate.name not in tried]
+    others = "".join(f", {one.candidate.name} ({one.words})" for one in passed_over)
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="all_backends_failed")
     last = run.failures[-1][1] if run.failures else None
     spent = "; the retry budget of this router is spent (retries.budget)" if budget else ""
     return RouteExhausted(
-        f"no candidate of route {run.plan.route!r} answered: {_history(run)}{spent}",
+        f"no candidate of route {run.plan.route!r} answered: {_history(run)}{others}{spent}",
         route=run.plan.route,
-        failures=_failures(run),
+        failures=[
+            *_failures(run),
+            *((one.candidate.backend.name, one.words) for one in passed_over),
+        ],
         budget_exhausted=budget,
         receipt=receipt,
         status_code=last.status_code if last is not None else None,

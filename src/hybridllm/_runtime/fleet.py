@@ -7,11 +7,10 @@ back here, once, through a `Permit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
@@ -19,15 +18,14 @@ from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
 from hybridllm._core.resilience.pace import Pace
-from hybridllm._core.resilience.standing import ALL_FREE, Standing
-from hybridllm._core.resilience.throttle import admitted_share, after_wanted
 from hybridllm._runtime.latencies import Latencies
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
 from hybridllm._runtime.slots import Slots
+from hybridllm._runtime.standings import Standings
 
 if TYPE_CHECKING:
-    from hybridllm._runtime.cool_offs import CoolOffs
+    from hybridllm._runtime.cool_offs import Closed, CoolOffs
 
 _logger = logging.getLogger("hybridllm")
 
@@ -35,7 +33,6 @@ RAMP_S = 5.0
 """A candidate whose breaker has closed gets its share back over so many seconds."""
 
 _RAMP_FROM = 0.1
-_NOBODY: frozenset[int] = frozenset()
 Key = tuple[str, str]
 """(backend, model)."""
 
@@ -69,7 +66,8 @@ class Fleet:
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
         self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
-        self._slowest_s = 0.0  # of all waits that were measured
+        self.slowest_s = 0.0  # of all waits that were measured
+        self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first
         # Endpoints that were put in another one's place, and when.
         self._since: dict[Endpoint, int] = {}
@@ -100,74 +98,6 @@ class Fleet:
             two_of,
         )
 
-    def standing(
-        self,
-        kept: tuple[Kept, ...],
-        *,
-        remaining_s: float = float("inf"),
-        stream: bool = False,
-        promised: str | None = None,
-    ) -> Standing:
-        """Return who of the plan can be asked now.
-
-        Args:
-            kept: The plan's candidates.
-            remaining_s: Until the request's deadline: who usually takes longer is no use.
-            stream: Whether it is about a first token, or a whole answer.
-            promised: The backend of which the request was promised a slot.
-        """
-        slow = _NOBODY
-        if remaining_s <= self._slowest_s:
-            slow = self._too_slow(kept, remaining_s, stream=stream)
-        if not (self._unwell or self._cool_offs or self.slots or slow):
-            return ALL_FREE
-        refused: dict[int, str] = {}
-        gates: dict[int, float] = {}
-        now_s = self._now_s()
-        for place, one in enumerate(kept):
-            key = (one.candidate.backend.name, one.candidate.model.name)
-            gate = self._cool_offs.gate(*key) if self._cool_offs is not None else None
-            if gate is not None:
-                refused[place] = gate.words
-                gates[place] = max(0.0, gate.until_s - now_s)
-            elif key in self._unwell and breaker.refuses(self._records[key].breaker, now_s):
-                refused[place] = f"breaker {self._records[key].breaker.phase.value}"
-        full = frozenset(
-            place
-            for place, one in enumerate(kept)
-            if self.slots and self.slots.full(one.candidate.backend.name, promised=promised)
-        )
-        return Standing(refused, gates, full, slow)
-
-    def in_panic(
-        self, kept: tuple[Kept, ...], standing: Standing, places: Iterable[int]
-    ) -> tuple[int, ...]:
-        """Return whom of these, though all are refused, the throttle admits, the likeliest first.
-
-        Draws once for each, and counts those it turns away as wanted.
-        """
-        now_s = self._now_s()
-        admitted = []
-        for place in places:
-            candidate = kept[place].candidate
-            record = self._record((candidate.backend.name, candidate.model.name))
-            throttle = record.throttle
-            if self._draw() < admitted_share(throttle, now_s):
-                admitted.append((place in standing.gates, -throttle.accepted_at_s, place))
-            else:
-                record.throttle = after_wanted(throttle, now_s)
-        return tuple(place for *_, place in sorted(admitted))
-
-    def back_in_s(self, kept: Sequence[Kept], standing: Standing) -> float:
-        """Return in how many seconds the first of those refused may be asked again; 0: now."""
-        now_s = self._now_s()
-        waits = []
-        for place, one in enumerate(kept):
-            record = self._records.get((one.candidate.backend.name, one.candidate.model.name))
-            open_s = record.breaker.until_s - now_s if record is not None else 0.0
-            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s))
-        return min(waits, default=0.0)
-
     def take(self, candidate: Candidate) -> Permit:
         """Take a permit for one attempt, and count it as under way.
 
@@ -183,7 +113,8 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
+        phase, number = record.breaker.phase, record.begun
+        return Permit(self, candidate, permit, phase, self._turn, now_s, number)
 
     def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
         """End an attempt; called by its `Permit` only."""
@@ -198,13 +129,13 @@ class Fleet:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
             slow = permit.slow or (failure is not None and failure.timed_out)
-            self._settle(candidate, permit.generation, effect, slow=slow)
+            self._settle(permit, effect, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
+            self._settle(permit, BreakerEffect.SUCCESS, slow=False)
             record = self._record((candidate.backend.name, candidate.model.name))
             permit.generation = record.breaker.generation  # what comes now is told anew
 
@@ -219,7 +150,7 @@ class Fleet:
             prompt_tokens: Length of the prompt; None: no token came.
         """
         self.latencies.first_token(candidate.name, seconds)
-        self._slowest_s = max(self._slowest_s, seconds)
+        self.slowest_s = max(self.slowest_s, seconds)
         record = self._record((candidate.backend.name, candidate.model.name))
         slow = record.first_token(seconds, self._now_s())
         if record.first_token_pace is not None:
@@ -231,7 +162,7 @@ class Fleet:
     def answered(self, candidate: Candidate, seconds: float) -> None:
         """Note how long a whole answer took, or how long nobody saw one."""
         self.latencies.answer(candidate.name, seconds)
-        self._slowest_s = max(self._slowest_s, seconds)
+        self.slowest_s = max(self.slowest_s, seconds)
         record = self._record((candidate.backend.name, candidate.model.name))
         record.answered(seconds, self._now_s())
         if record.pace is not None:
@@ -261,7 +192,7 @@ class Fleet:
             # A backend's own words are never logged; the words of a LOCAL failure are ours.
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
-        self._cool_offs.add(name, model, failure.gate, failure.cool_off_s, after=failure.label)
+        self._cool_offs.add(name, model, failure.gate, failure)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -314,20 +245,39 @@ class Fleet:
         return {key: self._records[key].breaker for key in self._unwell}
 
     @property
+    def unwell(self) -> Collection[Key]:
+        """The (backend, model) of those."""
+        return self._unwell
+
+    def busy(self, backend: str) -> bool:
+        """Whether requests are under way there."""
+        return backend in self._in_flight
+
+    @property
     def ailing(self) -> frozenset[str]:
         """Backends with an open breaker."""
         return frozenset(
             key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
         )
 
-    def record(self, candidate: Candidate) -> Record | None:
-        """Return what is remembered of a candidate; None: nothing."""
-        return self._records.get((candidate.backend.name, candidate.model.name))
+    def record(self, candidate: Candidate) -> Record:
+        """Return what is remembered of a candidate."""
+        return self._record((candidate.backend.name, candidate.model.name))
 
-    def gates(self, backend: str, model: str) -> tuple[str, float] | None:
-        """Return (why, seconds left) if a gate refuses a candidate now."""
-        gate = self._cool_offs.gate(backend, model) if self._cool_offs is not None else None
-        return None if gate is None else (gate.words, max(0.0, gate.until_s - self._now_s()))
+    def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
+        """Return how long a candidate lets one wait; None: not measured."""
+        return self._paces[stream].get(candidate.name)
+
+    def gate(self, candidate: Candidate) -> Closed | None:
+        """Return the gate that refuses a candidate now, or None."""
+        if self._cool_offs is None:
+            return None
+        return self._cool_offs.gate(candidate.backend.name, candidate.model.name)
+
+    @property
+    def gated(self) -> bool:
+        """Whether any gate is closed."""
+        return bool(self._cool_offs)
 
     def _record(self, key: Key) -> Record:
         record = self._records.get(key)
@@ -335,19 +285,21 @@ class Fleet:
             record = self._records[key] = Record()
         return record
 
-    def _settle(
-        self,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        effect: BreakerEffect,
-        *,
-        slow: bool,
-    ) -> None:
+    def _settle(self, permit: Permit, effect: BreakerEffect, *, slow: bool) -> None:
+        candidate = permit.candidate
         key = (candidate.backend.name, candidate.model.name)
         record = self._record(key)
         before = record.breaker
         jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
-        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        record.settle(
+            self._config,
+            permit.generation,
+            effect,
+            self._now_s(),
+            jitter=jitter,
+            slow=slow,
+            number=permit.number,
+        )
         if record.breaker.phase is not before.phase:
             self._changed(candidate, before, record.breaker)
         if record.unwell:
@@ -370,22 +322,6 @@ class Fleet:
         overload = failure is not None and failure.overload
         self.slots.ended(name, overload=overload, answered=answered)
         self.slots.freed(name)
-
-    def _too_slow(
-        self, kept: tuple[Kept, ...], remaining_s: float, *, stream: bool
-    ) -> frozenset[int]:
-        """Who usually takes longer than there is time; one at a time is tried all the same."""
-        paces = self._paces[stream]
-        slow = []
-        for place, one in enumerate(kept):
-            pace = paces.get(one.candidate.name)
-            if pace is None or pace.value_s < remaining_s:  # at its worst it is fast enough
-                continue
-            usual_s = self.latencies.usual_s(one.candidate.name, stream=stream)
-            busy = one.candidate.backend.name in self._in_flight
-            if usual_s is not None and usual_s > remaining_s and busy:
-                slow.append(place)
-        return frozenset(slow)
 
     def _returning(self) -> Mapping[str, float]:
         now_s = self._now_s()

@@ -1,8 +1,9 @@
-"""Looks at the health pages of backends whose breaker is open, so that they are tried again soon after they are back.
+"""Looks at the health pages of backends whose breaker is open: they are tried again soon after they are back.
 
-A good page lets one probe through, and never more: it says 200 while the engine behind it hangs. Looking starts
-when a breaker opens and ends when none is open; nothing is asked of a backend that is well. The request has no
-body and tells nothing of anybody's; a backend of the list of models gets our key, as every request does.
+A good page lets one probe through, and never more: it says 200 while the engine behind it hangs. Looking
+starts when a breaker opens and ends when none is open; nothing is asked of a backend that is well. The
+request has no body and tells nothing of anybody's; a backend of the list of models gets our key, as every
+request does.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ class HealthWatch:
         if url is None:
             return False
         target = self._targets.of(backend)
-        request = WireRequest("GET", url, target.headers, None, backend.timeouts.connect_s)
+        connect_s = backend.timeouts.connect_s
+        request = WireRequest("GET", url, target.headers, None, connect_s, target.private)
         answer = await self._wire.send(request)
         try:
             return answer.status < 500 and answer.status != 429

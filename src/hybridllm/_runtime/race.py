@@ -1,7 +1,7 @@
 """Two attempts of one request side by side, the second begun later; the first answer wins.
 
-The loser is cancelled and waited for, so that nothing of it is left when the winner is handed out. So are both
-if the caller leaves.
+The loser is cancelled and waited for, so that nothing of it is left when the winner is handed out. So are
+both if the caller leaves.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Race(Generic[T]):
 
         Args:
             first: Begins now.
-            second: Makes the other one, `after_s` seconds later if the first is still under way; None: nobody is
-                left to ask, or too many were.
+            second: Makes the other one, `after_s` seconds later if the first is still under way; None: nobody
+                is left to ask, or too many were.
             after_s: Seconds.
         """
         try:

@@ -11,7 +11,7 @@ from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect
 from hybridllm._core.resilience.pace import Pace, after_answer
-from hybridllm._core.resilience.throttle import UNTRIED, Throttle, after_accepted, after_wanted
+from hybridllm._core.resilience.throttle import UNTRIED, Throttle, after_accepted, after_sent
 
 SLOW_TIMES, SLOW_S_MIN = 5.0, 2.0
 """A first token is slow that takes so many times the usual, and so many seconds."""
@@ -26,10 +26,12 @@ class Record:
     Attributes:
         pace: To a whole answer; `first_token_pace` to a stream's first token. None: never measured.
         usual_s: To a first token, over minutes; 0: never measured.
+        begun: Attempts so far.
     """
 
     __slots__ = (
         "_usual_at_s",
+        "begun",
         "breaker",
         "first_token_pace",
         "pace",
@@ -39,6 +41,7 @@ class Record:
 
     def __init__(self) -> None:
         self.breaker: BreakerState = _PRISTINE
+        self.begun = 0
         self.throttle: Throttle = UNTRIED
         self.pace: Pace | None = None
         self.first_token_pace: Pace | None = None
@@ -52,7 +55,8 @@ class Record:
 
     def admit(self, config: BreakerConfig, now_s: float) -> breaker.Permit | None:
         """Ask the breaker for one attempt; None: it refuses."""
-        self.throttle = after_wanted(self.throttle, now_s)
+        self.throttle = after_sent(self.throttle, now_s)
+        self.begun += 1
         if self.breaker.phase is Phase.CLOSED:
             return self.breaker.generation
         self.breaker, permit = breaker.admit(self.breaker, config, now_s)
@@ -67,12 +71,21 @@ class Record:
         *,
         jitter: float,
         slow: bool,
+        number: int,
     ) -> None:
-        """Take an attempt's permit back."""
+        """Take an attempt's permit back; `number` is what `begun` was when it began."""
         if effect is BreakerEffect.SUCCESS:
             self.throttle = after_accepted(self.throttle, now_s)
         self.breaker = breaker.settle(
-            self.breaker, config, permit, effect, now_s, jitter=jitter, slow=slow
+            self.breaker,
+            config,
+            permit,
+            effect,
+            now_s,
+            jitter=jitter,
+            slow=slow,
+            number=number,
+            begun=self.begun,
         )
 
     def answered(self, seconds: float, now_s: float) -> None:

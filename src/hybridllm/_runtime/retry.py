@@ -1,9 +1,9 @@
 """Repeating, by tenacity; the only door to it.
 
 Knows nothing of when to repeat, nor how long to wait before: `_core.resilience.next_step` says that to each
-turn. One `AsyncRetrying` per request, because a shared one mixes up its tasks, and only for requests whose first
-attempt failed. The predicate is positive: nothing but `Again` is ever repeated, so a cancellation or a bug
-passes through untouched.
+turn. One `AsyncRetrying` per request, because a shared one mixes up its tasks, and only for requests whose
+first attempt failed. The predicate is positive: nothing but `Again` is ever repeated, so a cancellation or a
+bug passes through untouched.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.price import Price, cost_usd
@@ -19,6 +20,11 @@ from hybridllm._core.receipt import (
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
+from hybridllm._runtime.seam import Seam
+from hybridllm._runtime.stay import Passage
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
 
@@ -31,6 +37,8 @@ class Run:
         deadline_at_s: On the clock's monotonic scale.
         failures: (place in the plan, failure) in the order they happened.
         settled: True once the receipt is made; a request ends once.
+        seam: Where its stream broke last, if another attempt is to go on for it.
+        resume: Goes on for its stream when it breaks; None: nobody does.
         begun: Attempts that have begun.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
@@ -42,13 +50,21 @@ class Run:
     started_s: float
     deadline_s: float
     deadline_at_s: float
+    passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
+    seam: Seam | None = field(default=None, repr=False)
+    resume: Resume | None = field(default=None, repr=False)
     begun: int = 0
     racing: bool = False
     claimed: bool = False
+
+    @property
+    def barred(self) -> frozenset[int]:
+        """Who of the plan can do nothing more for the request."""
+        return frozenset() if self.seam is None else self.seam.barred
 
     def claim(self) -> bool:
         """Return whether an attempt that has an answer may give it: the first of those that race."""
@@ -67,9 +83,11 @@ class Run:
     ) -> Receipt:
         """Make the receipt and tell the listener; called once."""
         self.settled = True
+        self.resume = self.seam = None  # they hold the run, as it holds them
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        self.passage.over()
         return receipt
 
 

@@ -1,8 +1,8 @@
 """Slots: how many requests a backend may have at once, and who waits for one.
 
-Only backends whose policy sets `concurrency` have a limit. A slot that is freed is promised to one waiter, the
-most urgent who came first, before anybody else can take it. The queue is short and the wait bounded: who does not
-get a slot is told so, with a time to come back.
+Only backends whose policy sets `concurrency` have a limit. A slot that is freed is promised to one waiter,
+the most urgent who came first, before anybody else can take it. The queue is short and the wait bounded: who
+does not get a slot is told so, with a time to come back.
 """
 
 from __future__ import annotations

@@ -6,13 +6,19 @@ that was dropped can still be ended, by its loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
 from hybridllm._core.resilience.classify import classify_wire
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
+from hybridllm._core.resilience.seams import (
+    Said,
+    not_continuable_because,
+    others_than_continuers,
+)
 from hybridllm._runtime.ports import Clock, Codec
 from hybridllm._runtime.run import Run, estimated_usage
 from hybridllm._runtime.upstream import Upstream
@@ -43,6 +49,9 @@ class StreamEnd:
         self._codec = codec
         self._clock = clock
         self._settle_failure = settle_failure
+        self._before = run.seam  # the answer's beginning, if this attempt goes on with one
+        self._asked = run.call if run.seam is None else run.seam.asked
+        self._attempt_over = False
 
     def served(self) -> None:
         """The answer is whole."""
@@ -59,7 +68,7 @@ class StreamEnd:
         """The backend's stream broke, or the request's deadline passed in its middle."""
         run = self._run
         if failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            self._settle_failure(self._upstream, _late(), self._usage())
+            self.attempt_broken(_late())
             self._settle(RequestOutcome.DEADLINE, "deadline_exceeded")
             self.error = DeadlineExceeded(
                 f"the deadline of {run.deadline_s:g} s passed in the middle of a stream",
@@ -67,9 +76,59 @@ class StreamEnd:
                 receipt=self.receipt,
             )
             return
+        self.attempt_broken(failure)
+        self.gave_up(failure)
+
+    def attempt_broken(self, failure: Failure) -> None:
+        """The backend's stream broke; whether the request has ended with it is not said yet."""
+        self._attempt_over = True
         self._settle_failure(self._upstream, failure, self._usage())
+
+    def gave_up(self, failure: Failure, because: str = "") -> StreamInterrupted:
+        """It broke, and that is the end of the request; return what the caller is told of it.
+
+        Args:
+            failure: Why it broke.
+            because: Why nobody went on, where somebody was to.
+        """
         self._settle(RequestOutcome.ERROR, "stream_interrupted")
-        self.error = self._interrupted(failure.label, failure.message or failure.label, failure)
+        words = failure.message or failure.label
+        if because:
+            numbers = [attempt.number for attempt in self._run.attempts]
+            later = self._run.attempts[numbers.index(self._upstream.trial.number) + 1 :]
+            tried = ", ".join(f"{one.backend} ({one.error})" for one in later)
+            words += f"; nobody went on: {tried or because}"
+        self.error = error = self._interrupted(failure.label, words, failure)
+        return error
+
+    @property
+    def said(self) -> Said:
+        """What the caller has of the answer."""
+        state, before = self._upstream.state, self._before
+        reported = self._codec.usage(state.usage) if state.usage is not None else None
+        tokens = max(state.tokens_seen, reported.output_tokens if reported is not None else 0)
+        said = Said("".join(state.text), tokens, state.plain_text, state.complete)
+        return said if before is None else before.said.then(said)
+
+    @property
+    def first_token_s(self) -> float | None:
+        """From the request to the first token of what the caller has."""
+        if self._before is not None and self._before.first_token_s is not None:
+            return self._before.first_token_s
+        own_s, trial, run = self._upstream.first_token_s, self._upstream.trial, self._run
+        return None if own_s is None else trial.started_s + own_s - run.started_s
+
+    def break_off(self, words: str) -> Coroutine[Any, Any, None]:
+        """See `Breakable.break_off`."""
+        upstream = self._upstream
+        told = classify_wire(FailureKind.LOCAL, words)
+        upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
+        if self.receipt is None:
+            if upstream.failure is None:
+                self.served()
+            else:
+                self.broken(upstream.failure)
+        return upstream.close()
 
     def untold(self) -> HybridLLMError | None:
         """Return what the caller must still be told; None: the answer was whole, or it was told."""
@@ -79,16 +138,24 @@ class StreamEnd:
     def _interrupted(
         self, cause: str, words: str, failure: Failure | None = None
     ) -> StreamInterrupted:
-        state, backend = self._upstream.state, self._upstream.trial.kept.candidate.backend.name
+        said, backend = self.said, self._upstream.trial.kept.candidate.backend.name
         return StreamInterrupted(
-            f"the stream of backend {backend!r} broke after {state.tokens_seen} tokens: {words}",
-            partial_text="".join(state.text),
-            tokens_seen=state.tokens_seen,
+            f"the stream of backend {backend!r} broke after {said.tokens} tokens: {words}",
+            partial_text=said.text,
+            tokens_seen=said.tokens,
             backend=backend,
             cause=cause,
+            resumable=self._resumable(said),
             receipt=self.receipt,
             status_code=failure.status_code if failure is not None else None,
             code=failure.code if failure is not None else None,
+        )
+
+    def _resumable(self, said: Said) -> bool:
+        kept, run = self._upstream.trial.kept, self._run
+        barred = others_than_continuers(run.plan.kept, kept.candidate.model.name)
+        return (
+            len(barred) < len(run.plan.kept) and not_continuable_because(self._asked, said) is None
         )
 
     def _usage(self) -> Usage:
@@ -99,6 +166,9 @@ class StreamEnd:
 
     def _end_attempt(self, outcome: AttemptOutcome, effect: BreakerEffect) -> None:
         """Hand the permit back and record an attempt that did not fail."""
+        if self._attempt_over:
+            return
+        self._attempt_over = True
         upstream = self._upstream
         upstream.permit.settle(effect)
         upstream.trial.ended(
@@ -111,11 +181,8 @@ class StreamEnd:
         )
 
     def _settle(self, outcome: RequestOutcome, error: str | None = None) -> None:
-        own_s = self._upstream.first_token_s
-        trial, run = self._upstream.trial, self._run
-        first_token_s = None if own_s is None else trial.started_s + own_s - run.started_s
-        self.receipt = run.settle(
-            outcome, now_s=self._clock.monotonic_s(), error=error, first_token_s=first_token_s
+        self.receipt = self._run.settle(
+            outcome, now_s=self._clock.monotonic_s(), error=error, first_token_s=self.first_token_s
         )
 
 

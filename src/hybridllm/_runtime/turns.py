@@ -16,7 +16,6 @@ from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
-    GiveUpReason,
     Queue,
     attempt_limit_s,
     candidates_left,
@@ -25,14 +24,13 @@ from hybridllm._core.resilience.next_step import (
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.attempt import Attempts
-from hybridllm._runtime.failed import failed, overloaded
+from hybridllm._runtime.failed import Refused, failed, overloaded
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.ports import Clock, Parsed
 from hybridllm._runtime.race import Race
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
 from hybridllm._runtime.stream import Stream
-from hybridllm.errors import RouterClosed
 
 INTERACTIVE = "interactive"
 
@@ -42,7 +40,6 @@ class Turns:
 
     Args:
         draw: A number in [0, 1], drawn anew at each call.
-        closed: Whether the router was closed meanwhile.
     """
 
     def __init__(
@@ -50,12 +47,10 @@ class Turns:
         fleet: Fleet,
         clock: Clock,
         draw: Callable[[], float],
-        closed: Callable[[], bool],
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._draw = draw
-        self._closed = closed
         self._budget: budget.Budget | None = None
 
     async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
@@ -97,12 +92,10 @@ class Turns:
 
     def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
         """Ask what is next; raise the request's error if nothing is."""
-        if self._closed():
-            raise RouterClosed("this router was closed while a request was under way")
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
-        standing = self._fleet.standing(
+        standing = self._fleet.standings.now(
             kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
         )
         if standing.refused:
@@ -116,15 +109,23 @@ class Turns:
             jitter=self._draw() if run.failures else 0.0,
             standing=standing,
             affordable=not run.failures or self._affordable(run, now_s),
+            barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
-            back_in_s = 0.0
-            if verdict.reason is GiveUpReason.UNAVAILABLE:
-                back_in_s = self._fleet.back_in_s(kept, standing)
-            raise failed(run, verdict, now_s=now_s, standing=standing, back_in_s=back_in_s)
+            back_in_s = self._fleet.standings.back_in_s(kept, standing)
+            refused = self._refused(run, standing)
+            raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
         if isinstance(verdict, Call) and verdict.extra:
             self._spend(run, now_s)
         return verdict
+
+    def _refused(self, run: Run, standing: Standing) -> list[Refused]:
+        found = []
+        for place, words in standing.refused.items():
+            candidate = run.plan.kept[place].candidate
+            gate = self._fleet.gate(candidate)
+            found.append(Refused(candidate, words, gate.failure if gate is not None else None))
+        return found
 
     def _panicking(self, run: Run, standing: Standing) -> Standing:
         """Say whom to ask although refused, where nobody else is left to ask."""
@@ -133,7 +134,7 @@ class Turns:
         untried = [place for place in range(len(kept)) if place not in tried]
         if any(place not in standing.refused for place in untried):
             return standing
-        panic = self._fleet.in_panic(kept, standing, untried)
+        panic = self._fleet.standings.in_panic(kept, standing, untried)
         return Standing(standing.refused, standing.gates, standing.full, standing.slow, panic)
 
     def _affordable(self, run: Run, now_s: float) -> bool:
@@ -206,7 +207,7 @@ class Turns:
 
         def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
             now_s = self._clock.monotonic_s()
-            standing = self._fleet.standing(
+            standing = self._fleet.standings.now(
                 run.plan.kept, remaining_s=run.deadline_at_s - now_s, stream=run.call.stream
             )
             place = hedge_place(run.plan.kept, step.index, standing)
@@ -239,7 +240,7 @@ class Turns:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self._fleet.standing(kept).refused.keys(),
+                gated=self._fleet.standings.now(kept).refused.keys() | run.barred,
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,

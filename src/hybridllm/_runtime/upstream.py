@@ -21,7 +21,7 @@ from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm._core.wire.sse import SseDecoder, SseLimitExceeded
 from hybridllm._core.wire.stream_state import StreamState
 from hybridllm._runtime.permit import Permit
-from hybridllm._runtime.ports import AnswerFacts, Clock, Codec, WireError, WireResponse
+from hybridllm._runtime.ports import AnswerFacts, ChunkReader, Clock, WireError, WireResponse
 from hybridllm._runtime.run import Trial
 from hybridllm._runtime.watch import Watch
 
@@ -67,7 +67,7 @@ class Upstream:
         permit: Permit,
         response: WireResponse,
         *,
-        codec: Codec,
+        codec: ChunkReader,
         clock: Clock,
         secrets: tuple[str, ...],
         jitter: float,
@@ -110,6 +110,8 @@ class Upstream:
                 self._fail(invalid_response(f"a chunk is malformed ({type(error).__name__})"))
                 return None
             if self.state.problem is not None:
+                if semantic:
+                    self.state.unsay(chunk)
                 self._fail(interrupted(self.state.problem))
                 return None
             if semantic:
@@ -138,6 +140,8 @@ class Upstream:
                 self._response.chunk(), until_s=min(until_s, deadline_at_s)
             )
         except TimeoutError:
+            if self.over:
+                return  # it was interrupted
             kind = kind if until_s <= deadline_at_s else FailureKind.ATTEMPT_TIMEOUT
             self._fail(classify_wire(kind, "the stream stalled"))
             return
@@ -145,6 +149,8 @@ class Upstream:
             self._fail(classify_wire(error.kind, error.detail))
             return
         self._waited_s += self._clock.monotonic_s() - now_s
+        if self.over:
+            return
         if not data:
             self._body_over = True
             return
@@ -152,6 +158,18 @@ class Upstream:
             self._events.extend(self._decoder.feed(data))
         except SseLimitExceeded as error:
             self._fail(invalid_response(str(error)))
+
+    def interrupt(self, failure: Failure) -> None:
+        """Take nothing more; an answer whose every choice has ended is whole, any other has failed so.
+
+        Whoever waits for more is woken.
+        """
+        if not self.over:
+            if self.state.complete:
+                self._end()
+            else:
+                self._fail(failure)
+            self._watch.fire()
 
     def _classified(self, found: Failure | ErrorBody) -> Failure:
         if isinstance(found, Failure):

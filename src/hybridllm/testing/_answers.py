@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridllm.testing._schema import example_of
-from hybridllm.testing._tokens import hex_id, prompt_tokens, tokenize
+from hybridllm.testing._tokens import hex_id, last_text, prompt_tokens, tokenize
 
 AnswerText = str | Callable[[Mapping[str, Any]], str]
 """A text, or a function that makes one of the request's JSON body."""
@@ -85,7 +85,7 @@ def chat_answer(
     """
     tokens_in = prompt_tokens(body["messages"], body.get("tools"))
     limits = [n for n in (body.get("max_completion_tokens", body.get("max_tokens")), room) if n]
-    said = _say(body, answer)
+    said = _rest(_say(body, answer), body)
     choices = tuple(
         _choice(body, index, said, reasoning=reasoning, tokens_max=min(limits, default=None))
         for index in range(body.get("n") or 1)
@@ -117,6 +117,21 @@ def _say(body: Mapping[str, Any], answer: AnswerText) -> str:
             return json.dumps({"answer": answer})
         case _:
             return answer
+
+
+def _rest(said: str, body: Mapping[str, Any]) -> str:
+    """What is left to say, if the request brings the beginning of the answer; else all of it.
+
+    The model does not look at the prompt: it goes on with what it would have said itself, and says all of it
+    after anything else. Chat templates may strip the white space at the end of what was begun.
+    """
+    if not body.get("continue_final_message"):
+        return said
+    begun = last_text(body["messages"])
+    for prefix in (begun, begun.strip()):
+        if said.startswith(prefix):
+            return said[len(prefix) :]
+    return said
 
 
 def _choice(

@@ -19,7 +19,13 @@ from hybridllm.testing._http1 import RecordedRequest
 from hybridllm.testing._metrics import Load, page
 from hybridllm.testing._shapes import BackendKind, Json, Shapes
 from hybridllm.testing._tokens import hex_id
-from hybridllm.testing._validation import BadRequest, check_chat, room_for_answer, room_left
+from hybridllm.testing._validation import (
+    BadRequest,
+    check_chat,
+    refuse_fields_of_vllm,
+    room_for_answer,
+    room_left,
+)
 
 CONTEXT_TOKENS = 32_768  # what `/v1/models` says where a backend sets no limit
 _METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -203,6 +209,8 @@ class Endpoints:
         self, request: RecordedRequest, body: Mapping[str, Any], *, model: str
     ) -> ChatAnswer:
         settings = self._settings
+        if settings.kind == "api":
+            refuse_fields_of_vllm(body)
         check_chat(body)
         room = room_for_answer(body, context_tokens=settings.context_tokens)
         return chat_answer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -48,6 +48,14 @@ def _content_tokens(message: Mapping[str, Any]) -> int:
         return 0
     texts = [part.get("text") for part in content if isinstance(part, Mapping)]
     return sum(count_tokens(t) if isinstance(t, str) else TOKENS_PER_PART for t in texts)
+
+
+def last_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of a chat's last message; of several parts, the last one that is text."""
+    content = messages[-1].get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return next((text for text in reversed(texts) if isinstance(text, str)), "")
 
 
 def draw(*words: object) -> float:

@@ -100,8 +100,41 @@ def check_chat(body: Mapping[str, Any]) -> None:
     if body.get("stream_options") and not body.get("stream"):
         message = "Stream options can only be defined when `stream=True`."
         raise BadRequest(message, "stream_options")
+    _check_prefill(body)
     _check_form(body)
     _check_tools(body)
+
+
+def refuse_fields_of_vllm(body: Mapping[str, Any]) -> None:
+    """Refuse, as OpenAI does, what would make a hosted model go on with a message.
+
+    Raises:
+        BadRequest: If it is there.
+    """
+    for field in ("continue_final_message", "add_generation_prompt"):
+        if field in body:
+            raise BadRequest(f"Unknown parameter: '{field}'.", field, "unknown_parameter")
+
+
+def _check_prefill(body: Mapping[str, Any]) -> None:
+    """The words are those of vLLM 0.32 and, the second, of the transformers 5 in it."""
+    if not body.get("continue_final_message"):
+        return
+    if body.get("add_generation_prompt"):
+        raise BadRequest(
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        )
+    if body.get("add_generation_prompt") is None:  # its default is true, and only this refuses it
+        raise BadRequest(
+            "continue_final_message and add_generation_prompt are not compatible. Use "
+            "continue_final_message when you want the model to continue the final message, and "
+            "add_generation_prompt when you want to add a header that will prompt it to start a new "
+            "assistant message instead."
+        )
+    if body["messages"][-1].get("content") is None:
+        raise BadRequest(
+            'continue_final_message is set but the final message has no "content" to continue!'
+        )
 
 
 def _check_form(body: Mapping[str, Any]) -> None:

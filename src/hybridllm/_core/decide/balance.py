@@ -36,11 +36,11 @@ def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
         for place, one in enumerate(kept)
     ]
     order = sorted(range(len(kept)), key=waits.__getitem__)
-    if snapshot.two_of is not None and len(kept) > 2:
-        if any(one.candidate.backend.name in in_flight for one in kept):
-            first = min(_two(len(kept), snapshot.two_of), key=lambda place: (waits[place], place))
-            order.remove(first)
-            order.insert(0, first)
+    busy = any(one.candidate.backend.name in in_flight for one in kept)
+    if busy and snapshot.two_of is not None and len(kept) > 2:
+        first = min(_two(len(kept), snapshot.two_of), key=lambda place: (waits[place], place))
+        order.remove(first)
+        order.insert(0, first)
     return tuple([kept[place] for place in order])
 
 

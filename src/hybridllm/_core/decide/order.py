@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from math import log
 
-from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.balance import by_load
+from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.filters import expected_cost_atto
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import IDLE, Snapshot

@@ -1,4 +1,4 @@
-"""What may stand in a policy about load: concurrency, health pages, hedges, the retry budget. The shape only."""
+"""What may stand in a policy about load and repeats, as pydantic models: the shape only."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ class HedgeSpec(Spec):
 
     after: HedgeAfter = Field(
         default=95,
-        description="p95: when 95 of 100 would have answered by then, measured, and at least 300ms. Or a time: "
-        "800ms.",
+        description="p95: when 95 of 100 would have answered, as measured, and at least after 300ms. Or a "
+        "time: 800ms.",
     )
     prompt_tokens_max: TokenCount | None = Field(
         default=None, description="Longer prompts are not hedged: they would be paid twice."

@@ -69,3 +69,4 @@ class Hints:
     tags: Any = None
     vector_space: str | None = None
     metadata: Any = field(default=None, repr=False)
+    on_interrupt: str | None = None

@@ -62,6 +62,7 @@ NOT_EXTRA = frozenset(
         "max_cost_usd",
         "messages",
         "model",
+        "on_interrupt",
         "organization",
         "residency",
         "session",

@@ -21,6 +21,9 @@ TEXT_HINTS = frozenset(
     {"task", "residency", "tenant", "feature", "session", "priority", "vector_space"}
 )
 PRIORITIES = ("interactive", "batch", "background")
+ON_INTERRUPT = ("fail", "restart", "continue")
+CALL_ONLY = frozenset({"on_interrupt"})
+"""What no block can say for its calls: only the reader of a stream knows what it can handle."""
 HINT_CHARS_MAX = 256
 DEADLINE_S_MAX = 86_400.0
 TAGS_MAX = 32
@@ -88,6 +91,10 @@ def checked_hints(given: dict[str, Any]) -> Hints:
     if priority is not None and priority not in PRIORITIES:
         allowed = ", ".join(PRIORITIES)
         raise InvalidRequest(f"priority: {priority!r} is not one of {allowed}")
+    on_interrupt = given.get("on_interrupt")
+    if on_interrupt is not None and on_interrupt not in ON_INTERRUPT:
+        allowed = ", ".join(ON_INTERRUPT)
+        raise InvalidRequest(f"on_interrupt: {shown(on_interrupt)} is not one of {allowed}")
     if "deadline_s" in given:
         given["deadline_s"] = deadline_s(given["deadline_s"], "deadline_s")
     if given.get("tags") is not None:

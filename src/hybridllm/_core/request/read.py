@@ -19,6 +19,7 @@ from hybridllm._core.request.facts import NO_METADATA, Facts, Hints
 from hybridllm._core.request.fields import NOT_EXTRA
 from hybridllm._core.request.hints import shown
 from hybridllm._core.request.prompt import read_input, read_messages, read_tools
+from hybridllm._core.request.smuggled import smuggled
 from hybridllm._core.request.tokens import value_tokens
 from hybridllm.errors import InvalidRequest
 
@@ -82,6 +83,7 @@ def read_chat(params: dict[str, Any], hints: Hints) -> Call:
     options = body.get("stream_options")
     if options is not None and not isinstance(options, Mapping):
         raise InvalidRequest(f"stream_options: must be a mapping, got {type(options).__name__}")
+    _check_interrupt(hints, stream=stream)
     return Call(
         "chat",
         body,
@@ -107,6 +109,7 @@ def read_embeddings(params: dict[str, Any], hints: Hints) -> Call:
     body, headers, model, stream = _read_common(params)
     if stream:
         raise InvalidRequest("stream: embeddings cannot be streamed; leave it out")
+    _check_interrupt(hints, stream=False)
     if "input" not in body:
         raise InvalidRequest("input: missing; embeddings need a text, a list of texts, or tokens")
     body["input"], longest, total = read_input(body["input"])
@@ -187,6 +190,11 @@ def _read_common(
     return body, headers, model or None, bool(stream)
 
 
+def _check_interrupt(hints: Hints, *, stream: bool) -> None:
+    if hints.on_interrupt is not None and not stream:
+        raise InvalidRequest("on_interrupt: only a stream can be interrupted; set stream=True too")
+
+
 def _output_tokens_max(body: dict[str, Any]) -> int | None:
     """The longest answer that a backend may read out of a call: it knows one name, or the other."""
     first, second = _count(body, "max_completion_tokens"), _count(body, "max_tokens")
@@ -238,6 +246,11 @@ def _checked_extra_body(extra: Any) -> dict[str, Any]:
             raise InvalidRequest(
                 f"extra_body: {name!r} may not stand there; pass it as a keyword of the call, if it is one"
             )
+    where = smuggled(extra)
+    if where is not None:
+        raise InvalidRequest(
+            f"extra_body: {where!r} may not stand there, at no depth; places and keys come from the policy"
+        )
     return dict(extra)
 
 

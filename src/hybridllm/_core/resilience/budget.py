@@ -1,9 +1,9 @@
 """How many attempts beyond the first of each request the router may make: one bound over all of them.
 
 Retries, failovers and hedges draw on it alike. Without a bound, three layers that each try three times
-multiply to 27 requests, just when the backends have least to spare. A rule that stops all repeats at some error
-rate is a cliff; a share of the traffic is not: at 20 % errors nearly every request that fails is tried again,
-at 100 % the load is 1.2 times what it was.
+multiply to 27 requests, just when the backends have least to spare. A rule that stops all repeats at some
+error rate is a cliff; a share of the traffic is not: at 20 % errors nearly every request that fails is tried
+again, at 100 % the load is 1.2 times what it was.
 
 What is bounded: attempts <= 1.2 x requests + one for each second + 100. The last two are the reserve. It lets
 a quiet service repeat at all, and a service that has just been started survive that the first hundred

@@ -1,9 +1,9 @@
 """How many requests a backend may have at once: fixed, or found by watching how soon first tokens come.
 
 An overloaded server of language models does not refuse, it queues: its first tokens come later. So the limit
-shrinks by a tenth when a first token takes three times as long as is usual there for a prompt of that length, or
-when the backend says 429 or 503; and grows by one while it is made use of. Both at most once a second. It never
-probes by sending less than is wanted.
+shrinks by a tenth when a first token takes three times as long as is usual there for a prompt of that length,
+or when the backend says 429 or 503; and grows by one while it is made use of. Both at most once a second. It
+never probes by sending less than is wanted.
 
 Total time says nothing here: it depends on how long the answer is.
 """

@@ -4,10 +4,10 @@ Owns every rule about retrying, failing over and falling back; nothing else deci
 from the plan's candidates, by their place in it, or not at all: it cannot add one.
 
 What was learned from failures never empties the set: if breakers and gates refuse every candidate, the
-request is sent all the same (panic), once to each, as far as the throttle admits it. Only the policy's filters
-deny. Panic prefers a candidate whose breaker is open, which may have come back, to one that told us to stay
-away; the latter is asked only if nobody was asked yet, so that the caller hears the reason from the backend
-itself.
+request is sent all the same (panic), once to each, as far as the throttle admits it. Only the policy's
+filters deny. Panic prefers a candidate whose breaker is open, which may have come back, to one that told us
+to stay away; the latter is asked only if nobody was asked yet, so that the caller hears the reason from the
+backend itself.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def next_step(
     jitter: float,
     standing: Standing = ALL_FREE,
     affordable: bool = True,
+    barred: Set[int] = _NONE,
 ) -> Call | Queue | GiveUp:
     """Return what to do next.
 
@@ -104,10 +105,9 @@ def next_step(
         standing: Who can be asked now. Ask `breaker.refuses`, not `admit`.
         affordable: Whether the retry budget has one more attempt. Going round somebody who is refused costs
             nothing; a stale connection neither.
+        barred: Who cannot do what is left of this request, whatever happens: not even in panic.
     """
-    if failures and failures[-1][1].next is Next.STOP:
-        return GiveUp(GiveUpReason.REJECTED)
-    if remaining_s < ATTEMPT_S_MIN:
+    if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
         if standing is ALL_FREE and kept and not kept[0].fallback:
@@ -115,14 +115,14 @@ def next_step(
         return _first(kept, standing, remaining_s)
     index, failure = failures[-1]
     tally = _tally(failures)
-    if sum(tally.values()) >= attempts_max:
-        return GiveUp(GiveUpReason.ATTEMPTS)
     stale = failure.next is Next.SAME_ONCE and _is_first_stale(failures)
-    if stale and index not in standing.refused:
+    free = stale and index not in standing.refused
+    end = _end(failures, attempts_max - sum(tally.values()), affordable=affordable or free)
+    if end is not None:
+        return GiveUp(end)
+    if free:
         return Call(index, 0.0, AttemptReason.RETRY)
-    if not affordable:
-        return GiveUp(GiveUpReason.BUDGET)
-    off = _backends_off(kept, failures)
+    off = _backends_off(kept, failures) | barred
     call = _elsewhere(kept, failures, standing, off, jitter)
     if isinstance(call, Queue):
         return call
@@ -133,6 +133,21 @@ def next_step(
     call = call or _last_resort(kept, failures, standing, off)
     late = again is not None or _only_slow_are_left(kept, failures, standing, off)
     return call or GiveUp(GiveUpReason.DEADLINE if late else GiveUpReason.EXHAUSTED)
+
+
+def _stopped(failures: Sequence[tuple[int, Failure]]) -> bool:
+    return bool(failures) and failures[-1][1].next is Next.STOP
+
+
+def _end(
+    failures: Sequence[tuple[int, Failure]], attempts_left: int, *, affordable: bool
+) -> GiveUpReason | None:
+    """Why it ends here, whoever is left."""
+    if _stopped(failures):
+        return GiveUpReason.REJECTED
+    if attempts_left <= 0:
+        return GiveUpReason.ATTEMPTS
+    return None if affordable else GiveUpReason.BUDGET
 
 
 def candidates_left(

@@ -17,8 +17,10 @@ MEMORY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Attributes:
-    value_s: Seconds to the first token, or to a whole answer, as it was at `at_s`.
+    """A pace at one moment.
+
+    Attributes:
+        value_s: Seconds to the first token, or to a whole answer, as it was at `at_s`.
     """
 
     value_s: float

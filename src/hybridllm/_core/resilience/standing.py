@@ -23,8 +23,8 @@ class Standing:
         gates: Those of `refused` that a gate refuses, not just a breaker -> seconds until it is over.
         full: Places whose backend has no free slot.
         slow: Places that usually take longer than the time that is left.
-        panic: Whom to ask all the same if everybody is refused, in this order; None: whoever is refused, in the
-            plan's order, those behind a gate last.
+        panic: Whom to ask all the same if everybody is refused, in this order; None: whoever is refused, in
+            the plan's order, those behind a gate last.
     """
 
     refused: Mapping[int, str] = field(default_factory=lambda: _NO_REASONS)

@@ -2,9 +2,12 @@
 
 Where every candidate of a request is refused by its breaker, the request is tried all the same (panic):
 breakers never empty a candidate set. Yet a dead fleet must not be kept under full load. So each is admitted
-with the probability of the client-side throttling of the SRE book: as many requests as were accepted lately,
-times two, pass; of the rest a share that falls. With 60 % failing nearly everything goes on; with all failing
-next to nothing, within half a minute.
+with a probability that depends on how it did lately: as many requests as were accepted, times two, pass; of
+the rest a share that falls. With half of them failing everything goes on; with all failing next to nothing,
+within half a minute. One request a second always passes, so that a quiet service tries.
+
+What is turned away here is not counted as sent. The client-side throttling of the SRE book, where this comes
+from, counts it: then at half of all failing, throttling feeds itself, and noise alone ends in an outage.
 
 Source: Beyer et al., "Site Reliability Engineering", 2016, chapter 21.
 """
@@ -17,47 +20,53 @@ from math import exp
 ACCEPTS_WEIGHT = 2.0
 ADMITTED_MIN = 0.02
 MEMORY_S = 30.0
+ALWAYS_EVERY_S = 1.0
+
+_NEVER = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Requests that wanted a candidate, and those that it answered; both fade over `MEMORY_S`.
+    """Requests sent to a candidate, and those that it answered; both fade over `MEMORY_S`.
 
     Attributes:
-        wanted: Counted when they are sent, or turned away, not when they end: else a hanging backend would
-            look idle.
+        sent: Counted when they are sent, not when they end: else a hanging backend would look idle.
         at_s: When both were last brought up to date.
-        accepted_at_s: When it last answered; minus infinity: never.
+        sent_at_s: When the last was sent; `accepted_at_s`: when it last answered.
     """
 
-    wanted: float = 0.0
+    sent: float = 0.0
     accepted: float = 0.0
     at_s: float = 0.0
-    accepted_at_s: float = float("-inf")
+    sent_at_s: float = _NEVER
+    accepted_at_s: float = _NEVER
 
 
 UNTRIED = Throttle()
 
 
-def after_wanted(throttle: Throttle, now_s: float) -> Throttle:
-    """Return the counts after one more request wanted the candidate."""
+def after_sent(throttle: Throttle, now_s: float) -> Throttle:
+    """Return the counts after one more request was sent."""
     fade = _fade(throttle, now_s)
     return Throttle(
-        throttle.wanted * fade + 1.0, throttle.accepted * fade, now_s, throttle.accepted_at_s
+        throttle.sent * fade + 1.0, throttle.accepted * fade, now_s, now_s, throttle.accepted_at_s
     )
 
 
 def after_accepted(throttle: Throttle, now_s: float) -> Throttle:
     """Return the counts after the candidate answered a request."""
     fade = _fade(throttle, now_s)
-    return Throttle(throttle.wanted * fade, throttle.accepted * fade + 1.0, now_s, now_s)
+    accepted = throttle.accepted * fade + 1.0
+    return Throttle(throttle.sent * fade, accepted, now_s, throttle.sent_at_s, now_s)
 
 
 def admitted_share(throttle: Throttle, now_s: float) -> float:
     """Return with which probability a request may still be sent there, from `ADMITTED_MIN` to 1."""
+    if now_s - throttle.sent_at_s >= ALWAYS_EVERY_S:
+        return 1.0
     fade = _fade(throttle, now_s)
-    wanted, accepted = throttle.wanted * fade, throttle.accepted * fade
-    refused = (wanted - ACCEPTS_WEIGHT * accepted) / (wanted + 1.0)
+    sent, accepted = throttle.sent * fade, throttle.accepted * fade
+    refused = (sent - ACCEPTS_WEIGHT * accepted) / (sent + 1.0)
     return min(1.0, max(ADMITTED_MIN, 1.0 - refused))
 
 

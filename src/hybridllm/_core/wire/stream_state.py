@@ -84,6 +84,19 @@ class StreamState:
             self.tokens_seen += 1
         return semantic
 
+    def unsay(self, chunk: Any) -> None:
+        """Take back a chunk with output that was fed and is not handed out."""
+        self.tokens_seen -= 1
+        for choice in chunk.choices:
+            content = choice.delta.content
+            if choice.index == 0 and content and content.__class__ is str:
+                self.text.pop()
+
+    @property
+    def plain_text(self) -> bool:
+        """True if all output so far was text of the first choice: a piece of it came with every token."""
+        return len(self.text) == self.tokens_seen and self.finish_reasons.keys() <= {0}
+
     def _finish(self, index: int, reason: str) -> None:
         self.finish_reasons[index] = reason
         if reason not in FINISH_REASONS:
