@@ -17,9 +17,12 @@ import hybridllm.testing
 # A name that is added here is a promise; one that is taken away breaks somebody.
 PUBLIC = [
     "Attempt",
+    "BackendStatus",
+    "BackendsUnavailable",
     "Book",
     "BookEntry",
     "Candidate",
+    "CandidateStatus",
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
@@ -34,6 +37,7 @@ PUBLIC = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "Overloaded",
     "Plan",
     "Policy",
     "PolicyDenied",

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
     from hybridllm._core.cases.coverage import Coverage
@@ -58,10 +59,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BackendStatus",
     "BackendsUnavailable",
     "Book",
     "BookEntry",
     "Candidate",
+    "CandidateStatus",
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
@@ -109,8 +112,10 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "CandidateStatus": ("hybridllm._compose.status_rows", "CandidateStatus"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),

@@ -174,13 +174,16 @@ class Router:
         return await self._reloading().reload()
 
     def status(self) -> Status:
-        """Return which policy is in force, how its reloads went, and what is under way. No I/O."""
-        reloader, engine = self._reloader, self._built
+        """Return how the router is now: policy, reloads, every candidate's breaker, gate and latency.
+
+        No I/O; it may be asked at any time, in any thread. `str` of it is a table, `to_dict` is for JSON.
+        """
+        reloader = self._reloader
         return status_of(
             self._in_force,
+            self._built,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
-            in_flight={} if engine is None else engine.fleet.in_flight_by_backend,
         )
 
     def explain(

@@ -83,6 +83,11 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
+    @property
+    def now_s(self) -> float:
+        """The clock's monotonic seconds."""
+        return self._clock.monotonic_s()
+
     async def run(self, call: Call) -> Any:
         """Return the answer to a call: an `openai` object, or a `Stream`.
 

@@ -26,11 +26,13 @@ class Record:
     Attributes:
         pace: To a whole answer; `first_token_pace` to a stream's first token. None: never measured.
         usual_s: To a first token, over minutes; 0: never measured.
+        failed: (label, monotonic seconds) of the last failure that counted; None: none yet.
     """
 
     __slots__ = (
         "_usual_at_s",
         "breaker",
+        "failed",
         "first_token_pace",
         "pace",
         "throttle",
@@ -39,6 +41,7 @@ class Record:
 
     def __init__(self) -> None:
         self.breaker: BreakerState = _PRISTINE
+        self.failed: tuple[str, float] | None = None
         self.throttle: Throttle = UNTRIED
         self.pace: Pace | None = None
         self.first_token_pace: Pace | None = None
