@@ -57,8 +57,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
 )
 SHORT_FORMS = {
-    schema_limits.ConcurrencySpec: "`concurrency: auto` stands for all three defaults, and a number alone is a "
-    "limit that never changes: `concurrency: 64`.",
+    schema_limits.ConcurrencySpec: "`concurrency: auto` stands for all three defaults, and a number "
+    "alone is a limit that never changes: `concurrency: 64`.",
     schema.ServedSpec: "A text alone is the name: `on: {cloud: qwen3-8b}`.",
     schema_when.WhenSpec: "`metadata` takes, for each key, a value, a pattern, a list of them, or "
     "[bounds](#bounds). The keys of later versions are refused with `is not supported yet`.",

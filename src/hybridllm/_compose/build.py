@@ -17,10 +17,13 @@ from hybridllm._runtime.transitions import log_transition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from hybridllm._adapters.status_socket import StatusSocket
+    from hybridllm._compose.status import Status
     from hybridllm._core.policy.compiled import Candidate, Policy
     from hybridllm._core.resilience.breaker import BreakerState
     from hybridllm._runtime.fleet import Told
@@ -89,6 +92,13 @@ def built_reloader(
         clock=clock or SystemClock(),
         watch_s=watch_s,
     )
+
+
+def built_status_socket(folder: Path, status: Callable[[], Status]) -> StatusSocket:
+    """Return the socket that tells this status."""
+    from hybridllm._adapters.status_socket import StatusSocket
+
+    return StatusSocket(folder, lambda: status().to_dict())
 
 
 def _aiohttp_wire() -> Wire:

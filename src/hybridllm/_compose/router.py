@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._compose.world import World
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.ports import Clock, Wire
@@ -48,6 +49,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        status_dir: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -58,6 +60,12 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
+                request until `close` it serves its status there, on a unix socket that only this user can
+                open. Default: none.
+
+        Raises:
+            InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
         """
         self._in_force = InForce(policy, _now(clock))
         self._environ = environment_of(environ)
@@ -70,6 +78,8 @@ class Router:
         self._built: Engine | None = None
         self._reloader: Reloader | None = None
         self._closed = False
+        self._status_dir = _status_folder(status_dir)
+        self._status_socket: StatusSocket | None = None
         self.chat = Chat(lambda: self._engine)
         self.embeddings = Embeddings(lambda: self._engine)
         self.models = Models(lambda: self._in_force.policy)
@@ -87,6 +97,7 @@ class Router:
         clock: Clock | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -101,9 +112,11 @@ class Router:
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
                 request until `close`.
             watch_s: Seconds between two looks at it.
+            status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
+            InvalidRequest: If `watch_s` or `status_dir` will not do.
         """
         from hybridllm._adapters.policy_source import PolicyFile
 
@@ -118,6 +131,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            status_dir=status_dir,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -135,6 +149,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -147,6 +162,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            status_dir=status_dir,
         )
 
     @property
@@ -226,11 +242,15 @@ class Router:
             elif self._wire is not None:
                 await self._wire.close()
         finally:
-            if self._reloader is not None:
-                await self._reloader.close()
+            try:
+                if self._reloader is not None:
+                    await self._reloader.close()
+            finally:  # last: who looks how the router ends can still ask
+                if self._status_socket is not None:
+                    await self._status_socket.close()
 
     async def __aenter__(self) -> Router:
-        self._watch()
+        self._begin()
         return self
 
     async def __aexit__(
@@ -256,14 +276,20 @@ class Router:
                 tracer_provider=self._tracer_provider,
                 meter_provider=self._meter_provider,
                 clock=self._clock,
-                ready=self._watch,
+                ready=self._begin,
             )
         return self._built
 
-    def _watch(self) -> None:
-        """Begin to watch the file, if that is wanted."""
+    def _begin(self) -> None:
+        """Begin to watch the file and to tell the status, if that is wanted."""
         if self._watch_s is not None:
             self._reloading().watch()
+        if self._status_dir is not None and not self._closed:
+            if self._status_socket is None:
+                from hybridllm._compose.build import built_status_socket
+
+                self._status_socket = built_status_socket(self._status_dir, self.status)
+            self._status_socket.open()
 
     def _reloading(self) -> Reloader:
         if self._source is None:
@@ -296,6 +322,14 @@ class Router:
 
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
+
+
+def _status_folder(path: str | Path | None) -> Path | None:
+    if path is None:
+        return None
+    from hybridllm._adapters.status_socket import status_folder
+
+    return status_folder(path)
 
 
 def _now(clock: Clock | None) -> datetime:

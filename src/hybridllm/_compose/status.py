@@ -108,9 +108,7 @@ class Status:
         return "\n".join(lines)
 
 
-def status_of(
-    state: InForce, engine: Engine | None, *, file: str | None, watching: bool
-) -> Status:
+def status_of(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:
     """Return the status of a router.
 
     Args:
@@ -122,7 +120,10 @@ def status_of(
     for _ in range(_READS - 1):
         try:
             return _read(state, engine, file=file, watching=watching)
-        except (KeyError, RuntimeError):  # asked in another thread, while the event loop changed a dict
+        except (
+            KeyError,
+            RuntimeError,
+        ):  # asked in another thread, while the event loop changed a dict
             continue
     return _read(state, engine, file=file, watching=watching)
 

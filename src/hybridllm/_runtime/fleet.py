@@ -270,7 +270,7 @@ class Fleet:
         return self._records.get((candidate.backend.name, candidate.model.name))
 
     def share(self, candidate: Candidate) -> float:
-        """Return how much of its share a candidate gets: below 1 while it gets it back. Any thread may look."""
+        """Return how much of its share a candidate gets; below 1: it is coming back. Any thread may look."""
         closed_at_s = self._closed_at_s.get(candidate.name)
         if closed_at_s is None:
             return 1.0

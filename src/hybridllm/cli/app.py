@@ -26,9 +26,12 @@ COMMANDS = {
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
     "models": "hybridllm.cli.models",
+    "status": "hybridllm.cli.status.command",
     "demo": "hybridllm.cli.demo.command",
 }
-_SERVING = frozenset({"ask", "demo"})  # the others end before there is garbage worth collecting
+_SERVING = frozenset(
+    {"ask", "demo", "status"}
+)  # the others end before there is garbage worth collecting
 
 
 def app_with(names: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,14 @@ def demo(
         bool,
         typer.Option("--plain", help="Lines instead of a picture, as where there is no terminal."),
     ] = False,
+    status_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--status-dir",
+            metavar="DIR",
+            help="Where `hybridllm status DIR` finds the demo's router.",
+        ),
+    ] = None,
     as_json: hints.AsJson = False,
 ) -> None:
     """Watch a region die under traffic; no key needed.
@@ -41,7 +50,14 @@ def demo(
     keep_logs_quiet()
     with errors_told(as_json=as_json):
         passed = asyncio.run(
-            play(requests=requests, seconds=seconds, seed=seed, plain=plain, as_json=as_json)
+            play(
+                requests=requests,
+                seconds=seconds,
+                seed=seed,
+                plain=plain,
+                as_json=as_json,
+                status_dir=status_dir,
+            )
         )
     if not passed:
         raise typer.Exit(Exit.FAILED)

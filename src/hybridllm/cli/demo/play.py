@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from hybridllm import Router
@@ -14,15 +16,26 @@ from hybridllm.cli.demo.world import POLICY, World, open_world
 from hybridllm.cli.output import note, paragraph, print_json, terminal_width
 from hybridllm.cli.policy_files import policy_path
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-async def play(*, requests: int, seconds: float, seed: int, plain: bool, as_json: bool) -> bool:
+
+async def play(
+    *,
+    requests: int,
+    seconds: float,
+    seed: int,
+    plain: bool,
+    as_json: bool,
+    status_dir: Path | None = None,
+) -> bool:
     """Run the demo and print it; return True if nothing unexpected happened."""
     course = Course(requests, seconds)
     asks = traffic(requests=requests, seconds=seconds, seed=seed)
     path = policy_path(POLICY)
     async with (
         open_world(seed=seed) as world,
-        Router.from_file(path, environ=world.environ) as router,
+        Router.from_file(path, environ=world.environ, status_dir=status_dir) as router,
     ):
         if as_json:
             screen: Screen = SilentScreen()
