@@ -101,3 +101,15 @@ def tests(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Side by side with raw aiohttp, openai, litellm and TensorZero; takes about ten minutes."""
     run(session, "python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def soak(session: nox.Session) -> None:
+    """Ten minutes of traffic through faults of every kind; then nothing may be left."""
+    run(session, "python", "-m", "soak", *session.posargs, PYTHONPATH="tests", **WITHOUT_PROXY)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def survive(session: nox.Session) -> None:
+    """Load x faults x seeds in virtual time, and every bar of survival; takes about ten minutes."""
+    run(session, "python", "-m", "survive", *session.posargs, PYTHONPATH="tests")

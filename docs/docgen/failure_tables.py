@@ -26,6 +26,7 @@ _BREAKER = {
     BreakerEffect.ABANDONED: "nothing",
 }
 _WIRE = {
+    FailureKind.ADDRESS_REFUSED: "its name has an address that may not be asked; nothing was sent",
     FailureKind.CONNECT: "no connection: DNS, refused",
     FailureKind.CONNECT_TIMEOUT: "no connection within `timeouts.connect`",
     FailureKind.TLS: "TLS failed: the certificate, most often",

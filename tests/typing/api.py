@@ -163,7 +163,7 @@ async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.Asy
     Router.from_file(path, environ={"KEY": "k"}, environment="staging")
     Router.from_text("version: 1", name="inline", wire=HttpxWire(httpx_client))
     Router(check(path).policy, wire=HttpxWire(client))
-    await Router.from_text(b"version: 1").close()
+    await Router.from_text(b"version: 1").aclose()
 
 
 async def marked(router: Router) -> None:

@@ -80,6 +80,8 @@ class StatusSocket:
     def __init__(self, folder: Path, told: Callable[[], Mapping[str, Any]]) -> None:
         self._folder = folder
         self._owner = 0
+        # Of loops that were closed without a word, and of the process that this one was forked from.
+        self._forsaken: list[asyncio.Task[None]] = []
         self._process: dict[str, Any] = {}
         self._told = told
         self._path: Path | None = None
@@ -89,9 +91,16 @@ class StatusSocket:
         self._made = (float("-inf"), b"")
 
     def open(self) -> None:
-        """Begin to serve, in the running event loop; a failure is logged."""
-        if self._serving is not None:
-            return
+        """Begin to serve, in the running event loop; a failure is logged.
+
+        A second call does nothing, unless the loop was closed or the process was forked meanwhile.
+        """
+        before = self._serving
+        if before is not None:
+            if self._owner == os.getpid() and not before.get_loop().is_closed():
+                return
+            self._put_away()
+            self._forsaken.append(before)
         self._owner = os.getpid()
         self._process = _process()
         try:
@@ -107,9 +116,17 @@ class StatusSocket:
     async def close(self) -> None:
         """Stop serving and take the file away."""
         serving, self._serving = self._serving, None
-        if serving is not None:
+        if serving is None or self._owner != os.getpid():
+            return
+        loop = serving.get_loop()
+        if loop is asyncio.get_running_loop():
             serving.cancel()
             await asyncio.wait({serving})
+        elif not loop.is_closed():
+            with suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(serving.cancel)
+            self._unlink()  # now: a loop that has stopped would not get to it
+            return
         self._put_away()  # once more: a task that had not begun did not get to it
 
     async def _serve(self, listening: socket.socket) -> None:
@@ -131,9 +148,12 @@ class StatusSocket:
 
     def _put_away(self) -> None:
         listening, self._listening = self._listening, None
-        path, self._path = self._path, None
         if listening is not None:
             listening.close()
+        self._unlink()
+
+    def _unlink(self) -> None:
+        path, self._path = self._path, None
         if path is not None and self._owner == os.getpid():  # a fork's end is not ours
             with suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -2,42 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hybridllm._adapters.environment import environment_of
 from hybridllm._compose.explained import call_to_explain, explained_in, explained_now
 from hybridllm._compose.namespaces import Chat, Embeddings, Models
-from hybridllm._compose.status import Status, status_of
+from hybridllm._compose.status import Status, status_of, status_socket
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._runtime.in_force import InForce
+from hybridllm._runtime.once import Once
 from hybridllm._runtime.wall_clock import utc_now
 from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._compose.world import World
+    from hybridllm._core.bulk.result import BulkProgress
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
 
+_CLOSED = "this router is closed; open a new one"
 WATCH_S = 1.0
+DRAIN_S = 5.0
+"""For requests under way when a router is closed: most answers come, and no process ends much later."""
+_Read = TypeVar("_Read")
 
 
 class Router:
     """Decides, for every request, who answers it; survives failures; tells what it cost.
 
-    Made by `from_file` or `from_text`; used as `async with`. Belongs to the event loop of its first
-    request. Making one opens no connection.
+    Made by `from_file` or `from_text`; used as `async with`, or from program start to `aclose`. Making one
+    opens no connection, so it may be made anywhere, before a fork too.
+
+    It works in one event loop at a time: when that is closed, or the process was forked, the next request
+    finds everything new but what was learnt of the backends. `explain` and `status` may be called in any
+    thread.
     """
 
     def __init__(
@@ -49,6 +61,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
@@ -60,8 +73,9 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
             status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
-                request until `close` it serves its status there, on a unix socket that only this user can
+                request until `aclose` it serves its status there, on a unix socket that only this user can
                 open. Default: none.
 
         Raises:
@@ -73,13 +87,14 @@ class Router:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._clock = clock
+        self._chance = chance
         self._source: tuple[PolicySource, Taken] | None = None
         self._watch_s: float | None = None
-        self._built: Engine | None = None
-        self._reloader: Reloader | None = None
         self._closed = False
-        self._status_dir = _status_folder(status_dir)
-        self._status_socket: StatusSocket | None = None
+        self._lifetime = Once(self._made_lifetime)
+        self._engine_once = Once(self._made_engine)
+        self._reloader = Once(self._made_reloader)
+        self._socket = None if status_dir is None else status_socket(status_dir, self.status)
         self.chat = Chat(lambda: self._engine)
         self.embeddings = Embeddings(lambda: self._engine)
         self.models = Models(lambda: self._in_force.policy)
@@ -95,6 +110,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
         status_dir: str | Path | None = None,
@@ -109,8 +125,9 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
-                request until `close`.
+                request until `aclose`.
             watch_s: Seconds between two looks at it.
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
 
@@ -131,6 +148,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
             status_dir=status_dir,
         )
         router._source = (source, first)
@@ -149,6 +167,7 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
@@ -162,6 +181,7 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
             status_dir=status_dir,
         )
 
@@ -187,17 +207,22 @@ class Router:
             InvalidRequest: If this router was not made from a file.
             RouterClosed: If it is closed, or belongs to another event loop.
         """
-        return await self._reloading().reload()
+        reloader = self._reloading()
+        self._lifetime().here()
+        return await reloader.reload()
 
     def status(self) -> Status:
         """Return how the router is now: policy, reloads, every candidate's breaker, gate and latency.
 
         No I/O; it may be asked at any time, in any thread. `str` of it is a table, `to_dict` is for JSON.
         """
-        reloader = self._reloader
+        return self._read(self._status)
+
+    def _status(self) -> Status:
+        reloader = self._reloader.made
         return status_of(
             self._in_force,
-            self._built,
+            self._engine_once.made,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
         )
@@ -231,23 +256,90 @@ class Router:
         policy, now_utc = self._in_force.policy, _now(self._clock)
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
-        return explained_now(call, policy, self._built, now_utc=now_utc)
+        engine = self._engine_once.made
+        return self._read(lambda: explained_now(call, policy, engine, now_utc=now_utc))
 
-    async def close(self) -> None:
-        """Close every connection. Requests after that raise `RouterClosed`."""
+    def map(
+        self,
+        requests: Iterable[Any] | AsyncIterable[Any],
+        *,
+        operation: Literal["chat", "embeddings"] = "chat",
+        concurrency: int = 32,
+        ordered: bool = True,
+        window: int | None = None,
+        journal: str | Path | None = None,
+        unknown: Literal["retry", "skip"] = "retry",
+        total: int | None = None,
+        on_progress: Callable[[BulkProgress], object] | None = None,
+    ) -> BulkJob:
+        """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
+
+        Args:
+            requests: Dicts of the keywords of `create`, hints included; or pairs (key, dict). Taken one by
+                one as there is room, so it may be endless. An exception in place of a dict becomes the
+                error of its item.
+            operation: What each asks for.
+            concurrency: How many are under way at once, at most.
+            ordered: Whether results come in the order of the requests, or as they end.
+            window: How many may be taken and not fetched yet. Default: 4 times `concurrency`.
+            journal: A file that makes the job resumable, however it ends. It keeps answers, no prompts.
+            unknown: What to do with items that an earlier run sent without an ending: ask again, and
+                perhaps pay twice; or leave them, with the error `OutcomeUnknown`.
+            total: How many there are, for the progress. Default: `len(requests)`, if it has one.
+            on_progress: Called with a `BulkProgress`, at most ten times a second, and at the end.
+
+        Requests without hints of their own get the priority `batch`, and the deadline of their task or
+        600 s. An error of one item ends none of the others.
+
+        Raises:
+            InvalidRequest: If an argument is not what it may be. While iterating: `BulkFileError`.
+        """
+        from hybridllm._compose.bulk import built_job
+
+        return built_job(
+            requests,
+            engine=lambda: self._engine,
+            policy=lambda: self.policy,
+            clock=self._clock,
+            operation=operation,
+            concurrency=concurrency,
+            ordered=ordered,
+            window=window,
+            journal=journal,
+            unknown=unknown,
+            total=total,
+            on_progress=on_progress,
+        )
+
+    async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
+        """Take no more requests, let those under way end, break off the rest, and close every connection.
+
+        A new request raises `RouterClosed` at once. A stream is under way until it has ended or was closed. A
+        request that is broken off raises `RouterClosed`, a stream `StreamInterrupted` with the text so far.
+
+        Safe to call twice, also at the same time: the shortest limit holds, and each call returns when
+        everything is closed. One that is cancelled breaks off at once. `async with` calls it at its end; if
+        an exception ends the block, with `drain_s=0`.
+
+        Args:
+            drain_s: How long requests under way may take at most, in seconds; 0 breaks them off at once.
+
+        Raises:
+            InvalidRequest: If `drain_s` is negative or no number.
+        """
+        if not drain_s >= 0:
+            raise InvalidRequest(f"drain_s: {drain_s!r} is not a number of seconds from 0 up")
         self._closed = True
         try:
-            if self._built is not None:
-                await self._built.close()
-            elif self._wire is not None:
-                await self._wire.close()
+            await self._lifetime().aclose(drain_s)
         finally:
             try:
-                if self._reloader is not None:
-                    await self._reloader.close()
+                reloader = self._reloader.made
+                if reloader is not None:
+                    await reloader.close()
             finally:  # last: who looks how the router ends can still ask
-                if self._status_socket is not None:
-                    await self._status_socket.close()
+                if self._socket is not None:
+                    await self._socket.close()
 
     async def __aenter__(self) -> Router:
         self._begin()
@@ -259,37 +351,40 @@ class Router:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.close()
+        await self.aclose(drain_s=DRAIN_S if error is None else 0)
 
     @property
     def _engine(self) -> Engine:
         """The engine, built at the first request: `explain` needs none, and starts the sooner."""
-        if self._built is None:
-            if self._closed:
-                raise RouterClosed("this router is closed; open a new one")
-            from hybridllm._compose.build import built_engine
+        return self._engine_once()
 
-            self._built = built_engine(
-                self._in_force,
-                environ=self._environ,
-                wire=self._wire,
-                tracer_provider=self._tracer_provider,
-                meter_provider=self._meter_provider,
-                clock=self._clock,
-                ready=self._begin,
-            )
-        return self._built
+    def _made_engine(self) -> Engine:
+        if self._closed:
+            raise RouterClosed(_CLOSED)
+        from hybridllm._compose.build import built_engine
+
+        return built_engine(
+            self._in_force,
+            self._lifetime(),
+            environ=self._environ,
+            tracer_provider=self._tracer_provider,
+            meter_provider=self._meter_provider,
+            clock=self._clock,
+            chance=self._chance,
+            ready=self._begin,
+        )
+
+    def _made_lifetime(self) -> Lifetime:
+        from hybridllm._runtime.lifetime import Lifetime
+
+        return Lifetime(self._wire)
 
     def _begin(self) -> None:
         """Begin to watch the file and to tell the status, if that is wanted."""
         if self._watch_s is not None:
             self._reloading().watch()
-        if self._status_dir is not None and not self._closed:
-            if self._status_socket is None:
-                from hybridllm._compose.build import built_status_socket
-
-                self._status_socket = built_status_socket(self._status_dir, self.status)
-            self._status_socket.open()
+        if self._socket is not None and not self._closed:
+            self._socket.open()
 
     def _reloading(self) -> Reloader:
         if self._source is None:
@@ -297,39 +392,40 @@ class Router:
                 "reload: this router was not made from a file, so there is nothing to read again; make "
                 "it with Router.from_file(path), or make a new router of the new policy"
             )
-        if self._reloader is None:
-            if self._closed:
-                raise RouterClosed("this router is closed; open a new one")
-            from hybridllm._compose.build import built_reloader
+        if self._closed:
+            raise RouterClosed(_CLOSED)
+        return self._reloader()
 
-            source, first = self._source
-            self._reloader = built_reloader(
-                source,
-                first,
-                self._in_force,
-                swap=self._swap,
-                meter_provider=self._meter_provider,
-                clock=self._clock,
-                watch_s=self._watch_s or WATCH_S,
-            )
-        return self._reloader
+    def _made_reloader(self) -> Reloader:
+        from hybridllm._compose.build import built_reloader
+
+        if self._source is None:
+            raise AssertionError("only what was read from a file can be reloaded")
+        source, first = self._source
+        return built_reloader(
+            source,
+            first,
+            self._in_force,
+            swap=self._swap,
+            meter_provider=self._meter_provider,
+            clock=self._clock,
+            watch_s=self._watch_s or WATCH_S,
+        )
+
+    def _read(self, what: Callable[[], _Read]) -> _Read:
+        """Return what `what` returns, called where nothing changes meanwhile."""
+        lifetime = self._lifetime.made
+        return what() if lifetime is None else lifetime.read(what)
 
     def _swap(self, policy: Policy) -> None:
         """Put another policy in force. Requests under way keep the one they began with."""
-        if self._built is not None:
-            self._built.follow(policy)
+        engine = self._engine_once.made
+        if engine is not None:
+            engine.follow(policy)
         self._in_force.policy = policy
 
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
-
-
-def _status_folder(path: str | Path | None) -> Path | None:
-    if path is None:
-        return None
-    from hybridllm._adapters.status_socket import status_folder
-
-    return status_folder(path)
 
 
 def _now(clock: Clock | None) -> datetime:

@@ -18,6 +18,10 @@ from hybridllm._compose.status_rows import (
 from hybridllm._compose.status_text import candidate_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.in_force import InForce
 
@@ -126,6 +130,17 @@ def status_of(state: InForce, engine: Engine | None, *, file: str | None, watchi
         ):  # asked in another thread, while the event loop changed a dict
             continue
     return _read(state, engine, file=file, watching=watching)
+
+
+def status_socket(folder: str | Path, status: Callable[[], Status]) -> StatusSocket:
+    """Return the socket that tells this status, once it is opened.
+
+    Raises:
+        InvalidRequest: If sockets cannot be put into the folder, or should not.
+    """
+    from hybridllm._adapters.status_socket import StatusSocket, status_folder
+
+    return StatusSocket(status_folder(folder), lambda: status().to_dict())
 
 
 def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:

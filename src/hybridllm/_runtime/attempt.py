@@ -38,6 +38,7 @@ from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
 from hybridllm._runtime.run import Run, Trial, estimated_usage
+from hybridllm._runtime.security_events import SecurityEvents
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.target import KeyMissing, Target, Targets
@@ -64,6 +65,7 @@ class Attempts:
     targets: Targets
     clock: Clock
     draw: Callable[[], float] = field(repr=False)
+    security: SecurityEvents = field(default_factory=SecurityEvents)
 
     async def answer(self, run: Run, step: Step, limit_s: float) -> Parsed | Failure:
         """Ask one candidate for a whole answer, for at most `limit_s` seconds."""
@@ -321,6 +323,7 @@ class Attempts:
         permit.settle(failure.breaker, failure)
         now_s = self.clock.monotonic_s()
         trial.ended(AttemptOutcome.FAILED, now_s=now_s, failure=failure)
+        self.security.look(trial.kept.candidate.backend.name, failure)
         if permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
             if failure.breaker is BreakerEffect.FAILURE:

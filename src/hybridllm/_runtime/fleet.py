@@ -113,7 +113,8 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
+        phase, number = record.breaker.phase, record.begun
+        return Permit(self, candidate, permit, phase, self._turn, now_s, number)
 
     def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
         """End an attempt; called by its `Permit` only."""
@@ -130,13 +131,13 @@ class Fleet:
             slow = permit.slow or (failure is not None and failure.timed_out)
             if failure is not None and effect is BreakerEffect.FAILURE:
                 self.record(candidate).failed = (failure.label, self._now_s())
-            self._settle(candidate, permit.generation, effect, slow=slow)
+            self._settle(permit, effect, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
+            self._settle(permit, BreakerEffect.SUCCESS, slow=False)
             record = self._record((candidate.backend.name, candidate.model.name))
             permit.generation = record.breaker.generation  # what comes now is told anew
 
@@ -297,19 +298,21 @@ class Fleet:
             record = self._records[key] = Record()
         return record
 
-    def _settle(
-        self,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        effect: BreakerEffect,
-        *,
-        slow: bool,
-    ) -> None:
+    def _settle(self, permit: Permit, effect: BreakerEffect, *, slow: bool) -> None:
+        candidate = permit.candidate
         key = (candidate.backend.name, candidate.model.name)
         record = self._record(key)
         before = record.breaker
         jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
-        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        record.settle(
+            self._config,
+            permit.generation,
+            effect,
+            self._now_s(),
+            jitter=jitter,
+            slow=slow,
+            number=permit.number,
+        )
         if record.breaker.phase is not before.phase:
             self._changed(candidate, before, record.breaker)
         if record.unwell:

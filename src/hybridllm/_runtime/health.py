@@ -98,7 +98,8 @@ class HealthWatch:
         if url is None:
             return False
         target = self._targets.of(backend)
-        request = WireRequest("GET", url, target.headers, None, backend.timeouts.connect_s)
+        connect_s = backend.timeouts.connect_s
+        request = WireRequest("GET", url, target.headers, None, connect_s, target.private)
         answer = await self._wire.send(request)
         try:
             return answer.status < 500 and answer.status != 429

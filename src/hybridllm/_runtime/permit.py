@@ -21,10 +21,21 @@ class Permit:
         phase: Of the breaker, when it was given.
         turn: Of the policy, then.
         taken_at_s: Monotonic.
+        number: Of the attempt, among those of its candidate.
         slow: Whether its first token took far longer than usual.
     """
 
-    __slots__ = ("_fleet", "_out", "candidate", "generation", "phase", "slow", "taken_at_s", "turn")
+    __slots__ = (
+        "_fleet",
+        "_out",
+        "candidate",
+        "generation",
+        "number",
+        "phase",
+        "slow",
+        "taken_at_s",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -34,6 +45,7 @@ class Permit:
         phase: Phase,
         turn: int,
         taken_at_s: float,
+        number: int,
     ) -> None:
         self._fleet = fleet
         self._out = True
@@ -42,6 +54,7 @@ class Permit:
         self.phase = phase
         self.turn = turn
         self.taken_at_s = taken_at_s
+        self.number = number
         self.slow = False
 
     def settle(self, effect: BreakerEffect, failure: Failure | None = None) -> None:

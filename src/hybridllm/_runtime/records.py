@@ -27,10 +27,12 @@ class Record:
         pace: To a whole answer; `first_token_pace` to a stream's first token. None: never measured.
         usual_s: To a first token, over minutes; 0: never measured.
         failed: (label, monotonic seconds) of the last failure that counted; None: none yet.
+        begun: Attempts so far.
     """
 
     __slots__ = (
         "_usual_at_s",
+        "begun",
         "breaker",
         "failed",
         "first_token_pace",
@@ -42,6 +44,7 @@ class Record:
     def __init__(self) -> None:
         self.breaker: BreakerState = _PRISTINE
         self.failed: tuple[str, float] | None = None
+        self.begun = 0
         self.throttle: Throttle = UNTRIED
         self.pace: Pace | None = None
         self.first_token_pace: Pace | None = None
@@ -56,6 +59,7 @@ class Record:
     def admit(self, config: BreakerConfig, now_s: float) -> breaker.Permit | None:
         """Ask the breaker for one attempt; None: it refuses."""
         self.throttle = after_sent(self.throttle, now_s)
+        self.begun += 1
         if self.breaker.phase is Phase.CLOSED:
             return self.breaker.generation
         self.breaker, permit = breaker.admit(self.breaker, config, now_s)
@@ -70,12 +74,21 @@ class Record:
         *,
         jitter: float,
         slow: bool,
+        number: int,
     ) -> None:
-        """Take an attempt's permit back."""
+        """Take an attempt's permit back; `number` is what `begun` was when it began."""
         if effect is BreakerEffect.SUCCESS:
             self.throttle = after_accepted(self.throttle, now_s)
         self.breaker = breaker.settle(
-            self.breaker, config, permit, effect, now_s, jitter=jitter, slow=slow
+            self.breaker,
+            config,
+            permit,
+            effect,
+            now_s,
+            jitter=jitter,
+            slow=slow,
+            number=number,
+            begun=self.begun,
         )
 
     def answered(self, seconds: float, now_s: float) -> None:

@@ -21,6 +21,7 @@ from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._runtime.seam import Seam
+from hybridllm._runtime.stay import Passage
 
 if TYPE_CHECKING:
     from hybridllm._runtime.resume import Resume
@@ -49,6 +50,7 @@ class Run:
     started_s: float
     deadline_s: float
     deadline_at_s: float
+    passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
@@ -85,6 +87,7 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        self.passage.over()
         return receipt
 
 

@@ -16,7 +16,6 @@ from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
-    GiveUpReason,
     Queue,
     attempt_limit_s,
     candidates_left,
@@ -32,7 +31,6 @@ from hybridllm._runtime.race import Race
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
 from hybridllm._runtime.stream import Stream
-from hybridllm.errors import RouterClosed
 
 INTERACTIVE = "interactive"
 
@@ -42,7 +40,6 @@ class Turns:
 
     Args:
         draw: A number in [0, 1], drawn anew at each call.
-        closed: Whether the router was closed meanwhile.
     """
 
     def __init__(
@@ -50,12 +47,10 @@ class Turns:
         fleet: Fleet,
         clock: Clock,
         draw: Callable[[], float],
-        closed: Callable[[], bool],
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._draw = draw
-        self._closed = closed
         self._budget: budget.Budget | None = None
 
     async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
@@ -97,8 +92,6 @@ class Turns:
 
     def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
         """Ask what is next; raise the request's error if nothing is."""
-        if self._closed():
-            raise RouterClosed("this router was closed while a request was under way")
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
@@ -119,8 +112,6 @@ class Turns:
             barred=run.barred,
         )
         if isinstance(verdict, GiveUp):
-            if verdict.reason is not GiveUpReason.UNAVAILABLE:
-                raise failed(run, verdict, now_s=now_s)
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
             refused = self._refused(run, standing)
             raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)

@@ -25,12 +25,14 @@ COMMANDS = {
     "diff": "hybridllm.cli.diff",
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
+    "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
     "status": "hybridllm.cli.status.command",
+    "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "demo", "status"}
+    {"ask", "batch", "chaos", "demo", "status"}
 )  # the others end before there is garbage worth collecting
 
 

@@ -16,15 +16,17 @@ class Exit(IntEnum):
     WARNINGS = 4  # only with `check --strict`
     CHANGED = 5  # only with `diff --exit-code`
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 EXIT_CODES = """\b
 Exit codes:
   0    done
   1    problems in the policy, a failed test or request, nobody tells a status, an unexpected end of the demo
-  2    wrong usage: an unknown option, a file that is not there
+  2    wrong usage: an unknown option, a file that is not there or is in the way
   3    the policy denies the request; nothing was sent
   4    `check --strict` found warnings
   5    `diff --exit-code` found that something changes
   130  interrupted with Ctrl-C
+  143  ended by a second SIGTERM; a command that ends in good order after the first ends with 0
 """

@@ -1,0 +1,389 @@
+"""`aclose`: what is under way may end, for a while; then it is broken off, and every caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from hybridllm import (
+    HttpxWire,
+    InvalidRequest,
+    RequestFailed,
+    Router,
+    RouterClosed,
+    StreamInterrupted,
+)
+from hybridllm.testing import Fault, LoopClock, Reply, ScriptedWire, no_leaks, run_in_virtual_time
+from raw_server import until
+from runtime.world import KEY, Script, policy, text_of, world
+
+WORDS = ["one ", "two ", "three ", "four"]
+GOOD = Reply.chat("fine")
+HANG = Reply.hang()
+
+
+def slow(seconds: float) -> Reply:
+    """An answer that takes so long."""
+    return GOOD.after(seconds)
+
+
+def stream_of(seconds: float) -> Reply:
+    """A stream with so long between two tokens."""
+    return Reply.chat_stream(WORDS).paced(seconds)
+
+
+def play(scene: Callable[[Script], Awaitable[None]], **replies: Any) -> None:
+    """Run a scene in virtual time, with a router that the scene closes; nothing may be left."""
+
+    async def main() -> None:
+        async with no_leaks():
+            wire = ScriptedWire({f"{name}.test": reply for name, reply in replies.items()})
+            text = policy(
+                *replies, timeouts="idle: 60s, first_token: 60s, attempt: 60s, total: 300s"
+            )
+            router = Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock())
+            here = Script(router, wire)
+            await scene(here)
+            await router.aclose(drain_s=0)
+            assert here.idle
+            assert wire.closed
+
+    run_in_virtual_time(main)
+
+
+def begun(work: Any) -> asyncio.Task[Any]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def some_time() -> None:
+    await asyncio.sleep(0.5)
+
+
+# --- within the limit
+
+
+def test_what_is_under_way_ends_and_nothing_new_begins() -> None:
+    """The closing takes as long as the request does, not as long as it might."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        closing = begun(here.router.aclose(drain_s=30))
+        await asyncio.sleep(0)
+        with pytest.raises(RouterClosed, match="open a new one"):
+            await here.chat()
+        await closing
+        assert now_s() == pytest.approx(3.0)
+        assert call.done()
+        assert call.result().choices[0].message.content == "fine"
+
+    play(scene, eu=slow(3))
+
+
+def test_a_held_stream_is_under_way_until_it_is_read_to_its_end() -> None:
+    """Or closed, whichever comes first; its text is whole."""
+
+    async def scene(here: Script) -> None:
+        reading = begun(text_of(await here.stream()))
+        left = await here.stream()
+        await begun(_closed_in(left, 1.0))
+        await here.router.aclose(drain_s=30)
+        assert reading.done()
+        assert reading.result() == "one two three four"
+
+    play(scene, eu=stream_of(2))
+
+
+async def _closed_in(stream: Any, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await stream.close()
+
+
+def test_a_request_that_drains_goes_on_to_another_backend() -> None:
+    """It keeps every right that it had: the other backend, the repeat, the wait between."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        await here.router.aclose(drain_s=30)
+        assert (await call).choices[0].message.content == "fine"
+        assert here.sent("eu") == 2
+
+    play(scene, eu=[Reply.status(503).after(1), slow(1)], us=Reply.status(503).after(1))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_the_block_drains_for_a_few_seconds(stream: bool) -> None:
+    """A task that the block has started gets its answer; one that takes longer does not keep us."""
+
+    async def main() -> None:
+        wire = ScriptedWire({"eu.test": stream_of(0.7) if stream else slow(4)})
+        text = policy("eu", timeouts="attempt: 60s, first_token: 60s")
+        async with Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock()) as it:
+            here = Script(it, wire)
+            good = begun(text_of(await here.stream()) if stream else here.chat())
+            await asyncio.sleep(0)
+            wire.script("eu.test", HANG)
+            late = begun(here.chat())
+            await asyncio.sleep(0)
+            left_s = now_s()
+        assert now_s() - left_s == pytest.approx(5)
+        assert good.exception() is None
+        with pytest.raises(RouterClosed):
+            await late
+
+    run_in_virtual_time(main)
+
+
+def test_a_block_that_an_exception_ends_waits_for_nobody() -> None:
+    """Whoever raises wants out."""
+
+    async def main() -> None:
+        wire = ScriptedWire({"eu.test": HANG})
+        router = Router.from_text(policy("eu"), environ={"KEY": KEY}, wire=wire, clock=LoopClock())
+        calls = []
+
+        async def block() -> None:
+            async with router:
+                calls.append(begun(Script(router, wire).chat()))
+                await some_time()
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await block()
+        assert now_s() == 0.5
+        with pytest.raises(RouterClosed):
+            await calls[0]
+
+    run_in_virtual_time(main)
+
+
+# --- beyond it
+
+
+def test_after_the_limit_the_rest_is_broken_off() -> None:
+    """A call, a stream that is read, one that is held, one that has not begun: each is told."""
+
+    async def scene(here: Script) -> None:
+        held = await here.stream()
+        read = begun(text_of(await here.stream()))
+        here.wire.script("eu.test", HANG)
+        call, starting = begun(here.chat()), begun(here.stream())
+        await some_time()
+        began_s = now_s()
+        await here.router.aclose(drain_s=7)
+        assert now_s() - began_s == pytest.approx(7)
+        for task in (call, starting):
+            with pytest.raises(RouterClosed, match="while a request was under way"):
+                await task
+        with pytest.raises(StreamInterrupted, match="the router was closed") as caught:
+            await read
+        assert (caught.value.cause, caught.value.partial_text) == ("router_closed", "one two ")
+        assert caught.value.receipt is not None
+        assert held.receipt.error == "stream_interrupted"
+        assert held.receipt.attempts[0].error == "router_closed"
+        with pytest.raises(StreamInterrupted) as caught:
+            await text_of(held)
+        assert caught.value.cause == "router_closed"
+
+    play(scene, eu=stream_of(5))
+
+
+def test_without_a_limit_worth_its_name_it_is_at_once() -> None:
+    """`drain_s=0`: nobody is waited for."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        await here.router.aclose(drain_s=0)
+        assert now_s() == 0.5
+        with pytest.raises(RouterClosed):
+            await call
+
+    play(scene, eu=HANG)
+
+
+def test_a_wait_between_two_attempts_is_broken_off_too() -> None:
+    """There is nothing on the wire then."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        while not here.wire.requests or here.wire.active:
+            await asyncio.sleep(0.001)
+        await here.router.aclose(drain_s=0)
+        with pytest.raises(RouterClosed):
+            await call
+        assert here.sent("eu") == 1
+
+    play(scene, eu=[Reply.status(503, retry_after=2), GOOD])
+
+
+def test_a_stream_that_lacks_nothing_but_its_bill_is_whole() -> None:
+    """Every choice has had its finish_reason; nobody is told that it broke."""
+
+    async def scene(here: Script) -> None:
+        stream = await here.stream()
+        pieces = []
+        async for chunk in stream:
+            pieces.append(chunk.choices[0].delta.content or "")
+            if chunk.choices[0].finish_reason:
+                break
+        await here.router.aclose(drain_s=0)
+        assert stream.receipt.outcome == "ok"
+        assert "".join(pieces) == "one two three four"
+        assert [chunk async for chunk in stream] == []
+
+    play(scene, eu=stream_of(1))
+
+
+@pytest.mark.parametrize("owned", [False, True])
+async def test_a_wire_that_leaves_its_readers_waiting_does_not_matter(owned: bool) -> None:
+    """A client that stays its maker's is not closed; requests end all the same, and it can be used."""
+    httpx = pytest.importorskip("httpx")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        made = {"make_wire": lambda: HttpxWire(client, owns_client=owned)}
+        async with world("eu", timeouts="attempt: 30s", **made) as here:
+            here["eu"].fault = Fault.hang()
+            call = begun(here.chat())
+            await until(lambda: here.active == 1, within_s=20)
+            await here.router.aclose(drain_s=0.05)
+            with pytest.raises(RouterClosed):
+                await call
+            await until(lambda: here.active == 0)
+            here["eu"].fault = None
+            if not owned:
+                url = f"{here['eu'].base_url}/models"
+                answer = await client.get(url, headers={"connection": "close"})
+                assert answer.status_code in (200, 401)
+
+
+# --- who closes, and how often
+
+
+def test_closings_at_the_same_time_are_one() -> None:
+    """The shortest limit holds, and each returns when everything is closed."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        closings = [begun(here.router.aclose(drain_s=limit_s)) for limit_s in (100, 3, 20)]
+        await asyncio.wait(closings, return_when=asyncio.FIRST_COMPLETED)
+        assert now_s() == pytest.approx(3.5)
+        assert here.wire.closed
+        await asyncio.sleep(0.01)
+        assert [closing.done() for closing in closings] == [True] * 3
+        with pytest.raises(RouterClosed):
+            await call
+        await here.router.aclose()
+        await here.router.aclose(drain_s=0)
+
+    play(scene, eu=HANG)
+
+
+def test_a_closing_that_is_cancelled_breaks_off_at_once() -> None:
+    """Whoever waits for the answer must not wait for ever; the cancellation goes on."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        closing = begun(here.router.aclose(drain_s=100))
+        await some_time()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert now_s() == pytest.approx(1.0)
+        assert here.wire.closed
+        with pytest.raises(RouterClosed):
+            await call
+
+    play(scene, eu=HANG)
+
+
+def test_a_caller_who_leaves_at_the_same_time_is_cancelled() -> None:
+    """Two reasons for one end: the caller's own goes before, and its task knows of it."""
+
+    async def scene(here: Script) -> None:
+        call = begun(here.chat())
+        await some_time()
+        call.cancel()
+        await here.router.aclose(drain_s=0)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert call.cancelled()
+
+    play(scene, eu=HANG)
+
+
+def test_a_time_limit_around_a_call_is_not_mistaken() -> None:
+    """The task is not left half cancelled: a later timeout of its own works as ever."""
+
+    async def scene(here: Script) -> None:
+        async def caller() -> str:
+            async with asyncio.timeout(100):
+                with pytest.raises(RouterClosed):
+                    await here.chat()
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await asyncio.sleep(50)
+            return "in order"
+
+        call = begun(caller())
+        await some_time()
+        await here.router.aclose(drain_s=0)
+        assert await call == "in order"
+
+    play(scene, eu=HANG)
+
+
+@pytest.mark.parametrize("drain_s", [-1, float("nan")])
+async def test_a_limit_that_is_none_is_refused(drain_s: float) -> None:
+    """And nothing is closed by it."""
+    async with world("eu") as here:
+        with pytest.raises(InvalidRequest, match="drain_s"):
+            await here.router.aclose(drain_s=drain_s)
+        await here.chat()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whenever_it_is_closed_everybody_gets_an_end(seed: int) -> None:
+    """Calls and streams at random, over backends that are well, slow, failing or silent."""
+    chance = random.Random(seed)
+    drain_s = chance.choice([0, 0.5, 2.0, 20.0])
+    replies = [GOOD, slow(1), HANG, stream_of(0.3), Reply.status(503), Reply.chat_stream(WORDS)]
+    endings: list[Any] = []
+
+    async def caller(here: Script) -> None:
+        await asyncio.sleep(chance.random() * 3)
+        try:
+            if chance.random() < 0.5:
+                await here.chat()
+            else:
+                await text_of(await here.stream())
+        except (RequestFailed, RouterClosed) as error:
+            endings.append(error)
+        else:
+            endings.append(None)
+
+    async def scene(here: Script) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(30):
+                group.create_task(caller(here))
+            await asyncio.sleep(1.5)
+            began_s = now_s()
+            await here.router.aclose(drain_s=drain_s)
+            assert now_s() - began_s <= drain_s + 0.1  # for the last words of whole streams
+            assert here.idle
+        assert len(endings) == 30
+
+    play(scene, eu=chance.choices(replies, k=40), us=chance.choices(replies, k=40))
