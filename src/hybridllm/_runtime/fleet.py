@@ -135,7 +135,10 @@ class Fleet:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
             slow = permit.slow or (failure is not None and failure.timed_out)
-            self._settle(permit, effect, self._now_s() if now_s is None else now_s, slow=slow)
+            now_s = self._now_s() if now_s is None else now_s
+            if failure is not None and effect is BreakerEffect.FAILURE:
+                self.record(candidate).failed = (failure.label, now_s)
+            self._settle(permit, effect, now_s, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
@@ -270,6 +273,17 @@ class Fleet:
     def record(self, candidate: Candidate) -> Record:
         """Return what is remembered of a candidate."""
         return self._record((candidate.backend.name, candidate.model.name))
+
+    def remembered(self, candidate: Candidate) -> Record | None:
+        """Return the same without making one: None if it was never asked. Any thread may look."""
+        return self._records.get((candidate.backend.name, candidate.model.name))
+
+    def share(self, candidate: Candidate) -> float:
+        """Return how much of its share a candidate gets; below 1: it is coming back. Any thread may look."""
+        closed_at_s = self._closed_at_s.get(candidate.name)
+        if closed_at_s is None:
+            return 1.0
+        return min(1.0, max(_RAMP_FROM, (self._now_s() - closed_at_s) / RAMP_S))
 
     def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
         """Return how long a candidate lets one wait; None: not measured."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from hybridllm._core.decide.snapshot import Latency
-from hybridllm._core.latency import Samples, forget_old, new_samples, percentiles
+from hybridllm._core.latency import AGE_S_MAX, Samples, forget_old, new_samples, percentiles
 
 _LOOKED_THROUGH_EVERY_S = 5.0
 
@@ -53,6 +53,20 @@ class Latencies:
         both = self._samples.get(candidate)
         found = None if both is None else percentiles(both[0 if stream else 1]).get(rank)
         return None if found is None else found / 1e3
+
+    def seen(self, candidate: str) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """Return percentile -> milliseconds, of first tokens and of whole answers; nothing: not measured.
+
+        Changes nothing, so any thread may look.
+        """
+        both = self._samples.get(candidate)
+        if both is None:
+            return {}, {}
+        since_s = self._now_s() - AGE_S_MAX
+        first_tokens, answers = (
+            percentiles([sample for sample in one.copy() if sample[0] >= since_s]) for one in both
+        )
+        return first_tokens, answers
 
     def _add(self, candidate: str, place: int, seconds: float, now_s: float) -> None:
         both = self._samples.get(candidate)
