@@ -128,6 +128,8 @@ class Fleet:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
             slow = permit.slow or (failure is not None and failure.timed_out)
+            if permit.has_proved and effect is BreakerEffect.SUCCESS:
+                effect = BreakerEffect.ABANDONED
             self._settle(candidate, permit.generation, effect, slow=slow)
 
     def proved(self, permit: Permit) -> None:
@@ -254,9 +256,11 @@ class Fleet:
 
     @property
     def ailing(self) -> frozenset[str]:
-        """Backends with an open breaker."""
+        """Backends with an open breaker whose time is not over: after it, the next request is the probe."""
+        now_s = self._now_s()
+        states = ((key[0], self._records[key].breaker) for key in self._unwell)
         return frozenset(
-            key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
+            name for name, state in states if state.phase is Phase.OPEN and now_s < state.until_s
         )
 
     def record(self, candidate: Candidate) -> Record:

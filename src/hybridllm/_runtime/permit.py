@@ -22,9 +22,20 @@ class Permit:
         turn: Of the policy, then.
         taken_at_s: Monotonic.
         slow: Whether its first token took far longer than usual.
+        has_proved: Whether its success was told with its first token: its end is not told once more.
     """
 
-    __slots__ = ("_fleet", "_out", "candidate", "generation", "phase", "slow", "taken_at_s", "turn")
+    __slots__ = (
+        "_fleet",
+        "_out",
+        "candidate",
+        "generation",
+        "has_proved",
+        "phase",
+        "slow",
+        "taken_at_s",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -43,6 +54,7 @@ class Permit:
         self.turn = turn
         self.taken_at_s = taken_at_s
         self.slow = False
+        self.has_proved = False
 
     def settle(self, effect: BreakerEffect, failure: Failure | None = None) -> None:
         """Hand it back and say how it went; a second call does nothing."""
@@ -53,6 +65,7 @@ class Permit:
     def proved(self) -> None:
         """Say that the stream has brought its first token. The permit stays out."""
         if self._out and self.phase is Phase.HALF_OPEN:
+            self.has_proved = True
             self._fleet.proved(self)
 
     @property
