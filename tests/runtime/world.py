@@ -30,6 +30,7 @@ def policy(
     timeouts: str = "",
     repeats: int = 2,
     each: str = "",
+    task: str = "",
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -41,6 +42,7 @@ def policy(
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
         each: Anything else of every backend: `prefill: true`.
+        task: Anything else of the task: `hedge: {after: 1s}`.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
@@ -61,7 +63,7 @@ models:
     capabilities: [tools, json_schema, logprobs, vision, audio, reasoning, embeddings]
     on: {{{served}}}
 tasks:
-  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}}}
+  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}, {task}}}
 routes:
   - {{name: all, use: [{use}]}}
 {more}
