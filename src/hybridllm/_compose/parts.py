@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hybridllm._adapters.environment import environment_of
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.once import Once
+from hybridllm._runtime.wall_clock import utc_by
 from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:

@@ -138,6 +138,8 @@ class Fleet:
             now_s = self._now_s() if now_s is None else now_s
             if failure is not None and effect is BreakerEffect.FAILURE:
                 self.record(candidate).failed = (failure.label, now_s)
+            if permit.has_proved and effect is BreakerEffect.SUCCESS:
+                effect = BreakerEffect.ABANDONED
             self._settle(permit, effect, now_s, slow=slow)
 
     def proved(self, permit: Permit) -> None:
@@ -265,9 +267,11 @@ class Fleet:
 
     @property
     def ailing(self) -> frozenset[str]:
-        """Backends with an open breaker."""
+        """Backends with an open breaker whose time is not over: after it, the next request is the probe."""
+        now_s = self._now_s()
+        states = ((key[0], self._records[key].breaker) for key in self._unwell)
         return frozenset(
-            key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
+            name for name, state in states if state.phase is Phase.OPEN and now_s < state.until_s
         )
 
     def record(self, candidate: Candidate) -> Record:
