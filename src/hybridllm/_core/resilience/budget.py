@@ -10,8 +10,8 @@ a quiet service repeat at all, and a service that has just been started survive 
 met a dead region.
 
 Each request earns its share, and no more is kept than the requests of ten seconds earn. (To count what was
-spent in ten seconds against what came in, as Finagle does, echoes: what was spent in one bad second is missing
-until ten seconds later, and then all of it is there again.)
+spent in ten seconds against what came in, as Finagle does, echoes: what was spent in one bad second is
+missing until ten seconds later, and then all of it is there again.)
 
 Source: Finagle's RetryBudget (share of the requests of 10 s, and a reserve per second).
 """
