@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -46,6 +47,7 @@ def test_every_example_is_run_here() -> None:
         "plain_app.py",
         "streaming.py",
         "tracing_console.py",
+        "worker.py",
     }
 
 
@@ -80,6 +82,22 @@ def test_the_streaming_example_loses_a_region_unseen() -> None:
     assert "1. global-us/deepseek-v4-flash  primary  served" in before
     assert re.search(r"1\. global-us/deepseek-v4-flash  primary  (?!served)", after)
     assert "global-eu/deepseek-v4-flash  failover  served" in after
+
+
+def test_the_worker_finishes_its_jobs_after_sigterm() -> None:
+    """It takes no more, breaks nothing off, and ends with 0."""
+    command = [sys.executable, "-W", "error", "examples/worker.py"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("job 1: ")
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=SECONDS_MAX)
+    assert (process.returncode, errors) == (0, "")
+    assert "stopping: no more work is taken" in said
+    assert "broken off" not in said
+    assert re.search(r"done: \d+ jobs\n$", said)
 
 
 def spans(text: str) -> Iterator[dict[str, Any]]:

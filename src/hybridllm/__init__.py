@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.paid import Paid
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "BackendStatus",
     "BackendsUnavailable",
     "BatchJob",
     "BatchSummary",
@@ -74,6 +76,7 @@ __all__ = [
     "BulkProgress",
     "BulkResult",
     "Candidate",
+    "CandidateStatus",
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
@@ -123,6 +126,7 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
     "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),
@@ -130,6 +134,7 @@ _LATER = {
     "BulkJob": ("hybridllm._runtime.bulk.job", "BulkJob"),
     "BulkProgress": ("hybridllm._core.bulk.result", "BulkProgress"),
     "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),
+    "CandidateStatus": ("hybridllm._compose.status_rows", "CandidateStatus"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),

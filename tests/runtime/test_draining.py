@@ -17,7 +17,15 @@ from hybridllm import (
     RouterClosed,
     StreamInterrupted,
 )
-from hybridllm.testing import Fault, LoopClock, Reply, ScriptedWire, no_leaks, run_in_virtual_time
+from hybridllm.testing import (
+    Fault,
+    FaultTransport,
+    LoopClock,
+    Reply,
+    ScriptedWire,
+    no_leaks,
+    run_in_virtual_time,
+)
 from raw_server import until
 from runtime.world import KEY, Script, policy, text_of, world
 
@@ -46,7 +54,7 @@ def play(scene: Callable[[Script], Awaitable[None]], **replies: Any) -> None:
                 *replies, timeouts="idle: 60s, first_token: 60s, attempt: 60s, total: 300s"
             )
             router = Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock())
-            here = Script(router, wire)
+            here = Script(router, wire, FaultTransport(wire))
             await scene(here)
             await router.aclose(drain_s=0)
             assert here.idle
@@ -128,7 +136,7 @@ def test_leaving_the_block_drains_for_a_few_seconds(stream: bool) -> None:
         wire = ScriptedWire({"eu.test": stream_of(0.7) if stream else slow(4)})
         text = policy("eu", timeouts="attempt: 60s, first_token: 60s")
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock()) as it:
-            here = Script(it, wire)
+            here = Script(it, wire, FaultTransport(wire))
             good = begun(text_of(await here.stream()) if stream else here.chat())
             await asyncio.sleep(0)
             wire.script("eu.test", HANG)
@@ -153,7 +161,7 @@ def test_a_block_that_an_exception_ends_waits_for_nobody() -> None:
 
         async def block() -> None:
             async with router:
-                calls.append(begun(Script(router, wire).chat()))
+                calls.append(begun(Script(router, wire, FaultTransport(wire)).chat()))
                 await some_time()
                 raise ZeroDivisionError
 
@@ -242,6 +250,47 @@ def test_a_stream_that_lacks_nothing_but_its_bill_is_whole() -> None:
         assert [chunk async for chunk in stream] == []
 
     play(scene, eu=stream_of(1))
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_stream_that_is_being_resumed_is_broken_off(read: bool) -> None:
+    """Between two attempts there is no stream to break; its reader is told all the same, once."""
+
+    async def scene(here: Script) -> None:
+        stream = await here.stream(on_interrupt="restart")
+        reading = begun(text_of(stream)) if read else None
+        await asyncio.sleep(5)
+        await here.router.aclose(drain_s=1)
+        with pytest.raises(StreamInterrupted) as caught:
+            await (reading or text_of(stream))
+        assert caught.value.cause == "router_closed"
+        assert stream.receipt.outcome in {"error", "cancelled"}
+        assert here.router._engine.fleet.in_flight == 0
+
+    cut = Reply.chat_stream(WORDS[:2], finish_reason=None, done=False).then_fail("reset")
+    play(scene, eu=[cut, HANG])
+
+
+def test_a_stream_that_goes_on_elsewhere_drains_and_breaks_there() -> None:
+    """What is broken off is the attempt that runs, not the first one."""
+
+    async def scene(here: Script) -> None:
+        stream = await here.stream(on_interrupt="restart")
+        reading = begun(_marks_of(stream))
+        await asyncio.sleep(5)
+        await here.router.aclose(drain_s=3)
+        with pytest.raises(StreamInterrupted, match="the router was closed"):
+            await reading
+        assert stream.backend == "us"
+        assert [one.error for one in stream.receipt.attempts] == ["reset", "router_closed"]
+
+    cut = Reply.chat_stream(WORDS[:2], finish_reason=None, done=False).then_fail("reset")
+    play(scene, eu=cut, us=stream_of(4))
+
+
+async def _marks_of(stream: Any) -> list[Any]:
+    async with stream:
+        return [type(chunk).__name__ async for chunk in stream]
 
 
 @pytest.mark.parametrize("owned", [False, True])

@@ -5,43 +5,31 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from hybridllm._adapters.environment import environment_of
 from hybridllm._compose.explained import call_to_explain, explained_in, explained_now
 from hybridllm._compose.namespaces import Chat, Embeddings, Models
-from hybridllm._compose.status import Status, status_of
+from hybridllm._compose.parts import WATCH_S, Parts
+from hybridllm._compose.status import Status, status_of, status_socket
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._runtime.in_force import InForce
-from hybridllm._runtime.once import Once
-from hybridllm._runtime.wall_clock import utc_now
-from hybridllm.errors import InvalidRequest, RouterClosed
+from hybridllm._runtime.wall_clock import utc_by
+from hybridllm.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.result import BulkProgress
     from hybridllm._runtime.bulk.job import BulkJob
-    from hybridllm._runtime.engine import Engine
-    from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Wire
-    from hybridllm._runtime.reload import Reloader
-    from hybridllm._runtime.source import PolicySource, Taken
 
-_CLOSED = "this router is closed; open a new one"
-WATCH_S = 1.0
 DRAIN_S = 5.0
 """For requests under way when a router is closed: most answers come, and no process ends much later."""
-_Read = TypeVar("_Read")
 
 
-class Router:
+class Router(Parts):
     """Decides, for every request, who answers it; survives failures; tells what it cost.
 
     Made by `from_file` or `from_text`; used as `async with`, or from program start to `aclose`. Making one
@@ -62,6 +50,7 @@ class Router:
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
+        status_dir: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -73,20 +62,24 @@ class Router:
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
             chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
+            status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
+                request until `aclose` it serves its status there, on a unix socket that only this user can
+                open. Default: none.
+
+        Raises:
+            InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
         """
-        self._in_force = InForce(policy, _now(clock))
-        self._environ = environment_of(environ)
-        self._wire = wire
-        self._tracer_provider = tracer_provider
-        self._meter_provider = meter_provider
-        self._clock = clock
-        self._chance = chance
-        self._source: tuple[PolicySource, Taken] | None = None
-        self._watch_s: float | None = None
-        self._closed = False
-        self._lifetime = Once(self._made_lifetime)
-        self._engine_once = Once(self._made_engine)
-        self._reloader = Once(self._made_reloader)
+        super().__init__(
+            policy,
+            environ=environ,
+            wire=wire,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            clock=clock,
+            chance=chance,
+        )
+        if status_dir is not None:
+            self._socket = status_socket(status_dir, self.status)
         self.chat = Chat(lambda: self._engine)
         self.embeddings = Embeddings(lambda: self._engine)
         self.models = Models(lambda: self._in_force.policy)
@@ -105,6 +98,7 @@ class Router:
         chance: Callable[[], float] | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -120,9 +114,11 @@ class Router:
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
                 request until `aclose`.
             watch_s: Seconds between two looks at it.
+            status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
+            InvalidRequest: If `watch_s` or `status_dir` will not do.
         """
         from hybridllm._adapters.policy_source import PolicyFile
 
@@ -138,6 +134,7 @@ class Router:
             meter_provider=meter_provider,
             clock=clock,
             chance=chance,
+            status_dir=status_dir,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -156,6 +153,7 @@ class Router:
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -169,6 +167,7 @@ class Router:
             meter_provider=meter_provider,
             clock=clock,
             chance=chance,
+            status_dir=status_dir,
         )
 
     @property
@@ -198,16 +197,19 @@ class Router:
         return await reloader.reload()
 
     def status(self) -> Status:
-        """Return which policy is in force, how its reloads went, and what is under way. No I/O."""
+        """Return how the router is now: policy, reloads, every candidate's breaker, gate and latency.
+
+        No I/O; it may be asked at any time, in any thread. `str` of it is a table, `to_dict` is for JSON.
+        """
         return self._read(self._status)
 
     def _status(self) -> Status:
-        reloader, engine = self._reloader.made, self._engine_once.made
+        reloader = self._reloader.made
         return status_of(
             self._in_force,
+            self._engine_once.made,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
-            in_flight={} if engine is None else engine.fleet.in_flight_by_backend,
         )
 
     def explain(
@@ -236,7 +238,7 @@ class Router:
         """
         call = call_to_explain(params, operation=operation, input_tokens=input_tokens, needs=needs)
         del params
-        policy, now_utc = self._in_force.policy, _now(self._clock)
+        policy, now_utc = self._in_force.policy, utc_by(self._clock)
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
@@ -282,12 +284,10 @@ class Router:
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more requests, let those under way end, break off the rest, and close every connection.
 
-        A new request raises `RouterClosed` at once. A stream is under way until it has ended or was closed. A
-        request that is broken off raises `RouterClosed`, a stream `StreamInterrupted` with the text so far.
-
-        Safe to call twice, also at the same time: the shortest limit holds, and each call returns when
-        everything is closed. One that is cancelled breaks off at once. `async with` calls it at its end; if
-        an exception ends the block, with `drain_s=0`.
+        A new request raises `RouterClosed` at once, and so does one that is broken off; a stream is under way
+        until it has ended or was closed, and raises `StreamInterrupted` with the text so far. Safe to call
+        twice, also at the same time: the shortest limit holds. A call that is cancelled breaks off at once.
+        `async with` calls it at its end; if an exception ends the block, with `drain_s=0`.
 
         Args:
             drain_s: How long requests under way may take at most, in seconds; 0 breaks them off at once.
@@ -297,16 +297,10 @@ class Router:
         """
         if not drain_s >= 0:
             raise InvalidRequest(f"drain_s: {drain_s!r} is not a number of seconds from 0 up")
-        self._closed = True
-        try:
-            await self._lifetime().aclose(drain_s)
-        finally:
-            reloader = self._reloader.made
-            if reloader is not None:
-                await reloader.close()
+        await self._end(drain_s)
 
     async def __aenter__(self) -> Router:
-        self._watch()
+        self._begin()
         return self
 
     async def __aexit__(
@@ -317,83 +311,5 @@ class Router:
     ) -> None:
         await self.aclose(drain_s=DRAIN_S if error is None else 0)
 
-    @property
-    def _engine(self) -> Engine:
-        """The engine, built at the first request: `explain` needs none, and starts the sooner."""
-        return self._engine_once()
-
-    def _made_engine(self) -> Engine:
-        if self._closed:
-            raise RouterClosed(_CLOSED)
-        from hybridllm._compose.build import built_engine
-
-        return built_engine(
-            self._in_force,
-            self._lifetime(),
-            environ=self._environ,
-            tracer_provider=self._tracer_provider,
-            meter_provider=self._meter_provider,
-            clock=self._clock,
-            chance=self._chance,
-            ready=self._watch,
-        )
-
-    def _made_lifetime(self) -> Lifetime:
-        from hybridllm._runtime.lifetime import Lifetime
-
-        return Lifetime(self._wire)
-
-    def _watch(self) -> None:
-        """Begin to watch the file, if that is wanted."""
-        if self._watch_s is not None:
-            self._reloading().watch()
-
-    def _reloading(self) -> Reloader:
-        if self._source is None:
-            raise InvalidRequest(
-                "reload: this router was not made from a file, so there is nothing to read again; make "
-                "it with Router.from_file(path), or make a new router of the new policy"
-            )
-        if self._closed:
-            raise RouterClosed(_CLOSED)
-        return self._reloader()
-
-    def _made_reloader(self) -> Reloader:
-        from hybridllm._compose.build import built_reloader
-
-        if self._source is None:
-            raise AssertionError("only what was read from a file can be reloaded")
-        source, first = self._source
-        return built_reloader(
-            source,
-            first,
-            self._in_force,
-            swap=self._swap,
-            meter_provider=self._meter_provider,
-            clock=self._clock,
-            watch_s=self._watch_s or WATCH_S,
-        )
-
-    def _read(self, what: Callable[[], _Read]) -> _Read:
-        """Return what `what` returns, called where nothing changes meanwhile."""
-        lifetime = self._lifetime.made
-        return what() if lifetime is None else lifetime.read(what)
-
-    def _swap(self, policy: Policy) -> None:
-        """Put another policy in force. Requests under way keep the one they began with."""
-        engine = self._engine_once.made
-        if engine is not None:
-            engine.follow(policy)
-        self._in_force.policy = policy
-
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
-
-
-def _now(clock: Clock | None) -> datetime:
-    if clock is not None:
-        try:
-            return clock.utc_now()
-        except RuntimeError:  # it follows an event loop, and none runs yet
-            pass
-    return utc_now()

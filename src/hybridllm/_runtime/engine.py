@@ -91,6 +91,11 @@ class Engine:
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
 
+    @property
+    def now_s(self) -> float:
+        """The clock's monotonic seconds."""
+        return self._clock.monotonic_s()
+
     async def run(self, call: Call) -> Any:
         """Return the answer to a call: an `openai` object, or a `Stream`.
 

@@ -26,6 +26,7 @@ class Record:
     Attributes:
         pace: To a whole answer; `first_token_pace` to a stream's first token. None: never measured.
         usual_s: To a first token, over minutes; 0: never measured.
+        failed: (label, monotonic seconds) of the last failure that counted; None: none yet.
         begun: Attempts so far.
     """
 
@@ -33,6 +34,7 @@ class Record:
         "_usual_at_s",
         "begun",
         "breaker",
+        "failed",
         "first_token_pace",
         "pace",
         "throttle",
@@ -41,6 +43,7 @@ class Record:
 
     def __init__(self) -> None:
         self.breaker: BreakerState = _PRISTINE
+        self.failed: tuple[str, float] | None = None
         self.begun = 0
         self.throttle: Throttle = UNTRIED
         self.pace: Pace | None = None

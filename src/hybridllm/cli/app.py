@@ -27,11 +27,12 @@ COMMANDS = {
     "ask": "hybridllm.cli.ask",
     "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
+    "status": "hybridllm.cli.status.command",
     "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "batch", "chaos", "demo"}
+    {"ask", "batch", "chaos", "demo", "status"}
 )  # the others end before there is garbage worth collecting
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,14 @@ def demo(
         bool,
         typer.Option("--plain", help="Lines instead of a picture, as where there is no terminal."),
     ] = False,
+    status_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--status-dir",
+            metavar="DIR",
+            help="Where `hybridllm status DIR` finds the demo's router.",
+        ),
+    ] = None,
     as_json: hints.AsJson = False,
 ) -> None:
     """Watch a region die under traffic; no key needed.
@@ -57,7 +66,9 @@ def demo(
     course = Course(requests, seconds, drain_s=drain)
     with errors_told(as_json=as_json):
         passed, stop = run_until_stopped(
-            lambda stop: play(course, stop, seed=seed, plain=plain, as_json=as_json)
+            lambda stop: play(
+                course, stop, seed=seed, plain=plain, as_json=as_json, status_dir=status_dir
+            )
         )
     if not passed:
         raise typer.Exit(Exit.FAILED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from hybridllm import Router
@@ -15,16 +17,25 @@ from hybridllm.cli.output import note, paragraph, print_json, terminal_width
 from hybridllm.cli.policy_files import policy_path
 from hybridllm.cli.signals import Stop
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 async def play(
-    course: Course, stop: Stop, *, seed: int, plain: bool, as_json: bool
+    course: Course,
+    stop: Stop,
+    *,
+    seed: int,
+    plain: bool,
+    as_json: bool,
+    status_dir: Path | None = None,
 ) -> tuple[bool, Stop]:
     """Run the demo and print it; return True if nothing unexpected happened, and how it was stopped."""
     asks = traffic(requests=course.requests, seconds=course.seconds, seed=seed)
     path = policy_path(POLICY)
     async with (
         open_world(seed=seed) as world,
-        Router.from_file(path, environ=world.environ) as router,
+        Router.from_file(path, environ=world.environ, status_dir=status_dir) as router,
     ):
         if as_json:
             screen: Screen = SilentScreen()
