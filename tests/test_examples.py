@@ -42,6 +42,7 @@ def printed_by(name: str) -> str:
 def test_every_example_is_run_here() -> None:
     """One that is added to the folder is added to this file."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "bulk_tickets.py",
         "fastapi_app.py",
         "plain_app.py",
         "streaming.py",
@@ -57,6 +58,18 @@ def test_the_plain_app_pays_for_each_ticket_and_is_denied_a_wrong_tag() -> None:
     for line in tickets:
         assert re.fullmatch(r"'[^']+': global-eu, 0\.0\d+ USD, \d\.\d{3} s", line), line
     assert denied.startswith("denied, and nothing was sent: residency tag 'uk'")
+
+
+def test_the_bulk_example_pays_for_nothing_twice_unasked() -> None:
+    """It goes on where it was left; only what was under way may have been paid for before."""
+    died, *progress, sums, runs = printed_by("bulk_tickets.py").splitlines()
+    assert died == "-- the process dies --"
+    assert len(progress) == 4
+    assert sums.startswith("1000 answered, 0 failed")
+    found = re.fullmatch(r"(\d+) of them by the first run, (\d+) perhaps paid for twice", runs)
+    assert found is not None
+    assert int(found[1]) > 500
+    assert int(found[2]) <= 64
 
 
 def test_the_streaming_example_loses_a_region_unseen() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bulk.jobs import all_of, backend, drain, in_a_second, request, requests, said
+from bulk.jobs import all_of, backend, in_a_second, request, requests, said
 from hybridllm import (
     BulkFileError,
     BulkJob,
@@ -23,7 +23,6 @@ from hybridllm import (
 )
 from hybridllm._core.bulk.journal_lines import header_line, sent_line
 from hybridllm.testing import Reply, run_in_virtual_time
-from runtime.world import Script
 
 SECRET = "the prompt of item"
 
@@ -337,68 +336,6 @@ def test_a_journal_keeps_answers_and_neither_prompts_nor_keys_nor_errors(tmp_pat
     assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
 
 
-def test_an_intent_is_written_before_its_request_leaves(tmp_path: Path) -> None:
-    """And an answer before it is handed out: seen from outside, at both moments."""
-    path = tmp_path / "j"
-
-    def answer(number: int) -> Reply:
-        assert b'{"sent":%d,' % number in path.read_bytes()
-        return in_a_second(number)
-
-    async def main() -> None:
-        async with backend(answer) as here:
-            async for result in here.router.map(requests(50), journal=path, concurrency=8):
-                assert result.ok
-                assert b'{"done":%d,' % result.index in path.read_bytes()
-
-    run_in_virtual_time(main)
-
-
-class FullDisk:
-    """A journal whose disk is full after so many bytes; see `JournalFile`."""
-
-    def __init__(self, path: Path, room: int) -> None:
-        from hybridllm._adapters.journal_file import JournalFile
-
-        self._file = JournalFile(path)
-        self.room = room
-        self.name = str(path)
-
-    def append(self, lines: bytes) -> None:
-        self.room -= len(lines)
-        if self.room < 0:
-            raise BulkFileError(f"{self.name}: No space left on device", path=self.name)
-        self._file.append(lines)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-def job_on(file: Any, here: Script, count: int) -> BulkJob:
-    job = here.router.map(requests(count), concurrency=4, journal=file.name)
-    job._run._journal._file = file
-    return job
-
-
-def test_a_full_disk_ends_the_job_and_loses_no_answer(tmp_path: Path) -> None:
-    """What was answered is handed out although it could not be written; nothing more is sent."""
-
-    async def main() -> None:
-        async with backend() as here:
-            job = job_on(FullDisk(tmp_path / "j", room=4_000), here, 1_000)
-            got: list[BulkResult] = []
-            with pytest.raises(BulkFileError, match="No space left"):
-                await drain(job, got)
-            asked = len(here.wire.requests)
-            assert asked < 50
-            assert sum(result.ok for result in got) == asked
-            assert all(r.ok or isinstance(r.error, BulkFileError) for r in got)
-            results = await all_of(here.router.map(requests(30), journal=tmp_path / "j"))
-            assert all(result.ok for result in results)
-
-    run_in_virtual_time(main)
-
-
 def test_a_generator_among_the_messages_is_read_once(tmp_path: Path) -> None:
     """The digest is of what is sent, not of the caller's objects."""
 
@@ -416,30 +353,6 @@ def test_a_generator_among_the_messages_is_read_once(tmp_path: Path) -> None:
             assert isinstance((await all_of(job))[0].error, InvalidRequest)
 
     run_in_virtual_time(main)
-
-
-async def test_a_job_in_real_time_leaves_the_event_loop_alone(tmp_path: Path) -> None:
-    """A disk that is slow to write delays answers, and nobody else."""
-    slow = asyncio.Event()
-
-    async with backend(lambda n: Reply.chat(f"answer {n}")) as here:
-        file = FullDisk(tmp_path / "j", room=1 << 30)
-        loop, there = asyncio.get_running_loop(), asyncio.Event()
-        append = file.append
-
-        def dawdle(lines: bytes) -> None:
-            loop.call_soon_threadsafe(there.set)
-            asyncio.run_coroutine_threadsafe(slow.wait(), loop).result(timeout=30)
-            append(lines)
-
-        file.append = dawdle  # type: ignore[method-assign]
-        job = job_on(file, here, 5)
-        consumer = asyncio.ensure_future(all_of(job))
-        async with asyncio.timeout(30):
-            await there.wait()  # the thread hangs, and this loop turns
-            assert here.wire.requests == []
-            slow.set()
-            assert len(await consumer) == 5
 
 
 def test_the_router_may_be_another_one(tmp_path: Path) -> None:

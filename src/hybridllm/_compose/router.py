@@ -259,12 +259,10 @@ class Router(Parts):
     ) -> BulkJob:
         """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
 
-        An error of one item ends no other. Without hints of their own they have the priority `batch` and 600
-        s.
-
         Args:
             requests: Dicts of the keywords of `create`, or pairs (key, dict). Taken one by one as there is
-                room, so it may be endless. An exception in a dict's place becomes its item's error.
+                room, so it may be endless. An exception in a dict's place becomes its item's error. Their
+                priority is `batch` and their time that of their task or 600 s, where they say nothing.
             operation: What each asks for.
             concurrency: How many are under way at once, at most.
             ordered: Whether results come in the order of the requests, or as they end.
