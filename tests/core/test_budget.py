@@ -125,7 +125,11 @@ def test_the_reserve_is_saved_up_second_by_second(now_s: float, reserve: float) 
 
 def test_a_faster_reserve() -> None:
     config = BudgetConfig(reserve_per_s=10.0, reserve_max=25.0)
-    assert [left(Budget((), 0.0, 0.0, 0.0), config, s) for s in (1.0, 2.0, 3.0)] == [10.0, 20.0, 25.0]
+    assert [left(Budget((), 0.0, 0.0, 0.0), config, s) for s in (1.0, 2.0, 3.0)] == [
+        10.0,
+        20.0,
+        25.0,
+    ]
 
 
 def test_a_smaller_reserve_after_a_reload_holds_at_once() -> None:
