@@ -124,6 +124,47 @@ def test_a_stream_that_probes_has_proved_itself_with_its_first_token() -> None:
     run_in_virtual_time(main)
 
 
+def test_a_stream_in_panic_beside_a_probe_is_no_probe() -> None:
+    """It is asked though it is not its turn; whatever becomes of it, the probe is still under way."""
+
+    async def main() -> None:
+        replies = [*[BUSY] * 5, Reply.hang(), Reply.chat_stream(["a", "b"]).paced(0.1)]
+        async with scripted(policy("eu", repeats=0), eu=replies) as here:
+            for _ in range(5):
+                with pytest.raises(RouteExhausted):
+                    await here.chat()
+            await asyncio.sleep(OPEN_S + 0.01)
+            probe = asyncio.get_running_loop().create_task(here.stream())
+            await asyncio.sleep(1.5)  # by then the throttle admits one for certain
+            (before,) = here.router._engine.fleet.breakers.values()
+            assert before.probing
+            await (await here.stream()).close()
+            assert list(here.router._engine.fleet.breakers.values()) == [before]
+            probe.cancel()
+            await asyncio.wait([probe])
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        pytest.param([BUSY] * 5, id="five-in-a-row"),
+        pytest.param([GOOD, BUSY] * 5, id="half-of-them"),
+    ],
+)
+def test_a_health_page_is_looked_at_however_the_breaker_opened(replies: list[Reply]) -> None:
+    async def main() -> None:
+        async with script("eu", "us", eu=[*replies, GOOD], us=GOOD) as here:
+            for _ in replies:
+                await here.chat()
+            assert here.router._engine.fleet.ailing == {"eu"}
+            await asyncio.sleep(2.5)
+            assert len(here.wire.health_requests) == 1
+
+    run_in_virtual_time(main)
+
+
 def test_a_late_result_of_before_the_trip_changes_nothing() -> None:
     """A slow answer that began before closes no breaker; a late failure keeps none open longer."""
 

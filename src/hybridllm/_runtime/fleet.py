@@ -146,9 +146,11 @@ class Fleet:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(permit, BreakerEffect.SUCCESS, self._now_s(), slow=False)
             record = self._record((candidate.backend.name, candidate.model.name))
-            permit.generation = record.breaker.generation  # what comes now is told anew
+            is_probe = permit.generation == record.breaker.generation
+            self._settle(permit, BreakerEffect.SUCCESS, self._now_s(), slow=False)
+            if is_probe:  # not one that expired, nor one beside it in panic
+                permit.generation = record.breaker.generation  # what comes now is told anew
 
     def first_token(
         self, candidate: Candidate, seconds: float, *, prompt_tokens: int | None
@@ -325,12 +327,12 @@ class Fleet:
             slow=slow,
             number=permit.number,
         )
-        if record.breaker.phase is not before.phase:
-            self._changed(candidate, before, record.breaker)
         if record.unwell:
             self._unwell.add(key)
         elif self._unwell:
             self._unwell.discard(key)
+        if record.breaker.phase is not before.phase:  # last: who hears of it looks at who is unwell
+            self._changed(candidate, before, record.breaker)
 
     def _changed(self, candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
         if after.phase is Phase.CLOSED:
