@@ -337,3 +337,24 @@ async def test_a_stream_that_was_read_or_closed_drops_in_silence() -> None:
         await other.close()
         del other
         gc.collect()
+
+
+def test_a_close_that_is_cancelled_gives_everything_back() -> None:
+    """All choices had ended, and only the usage was waited for."""
+
+    async def main() -> None:
+        reply = Reply.chat_stream(["a", "b"], usage=(1_000, 500)).paced(0.02)
+        async with script("eu", eu=reply) as here:
+            stream = await here.stream()
+            async for chunk in stream:
+                if chunk.choices[0].finish_reason:
+                    break
+            closing = asyncio.get_running_loop().create_task(stream.close())
+            await asyncio.sleep(0.001)
+            closing.cancel()
+            await asyncio.wait([closing])
+            assert closing.cancelled()
+            assert here.idle
+            assert stream.receipt.outcome is RequestOutcome.CANCELLED
+
+    run_in_virtual_time(main)

@@ -188,7 +188,11 @@ class Stream:
         if resume is not None:
             await resume.stop()
         if self._end.receipt is None and not self._reading:
-            await self._upstream.finish()
+            try:
+                await self._upstream.finish()
+            except BaseException:
+                await self._leave("cancelled")
+                raise
             self._over()
         await self._leave("closed")
 
