@@ -233,7 +233,9 @@ def test_a_caller_who_leaves_at_any_step_leaves_nothing(
             for steps in range(16):
                 for _ in range(CALLS):  # so that this one may be hedged too
                     turns = here.router._engine.turns
-                    turns._budget = budget.after_request(turns._budget, asyncio_now())
+                    turns._budget = budget.after_request(
+                        turns._budget, budget.DEFAULT, asyncio_now()
+                    )
                 task = asyncio.get_running_loop().create_task(here.chat(stream=stream))
                 await asyncio.sleep(leaves_s)
                 for _ in range(steps):
