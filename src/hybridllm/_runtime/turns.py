@@ -158,7 +158,8 @@ class Turns:
                 self._fleet.slots.freed(promised)
                 raise
             if isinstance(step, Call):
-                if run.plan.kept[step.index].candidate.backend.name != promised:
+                name = run.plan.kept[step.index].candidate.backend.name
+                if step.after_s or name != promised:
                     self._fleet.slots.freed(promised)  # somebody else may have it
                 return step
             self._fleet.slots.freed(promised)
