@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bulk.jobs import all_of, backend, drain, request, requests
-from hybridllm import BulkFileError, BulkJob, BulkResult
+from hybridllm import BulkFileError, BulkJob, BulkProgress, BulkResult, RouterClosed
 from hybridllm.testing import Reply, run_in_virtual_time
 
 THREAD = "hybridllm-journal"
@@ -121,6 +121,34 @@ def test_stop_takes_no_more_and_finishes_what_is_under_way(waits_for: str) -> No
                     job.stop()
             assert all(result.ok for result in got)
             assert len(got) == len(here.wire.requests) < 15
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("what", ["router", "callback"])
+def test_a_job_that_has_failed_waits_for_no_more_input(what: str) -> None:
+    """Whose next item may never come: it ends as soon as what is under way does."""
+
+    async def input_() -> AsyncIterator[dict[str, Any]]:
+        for index in range(2):
+            yield request(index)
+        await asyncio.Event().wait()
+
+    def refuse(_: BulkProgress) -> None:
+        raise KeyError("a bug of the application")
+
+    async def main() -> None:
+        def answer(number: int) -> Reply:
+            return Reply.chat("fine").after(1.0 + 100.0 * number)
+
+        told = refuse if what == "callback" else None
+        async with backend(answer) as here, here.router.map(input_(), on_progress=told) as job:
+            await job.__anext__()
+            if what == "router":
+                await here.router.aclose(drain_s=0.0)
+            with pytest.raises((RouterClosed, KeyError)):
+                async with asyncio.timeout(200.0):
+                    await drain(job, [])
 
     run_in_virtual_time(main)
 

@@ -151,6 +151,11 @@ class Run:
         task = self._task
         return None if task is None or task.done() else task.get_loop()
 
+    def _end_with(self, error: Exception) -> None:
+        """Take no more items, and raise this when those under way have been handed out."""
+        self._ending = error
+        self.stop()
+
     def _last_words(self) -> BaseException:
         error, self._ending = self._ending, None
         return error if error is not None else StopAsyncIteration()
@@ -248,7 +253,7 @@ class Run:
             given = result(answer=self._answerer.read(told), paid=paid, resumed=True)
         except (BulkFileError, ValueError) as error:
             message = f"{journal.name}: an answer in it cannot be read: {error}"
-            self._ending = BulkFileError(message, path=journal.name)
+            self._end_with(BulkFileError(message, path=journal.name))
             given = result(error=BulkFileError(message, path=journal.name))
         tally.under_way -= 1
         self._finished(given, tally)
@@ -267,19 +272,17 @@ class Run:
                 await intent
         except BulkFileError as error:
             tally.under_way -= 1
-            self._ending = error
+            self._end_with(error)
             self._finished(result(error=error), tally)
             return
         ended = await ask(self._answerer, prepared, clock=self._clock, draw=self._draw, tally=tally)
         if isinstance(ended.error, RouterClosed):
-            self._ending = (
-                ended.error
-            )  # nothing more can be asked; whether this was paid is unknown
+            self._end_with(ended.error)  # nothing more can be asked; whether this was paid is unknown
         elif self._journal is not None:
             try:
                 await self._journal.append(self._line_of(index, ended))
             except BulkFileError as error:
-                self._ending = error  # the answer is handed out all the same: it is paid for
+                self._end_with(error)  # the answer is handed out all the same: it is paid for
         tally.under_way -= 1
         self._finished(
             result(ended.answer, ended.error, ended.receipt, ended.paid, tries=ended.tries), tally
@@ -308,7 +311,8 @@ class Run:
         try:
             self._on_progress(tally.progress(now_s=now_s))
         except Exception as error:  # noqa: BLE001 - the caller's own: raised when all is handed out
-            self._ending, self._on_progress = error, None
+            self._on_progress = None
+            self._end_with(error)
 
 
 def _is_another(standing: Standing, prepared: Prepared | Exception) -> bool:
