@@ -164,6 +164,24 @@ def test_of_streams_the_first_token_wins(eu: Reply, us: Reply, text: str, backen
     run_in_virtual_time(main)
 
 
+def test_a_winner_that_breaks_is_gone_on_for_and_the_receipt_tells_all_in_order() -> None:
+    async def main() -> None:
+        eu = Reply.stream(*STREAM_EU.chunks[:2]).then_fail().after(0.7)
+        us = [STREAM_US.after(5.0), STREAM_US]
+        async with scripted(hedged("eu", "us"), eu=quick_then(eu), us=us) as here:
+            await warm(here)
+            stream = await here.stream(on_interrupt="restart")
+            async for _ in stream:
+                pass
+            assert [(one.number, one.backend, one.outcome) for one in stream.receipt.attempts] == [
+                (1, "eu", FAILED),
+                (2, "us", LOST),
+                (3, "us", SERVED),
+            ]
+
+    run_in_virtual_time(main)
+
+
 def test_if_both_fail_it_goes_on_as_without_a_hedge() -> None:
     """A third backend is asked; the hedge was an attempt like another. No second hedge."""
 

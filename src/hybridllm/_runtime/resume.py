@@ -100,7 +100,7 @@ class Resume:
             end.gave_up(failure, seam)
             return None
         run.failures.append((run.plan.kept.index(upstream.trial.kept), failure))
-        run.seam, run.claimed = seam, False
+        run.seam = seam
         run.call = continued(self._asked, said) if self.continues else self._asked
         try:
             found: Stream = await self._found_again()
