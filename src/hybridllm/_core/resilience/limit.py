@@ -2,8 +2,8 @@
 
 An overloaded server of language models does not refuse, it queues: its first tokens come later. So the limit
 shrinks by a tenth when a first token takes three times as long as is usual there for a prompt of that length,
-or when the backend says 429 or 503; and grows by one while it is made use of. Both at most once a second. It
-never probes by sending less than is wanted.
+or does not come at all, or when the backend says 429 or 503; and grows by one while it is made use of. Both
+at most once a second. It never probes by sending less than is wanted.
 
 Total time says nothing here: it depends on how long the answer is.
 """
@@ -113,7 +113,7 @@ def after_answer(
 
 
 def after_overload(state: LimitState, config: Concurrency, *, now_s: float) -> LimitState:
-    """Return the limit after a sign of overload: a slow first token, a 429 or a 503."""
+    """Return the limit after a sign of overload: a first token that was slow or never came, a 429, a 503."""
     if config.fixed or now_s - state.shrunk_at_s < EVERY_S:
         return state
     return LimitState(

@@ -94,7 +94,9 @@ class Failure:
 
     @property
     def overload(self) -> bool:
-        """Whether the backend says that it has too much to do."""
+        """Whether the backend has too much to do: it says so, or its first token does not come at all."""
+        if self.kind is FailureKind.FIRST_TOKEN_TIMEOUT:  # not where the caller was in a hurry
+            return self.breaker is BreakerEffect.FAILURE
         return self.status_code in _OVERLOADED and self.gate is not Gate.QUOTA
 
 

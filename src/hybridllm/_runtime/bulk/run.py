@@ -277,7 +277,8 @@ class Run:
             return
         ended = await ask(self._answerer, prepared, clock=self._clock, draw=self._draw, tally=tally)
         if isinstance(ended.error, RouterClosed):
-            self._end_with(ended.error)  # nothing more can be asked; whether this was paid is unknown
+            # Nothing more can be asked; whether this was paid is unknown.
+            self._end_with(ended.error)
         elif self._journal is not None:
             try:
                 await self._journal.append(self._line_of(index, ended))
