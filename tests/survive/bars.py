@@ -45,7 +45,7 @@ def bars(all_figures: Sequence[Figures]) -> list[Bar]:
 
 def bound(figures: Figures) -> float:
     """Return how many attempts the published bound allows: `_core/resilience/budget.py` says why."""
-    return 1.2 * figures.requests + figures.cell.end_s + 100
+    return 1.2 * figures.requests + figures.cell.end_s + 50
 
 
 def _amplification(found: Sequence[Figures]) -> list[Bar]:
@@ -64,7 +64,7 @@ def _amplification(found: Sequence[Figures]) -> list[Bar]:
         Bar(
             "G1",
             f"attempts, any fault, {sum(f.requests for f in found):,} requests",
-            "at most 1.2 per request + 1 per second + 100",
+            "at most 1.2 per request + 1 per second + 50",
             f"{worst.attempts:,} of {bound(worst):,.0f} allowed ({_where(worst)})",
             room >= 0,
         )

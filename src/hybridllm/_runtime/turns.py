@@ -62,7 +62,8 @@ class Turns:
         """
         now_s = self._clock.monotonic_s()
         config = run.plan.policy.budget
-        self._budget = budget.after_request(self._budget or budget.new_budget(config, now_s), now_s)
+        spent = self._budget or budget.new_budget(config, now_s)
+        self._budget = budget.after_request(spent, config, now_s)
         step = self._step(run)
         if isinstance(step, Queue):
             step = await self._after_queue(run, step)
