@@ -101,3 +101,9 @@ def tests(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Side by side with raw aiohttp, openai, litellm and TensorZero; takes about ten minutes."""
     run(session, "python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def mutation(session: nox.Session) -> None:
+    """Small mistakes put into the core, one at a time: the tests must notice 85 % of each file's."""
+    run(session, "python", "tests/mutation/run.py", *session.posargs)

@@ -119,9 +119,7 @@ def test_one_that_is_back_gets_its_share_step_by_step() -> None:
     for weight in (0.1, 0.5, 0.999_999):
         in_flight = Counter[str]()
         for _ in range(120):
-            found = order(
-                in_flight=dict(in_flight), returning={"b/m": weight}, two_of=draw()
-            )
+            found = order(in_flight=dict(in_flight), returning={"b/m": weight}, two_of=draw())
             in_flight[found[0]] += 1
         shares.append(in_flight["b"])
     assert shares[0] <= 8

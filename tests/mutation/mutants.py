@@ -102,9 +102,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "not x -> x", operand
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             yield "-x -> x", operand
-        case ast.AugAssign(target=target, op=operator, value=value) if type(
-            operator
-        ) in _OPERATORS:
+        case ast.AugAssign(target=target, op=operator, value=value) if type(operator) in _OPERATORS:
             other = _OPERATORS[type(operator)]()
             yield _named(operator, other), ast.AugAssign(target, other, value)
         case ast.IfExp(test=test, body=body, orelse=orelse):

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis.stateful  # loaded once, before the forks
+import hypothesis.strategies
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +44,17 @@ TESTS = {
     "classify": ["test_classify.py", "test_classify_captures.py"],
     "retry_after": ["test_retry_after.py", "test_classify.py"],
 }
-_SETTINGS = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
+_SETTINGS = ["-x", "-q", "--no-header", "--noconftest", "--tb=no", "-c", os.devnull]
+_SETTINGS += [
+    "--rootdir",
+    str(ROOT),
+    "--import-mode=importlib",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+]
+_SETTINGS += ["--assert=plain", "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:respx"]
 
 
 @dataclass

@@ -74,9 +74,7 @@ def test_nobody_is_hedged_who_does_not_ask_for_it() -> None:
         pytest.param(
             Reply.hang(), THERE, [("eu", LOST), ("us", SERVED)], 0.7, id="the-first-hangs"
         ),
-        pytest.param(
-            LATE, Reply.hang(), [("eu", SERVED), ("us", LOST)], 3.0, id="the-hedge-hangs"
-        ),
+        pytest.param(LATE, Reply.hang(), [("eu", SERVED), ("us", LOST)], 3.0, id="the-hedge-hangs"),
         pytest.param(
             LATE, BUSY.after(0.1), [("eu", SERVED), ("us", FAILED)], 3.0, id="the-hedge-fails"
         ),

@@ -45,9 +45,7 @@ other_limits = st.fixed_dictionaries({}, optional={"a": counts, "b": counts})
 
 def backends(limit: dict[str, int]) -> dict[str, Backend]:
     """`a` and `b`; who is not named has no limit."""
-    plain = {
-        name: Backend(name, BackendKind.API, f"https://{name}.test/v1") for name in ("a", "b")
-    }
+    plain = {name: Backend(name, BackendKind.API, f"https://{name}.test/v1") for name in ("a", "b")}
     return {
         name: replace(one, concurrency=Concurrency(limit[name], limit[name], limit[name]))
         if name in limit
