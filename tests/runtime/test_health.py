@@ -1,4 +1,4 @@
-"""While a breaker is open its backend's health page is looked at: back within seconds, closed by probes only."""
+"""While a breaker is open, its health page is looked at: back within seconds, closed by probes only."""
 
 from __future__ import annotations
 

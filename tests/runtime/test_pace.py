@@ -1,4 +1,4 @@
-"""Of equal backends the quicker ones have more of the load; one that has come back gets its share step by step."""
+"""Of equal backends the quicker have more of the load; who has come back gets its share step by step."""
 
 from __future__ import annotations
 
