@@ -243,12 +243,12 @@ MAKERS = {
     "Plan": {"_core/decide/decide.py"},
     "Denied": {"_core/decide/decide.py"},
     "Target": {"_runtime/target.py"},
-    "WireRequest": {"_runtime/exchange.py"},
+    "WireRequest": {"_runtime/exchange.py", "_runtime/health.py"},
 }
-# Methods that bring a request nearer to a backend, and who may call them.
+# Methods that bring a request nearer to a backend, and who may call them; health pages carry no request.
 CALLERS = {
-    ("targets", "of"): {"_runtime/attempt.py"},
-    ("wire", "send"): {"_runtime/exchange.py"},
+    ("targets", "of"): {"_runtime/attempt.py", "_runtime/health.py"},
+    ("wire", "send"): {"_runtime/exchange.py", "_runtime/health.py"},
 }
 
 
