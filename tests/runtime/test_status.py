@@ -57,7 +57,7 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "candidates": [],
                 "backends": [],
                 "panic": [],
-                "retry_budget_left": 100.0,
+                "retry_budget_left": 100.2,  # a fifth of the one request
             }
             assert str(status).splitlines()[1:3] == [
                 "in force since 2026-01-01T00:00:10+00:00; reloads: 1, failed: 1",
