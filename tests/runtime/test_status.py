@@ -266,7 +266,8 @@ def test_first_tokens_and_whole_answers_are_measured_apart() -> None:
     """None until there are five."""
 
     async def main() -> None:
-        async with script("eu", eu=GOOD.after(0.3)) as here:
+        replies = [*[GOOD.after(0.3)] * 5, Reply.chat_stream(["yes"]).after(0.3)]
+        async with script("eu", eu=replies) as here:
             for _ in range(4):
                 await here.chat()
             assert row(here, "eu").answer_ms_p50 is None
