@@ -7,7 +7,7 @@ code written for `openai` keeps its `except` clauses:
     ├── PolicyError       a policy file is wrong; every problem at once
     ├── InvalidRequest    the call itself is wrong; nothing was sent      [OpenAIError]
     ├── PolicyDenied      the policy forbids it; nothing was sent         [OpenAIError]
-    ├── RouterClosed      the router is closed, or belongs to another event loop
+    ├── RouterClosed      the router is closed, or works in another event loop
     ├── BulkFileError     a journal or a batch file cannot be used
     ├── OutcomeUnknown    an earlier run of a bulk job sent it, and may have paid for it
     └── RequestFailed     something was sent, or time ran out             [OpenAIError]
@@ -72,7 +72,7 @@ class InvalidRequest(HybridLLMError, ValueError):
 
 
 class RouterClosed(HybridLLMError, RuntimeError):
-    """The router is closed, or was opened in another event loop."""
+    """The router is closed, before the request or during it; or it works in another event loop."""
 
 
 class BulkFileError(HybridLLMError):

@@ -39,14 +39,17 @@ class PayingServer:
 
     Attributes:
         paid: How often each item was answered.
+        on_asked: Called with how many requests there were, after each has come.
         on_paid: Called with how many answers there were, after each.
         delay_s: Before each answer.
     """
 
     port: int = 0
     paid: Counter[int] = field(default_factory=Counter)
+    on_asked: Callable[[int], None] | None = None
     on_paid: Callable[[int], None] | None = None
     delay_s: float = 0.0
+    asked: int = 0
     answers: int = 0
 
     @property
@@ -61,6 +64,9 @@ class PayingServer:
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 item = _ITEM.search(body)
                 assert item is not None
+                self.asked += 1
+                if self.on_asked is not None:
+                    self.on_asked(self.asked)
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 answer = _BODY.replace(b"ITEM", item[1])

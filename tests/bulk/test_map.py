@@ -275,7 +275,7 @@ def test_a_router_that_is_closed_ends_the_job() -> None:
     async def main() -> None:
         async with backend() as here, here.router.map(requests(100_000), concurrency=4) as job:
             await anext(job)
-            await here.router.close()
+            await here.router.aclose()
             got: list[BulkResult] = []
             with pytest.raises(RouterClosed):
                 await drain(job, got)

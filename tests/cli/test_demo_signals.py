@@ -1,4 +1,7 @@
-"""`hybridllm demo` and signals: asked once it ends in good order, asked twice at once. Row C9."""
+"""`hybridllm demo` and signals: asked once it ends in good order, asked twice at once. Row C9.
+
+Ctrl-C is in `test_demo.py`.
+"""
 
 from __future__ import annotations
 
@@ -93,15 +96,6 @@ def test_c9_what_does_not_end_in_time_is_broken_off() -> None:
     assert (code, errors) == (0, "")
     assert "Stopped by SIGTERM" in said
     assert "unexpected" not in said
-
-
-def test_ctrl_c_drains_too_and_ends_with_130() -> None:
-    """A person has asked, and the shell is told so."""
-    with demo("--plain") as process:
-        process.send_signal(signal.SIGINT)
-        code, said, errors = ended(process)
-    assert (code, errors.split()) == (130, ["interrupted"])
-    assert "Stopped by SIGINT" in said
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def error(message: str = "m", **fields: object) -> dict[str, object]:
         pytest.param((407, 421), ELSEWHERE, NEUTRAL, None, False, id="misdirected"),
         pytest.param((408, 424), RETRY, FAIL, None, False, id="timeout-of-theirs"),
         pytest.param((409, 425, 499), RETRY, NEUTRAL, None, False, id="lock"),
-        pytest.param((429,), RETRY, NEUTRAL, 1.0, False, id="rate"),
+        pytest.param((429,), RETRY, BreakerEffect.THROTTLED, 1.0, False, id="rate"),
         pytest.param(
             (500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529, 530, 599),
             RETRY,
@@ -104,7 +104,7 @@ def test_a_header_cannot_make_us_repeat_a_bad_request(status: int) -> None:
 
 
 QUOTA = (ELSEWHERE, NEUTRAL, 300.0, True)
-RATE = (RETRY, NEUTRAL, 1.0, False)
+RATE = (RETRY, BreakerEffect.THROTTLED, 1.0, False)
 BAD = (STOP, NEUTRAL, None, False)
 CANDIDATE_OFF = (ELSEWHERE, NEUTRAL, 60.0, False)
 PER_MINUTE = "You exceeded your current quota. See https://help.aliyun.com/zh/model-studio/x"

@@ -1,9 +1,10 @@
-"""Real sockets without real waiting: an event loop that skips the time in which nothing happens.
+"""Real sockets without real time: an event loop whose clock moves only while nothing happens.
 
 Backends and router run in one loop of one thread, so whatever one of them sends is in the kernel before
 the loop looks for it: if nothing is there after a moment, all of them wait for a timer, and the clock
-goes there at once. A first token that is awaited for 10 s takes a hundredth of one; limits can be held
-to what they say, on a machine however slow. Not for peers in other processes or threads.
+goes there at once. A first token that is awaited for 10 s takes a hundredth of one; and as work takes no
+time at all, limits can be held to what they say on a machine however slow. Not for peers in other
+processes or threads.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ T = TypeVar("T")
 GRACE_S = 0.004
 """Real seconds in which what was sent must arrive; over loopback it is there at once."""
 
+DEADLOCK_S = 60.0
+
 
 class _SkippingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
-        self.skipped_s = 0.0
+        self.now_s = 0.0
         self.threads_busy = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= GRACE_S or self.threads_busy:
-            return super().select(timeout)
-        ready = super().select(GRACE_S)
+        if timeout is None:
+            ready = super().select(None if self.threads_busy else DEADLOCK_S)
+            assert ready, "no timer is set and nobody sends: nothing can ever happen"
+            return ready
+        ready = super().select(timeout if self.threads_busy else min(timeout, GRACE_S))
         if not ready:
-            self.skipped_s += timeout - GRACE_S
+            self.now_s += max(timeout, 0.0)
         return ready
 
 
@@ -39,20 +44,18 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._skipping = _SkippingSelector()
-        self._began_s = 0.0
         super().__init__(self._skipping)
-        self._began_s = self.time()
 
     def time(self) -> float:
-        """Real seconds, and those that were skipped."""
-        return super().time() + self._skipping.skipped_s - self._began_s
+        """The seconds that were skipped."""
+        return self._skipping.now_s
 
     def leap(self, seconds: float) -> None:
         """Move the clock at once; timers that are due by then go off after it, each of them once."""
-        self._skipping.skipped_s += seconds
+        self._skipping.now_s += seconds
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
-        """As the base class; nothing is skipped while a thread works."""
+        """As the base class; while a thread works, time passes as it does."""
         self._skipping.threads_busy += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_done)

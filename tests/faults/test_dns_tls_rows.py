@@ -27,8 +27,9 @@ from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.ports import LookUp
 from hybridllm.testing import SimulatedBackend, no_leaks
 from names import NXDOMAIN, SERVFAIL, Answer, FakeNames
-from raw_server import Exchange, RawServer, raw_server
+from raw_server import Exchange, RawServer, raw_server, whole
 from runtime.world import KEY, MESSAGES, MODEL, policy
+from wires import answering, body_of, post
 
 GOOD_ENOUGH_S = 0.05
 HANG_S = 5.0
@@ -108,29 +109,28 @@ def hanging(released: threading.Event) -> Callable[..., Any]:
 
 
 async def test_n8_a_name_that_hangs_costs_the_others_nothing() -> None:
-    """Others' slowest request while forty names hang, beside the slowest without; each needs its own name.
+    """Others' slowest exchange while forty names hang, beside that without; each has its own name.
 
     20 % is less than the noise of a shared machine; a delay by the hung names would be seconds.
     """
     released = threading.Event()
     wire = AiohttpWire(look_up=look_up_in_thread(hanging(released)))
-    async with SimulatedBackend(models=[MODEL]) as backend, asyncio.TaskGroup() as group:
+    async with raw_server(answering(whole(b"{}"))) as server, asyncio.TaskGroup() as group:
 
         async def slowest_s(prefix: str) -> float:
             spent_s = []
-            for number in range(20):
-                text = policy(
-                    "b", urls={"b": f"http://{prefix}{number}.localhost:{backend.port}/v1"}
-                ).replace("kind: api", "kind: api, allow_plaintext: true")
-                router = Router.from_text(text, environ={"KEY": KEY}, wire=wire)
+            for number in range(40):
+                url = f"http://{prefix}{number}.example:{server.port}"
                 began_s = perf_counter()
-                await asked(router)
+                await body_of(await wire.send(post(url, private_allowed=True)))
                 spent_s.append(perf_counter() - began_s)
             return sorted(spent_s)[-2]
 
         before_s = await slowest_s("before")
         stuck = [
-            group.create_task(failing(wire, f"https://hangs{number}.internal"))
+            group.create_task(
+                wire.send(post(f"https://hangs{number}.example", connect_timeout_s=30))
+            )
             for number in range(40)
         ]
         await asyncio.sleep(0.05)
@@ -141,11 +141,6 @@ async def test_n8_a_name_that_hangs_costs_the_others_nothing() -> None:
         released.set()
     await wire.close()
     assert during_s < max(3 * before_s, 0.5)
-
-
-async def failing(wire: AiohttpWire, url: str) -> None:
-    text = policy("b", urls={"b": url}, timeouts="connect: 30s, attempt: 30s")
-    await asked(Router.from_text(text, environ={"KEY": KEY}, wire=wire))
 
 
 async def test_n8_the_one_that_hangs_is_given_up_after_the_connect_limit() -> None:

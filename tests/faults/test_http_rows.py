@@ -1,6 +1,6 @@
 """The fault catalogue, H1 to H11 (H6 and H7 are elsewhere): what a status leads to, over real sockets.
 
-`eu` is asked first, `us` stands beside it, healthy. Time in which nothing happens is skipped, so the
+`eu` is asked first, `us` stands beside it, healthy. Time passes only while nothing happens, so the
 limits are those of the product, and exact. The rows about bodies are in `test_http_body_rows.py`.
 """
 

@@ -11,8 +11,9 @@ from hybridllm.testing import Reply
 from runtime.world import Replies, Script, World, policy, scripted, world
 
 THREE = ("eu-1", "eu-2", "vllm")
-# The catalogue's limits (connect 2 s, first token 10 s, idle 20 s) divided by ten and more.
-TIMEOUTS = "total: 5s, connect: 200ms, attempt: 300ms, first_token: 300ms, idle: 300ms"
+# The catalogue's limits (connect 2 s, first token 10 s, idle 20 s), so short that a test can wait for them;
+# a row that is about one of them has a shorter one still.
+TIMEOUTS = "total: 10s, connect: 2s, attempt: 2s, first_token: 2s, idle: 2s"
 
 
 @asynccontextmanager

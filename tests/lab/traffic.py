@@ -143,3 +143,14 @@ async def steady(
                 events.pop(0)[1]()
             tasks.append(group.create_task(outcome_of(ask)))
     return Outcomes([task.result() for task in tasks])
+
+
+async def served_again(ask: Ask, *, in_a_row: int = 20, within_s: float = 10.0) -> None:
+    """Ask until so many in a row are answered; fail if that takes longer."""
+    loop = asyncio.get_running_loop()
+    began_s, answered = loop.time(), 0
+    while answered < in_a_row:
+        told = await outcome_of(ask)
+        answered = answered + 1 if told.error is None else 0
+        assert loop.time() - began_s <= within_s, f"not served again: {told.error}"
+        await asyncio.sleep(0.02)

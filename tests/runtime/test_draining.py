@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from hybridllm import (
     HttpxWire,
-    InvalidRequest,
-    RequestFailed,
     Router,
     RouterClosed,
     StreamInterrupted,
 )
-from hybridllm.testing import Fault, LoopClock, Reply, ScriptedWire, no_leaks, run_in_virtual_time
+from hybridllm.testing import (
+    Fault,
+    FaultTransport,
+    LoopClock,
+    Reply,
+    ScriptedWire,
+    run_in_virtual_time,
+)
 from raw_server import until
+from runtime.closing import GOOD, HANG, WORDS, begun, now_s, play, slow, some_time, stream_of
 from runtime.world import KEY, Script, policy, text_of, world
-
-WORDS = ["one ", "two ", "three ", "four"]
-GOOD = Reply.chat("fine")
-HANG = Reply.hang()
-
-
-def slow(seconds: float) -> Reply:
-    """An answer that takes so long."""
-    return GOOD.after(seconds)
-
-
-def stream_of(seconds: float) -> Reply:
-    """A stream with so long between two tokens."""
-    return Reply.chat_stream(WORDS).paced(seconds)
-
-
-def play(scene: Callable[[Script], Awaitable[None]], **replies: Any) -> None:
-    """Run a scene in virtual time, with a router that the scene closes; nothing may be left."""
-
-    async def main() -> None:
-        async with no_leaks():
-            wire = ScriptedWire({f"{name}.test": reply for name, reply in replies.items()})
-            text = policy(
-                *replies, timeouts="idle: 60s, first_token: 60s, attempt: 60s, total: 300s"
-            )
-            router = Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock())
-            here = Script(router, wire)
-            await scene(here)
-            await router.aclose(drain_s=0)
-            assert here.idle
-            assert wire.closed
-
-    run_in_virtual_time(main)
-
-
-def begun(work: Any) -> asyncio.Task[Any]:
-    return asyncio.get_running_loop().create_task(work)
-
-
-def now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-async def some_time() -> None:
-    await asyncio.sleep(0.5)
-
 
 # --- within the limit
 
@@ -128,7 +86,7 @@ def test_leaving_the_block_drains_for_a_few_seconds(stream: bool) -> None:
         wire = ScriptedWire({"eu.test": stream_of(0.7) if stream else slow(4)})
         text = policy("eu", timeouts="attempt: 60s, first_token: 60s")
         async with Router.from_text(text, environ={"KEY": KEY}, wire=wire, clock=LoopClock()) as it:
-            here = Script(it, wire)
+            here = Script(it, wire, FaultTransport(wire))
             good = begun(text_of(await here.stream()) if stream else here.chat())
             await asyncio.sleep(0)
             wire.script("eu.test", HANG)
@@ -153,7 +111,7 @@ def test_a_block_that_an_exception_ends_waits_for_nobody() -> None:
 
         async def block() -> None:
             async with router:
-                calls.append(begun(Script(router, wire).chat()))
+                calls.append(begun(Script(router, wire, FaultTransport(wire)).chat()))
                 await some_time()
                 raise ZeroDivisionError
 
@@ -244,6 +202,47 @@ def test_a_stream_that_lacks_nothing_but_its_bill_is_whole() -> None:
     play(scene, eu=stream_of(1))
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_a_stream_that_is_being_resumed_is_broken_off(read: bool) -> None:
+    """Between two attempts there is no stream to break; its reader is told all the same, once."""
+
+    async def scene(here: Script) -> None:
+        stream = await here.stream(on_interrupt="restart")
+        reading = begun(text_of(stream)) if read else None
+        await asyncio.sleep(5)
+        await here.router.aclose(drain_s=1)
+        with pytest.raises(StreamInterrupted) as caught:
+            await (reading or text_of(stream))
+        assert caught.value.cause == "router_closed"
+        assert stream.receipt.outcome in {"error", "cancelled"}
+        assert here.router._engine.fleet.in_flight == 0
+
+    cut = Reply.chat_stream(WORDS[:2], finish_reason=None, done=False).then_fail("reset")
+    play(scene, eu=[cut, HANG])
+
+
+def test_a_stream_that_goes_on_elsewhere_drains_and_breaks_there() -> None:
+    """What is broken off is the attempt that runs, not the first one."""
+
+    async def scene(here: Script) -> None:
+        stream = await here.stream(on_interrupt="restart")
+        reading = begun(_marks_of(stream))
+        await asyncio.sleep(5)
+        await here.router.aclose(drain_s=3)
+        with pytest.raises(StreamInterrupted, match="the router was closed"):
+            await reading
+        assert stream.backend == "us"
+        assert [one.error for one in stream.receipt.attempts] == ["reset", "router_closed"]
+
+    cut = Reply.chat_stream(WORDS[:2], finish_reason=None, done=False).then_fail("reset")
+    play(scene, eu=cut, us=stream_of(4))
+
+
+async def _marks_of(stream: Any) -> list[Any]:
+    async with stream:
+        return [type(chunk).__name__ async for chunk in stream]
+
+
 @pytest.mark.parametrize("owned", [False, True])
 async def test_a_wire_that_leaves_its_readers_waiting_does_not_matter(owned: bool) -> None:
     """A client that stays its maker's is not closed; requests end all the same, and it can be used."""
@@ -263,127 +262,3 @@ async def test_a_wire_that_leaves_its_readers_waiting_does_not_matter(owned: boo
                 url = f"{here['eu'].base_url}/models"
                 answer = await client.get(url, headers={"connection": "close"})
                 assert answer.status_code in (200, 401)
-
-
-# --- who closes, and how often
-
-
-def test_closings_at_the_same_time_are_one() -> None:
-    """The shortest limit holds, and each returns when everything is closed."""
-
-    async def scene(here: Script) -> None:
-        call = begun(here.chat())
-        await some_time()
-        closings = [begun(here.router.aclose(drain_s=limit_s)) for limit_s in (100, 3, 20)]
-        await asyncio.wait(closings, return_when=asyncio.FIRST_COMPLETED)
-        assert now_s() == pytest.approx(3.5)
-        assert here.wire.closed
-        await asyncio.sleep(0.01)
-        assert [closing.done() for closing in closings] == [True] * 3
-        with pytest.raises(RouterClosed):
-            await call
-        await here.router.aclose()
-        await here.router.aclose(drain_s=0)
-
-    play(scene, eu=HANG)
-
-
-def test_a_closing_that_is_cancelled_breaks_off_at_once() -> None:
-    """Whoever waits for the answer must not wait for ever; the cancellation goes on."""
-
-    async def scene(here: Script) -> None:
-        call = begun(here.chat())
-        await some_time()
-        closing = begun(here.router.aclose(drain_s=100))
-        await some_time()
-        closing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await closing
-        assert now_s() == pytest.approx(1.0)
-        assert here.wire.closed
-        with pytest.raises(RouterClosed):
-            await call
-
-    play(scene, eu=HANG)
-
-
-def test_a_caller_who_leaves_at_the_same_time_is_cancelled() -> None:
-    """Two reasons for one end: the caller's own goes before, and its task knows of it."""
-
-    async def scene(here: Script) -> None:
-        call = begun(here.chat())
-        await some_time()
-        call.cancel()
-        await here.router.aclose(drain_s=0)
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        assert call.cancelled()
-
-    play(scene, eu=HANG)
-
-
-def test_a_time_limit_around_a_call_is_not_mistaken() -> None:
-    """The task is not left half cancelled: a later timeout of its own works as ever."""
-
-    async def scene(here: Script) -> None:
-        async def caller() -> str:
-            async with asyncio.timeout(100):
-                with pytest.raises(RouterClosed):
-                    await here.chat()
-            task = asyncio.current_task()
-            assert task is not None
-            assert task.cancelling() == 0
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(1):
-                    await asyncio.sleep(50)
-            return "in order"
-
-        call = begun(caller())
-        await some_time()
-        await here.router.aclose(drain_s=0)
-        assert await call == "in order"
-
-    play(scene, eu=HANG)
-
-
-@pytest.mark.parametrize("drain_s", [-1, float("nan")])
-async def test_a_limit_that_is_none_is_refused(drain_s: float) -> None:
-    """And nothing is closed by it."""
-    async with world("eu") as here:
-        with pytest.raises(InvalidRequest, match="drain_s"):
-            await here.router.aclose(drain_s=drain_s)
-        await here.chat()
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_whenever_it_is_closed_everybody_gets_an_end(seed: int) -> None:
-    """Calls and streams at random, over backends that are well, slow, failing or silent."""
-    chance = random.Random(seed)
-    drain_s = chance.choice([0, 0.5, 2.0, 20.0])
-    replies = [GOOD, slow(1), HANG, stream_of(0.3), Reply.status(503), Reply.chat_stream(WORDS)]
-    endings: list[Any] = []
-
-    async def caller(here: Script) -> None:
-        await asyncio.sleep(chance.random() * 3)
-        try:
-            if chance.random() < 0.5:
-                await here.chat()
-            else:
-                await text_of(await here.stream())
-        except (RequestFailed, RouterClosed) as error:
-            endings.append(error)
-        else:
-            endings.append(None)
-
-    async def scene(here: Script) -> None:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(30):
-                group.create_task(caller(here))
-            await asyncio.sleep(1.5)
-            began_s = now_s()
-            await here.router.aclose(drain_s=drain_s)
-            assert now_s() - began_s <= drain_s + 0.1  # for the last words of whole streams
-            assert here.idle
-        assert len(endings) == 30
-
-    play(scene, eu=chance.choices(replies, k=40), us=chance.choices(replies, k=40))

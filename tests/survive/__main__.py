@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from survive import matrix, tables
+from survive import matrix, page, tables
 from survive.bars import bars
 from survive.leaks import cancellations, deadlines
 from survive.properties import properties
@@ -52,6 +52,8 @@ def main() -> int:
     print(tables.plain(shown, notes))
     if asked.markdown:
         asked.markdown.write_text(tables.markdown(shown, notes), encoding="utf-8")
+    if asked.docs:
+        page.write(tables.markdown(shown, notes, level=3))
     if asked.json:
         facts = {
             "bars": [asdict(bar) for bar in judged],
@@ -69,6 +71,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--simulation-only", action="store_true", help="without sockets and pytest")
     parser.add_argument("--processes", type=int, default=2, help="1 or 2")
     parser.add_argument("--json", type=Path, help="write every figure here")
+    parser.add_argument(
+        "--docs", action="store_true", help="write the tables into docs/survival.md"
+    )
     parser.add_argument("--markdown", type=Path, help="write the tables here")
     parser.add_argument("--picture", type=Path, help="draw docs/survival.png, and nothing else")
     parser.add_argument("--check", action="store_true", help="exit 1 if a bar is not met")

@@ -100,12 +100,12 @@ def plain(shown: Sequence[Shown], said: Sequence[str]) -> str:
     return "\n".join([*lines, "", *said])
 
 
-def markdown(shown: Sequence[Shown], said: Sequence[str]) -> str:
+def markdown(shown: Sequence[Shown], said: Sequence[str], *, level: int = 2) -> str:
     parts: list[str] = []
     for table in shown:
         rows = ["| " + " | ".join(row) + " |" for row in (table.headings, *table.rows)]
         rows.insert(1, "|" + "---|" * len(table.headings))
-        parts.append(f"## {table.title}\n\n" + "\n".join(rows))
+        parts.append(f"{'#' * level} {table.title}\n\n" + "\n".join(rows))
     return "\n\n".join([*parts, *said]) + "\n"
 
 

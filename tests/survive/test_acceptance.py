@@ -36,12 +36,9 @@ def test_a_brown_out_of_all_three_backends_is_survived(seed: int) -> None:
 
 
 def test_a_long_brown_out_costs_at_most_a_fifth_more() -> None:
-    """Once what was saved up is spent: at most 1.22 attempts per request."""
-    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=1, fault_s=32, after_s=0.1, streams=0)
-    course = run(cell)
-    late = [
-        j for j in course.journeys if 13 <= j.ask.at_s < cell.healed_s
-    ]  # twice the budget's memory
+    """A minute of it: at most 1.22 attempts per request, the reserve and what was earned before included."""
+    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=1, fault_s=60, after_s=0.1, streams=0)
+    late = [j for j in run(cell).journeys if 1 <= j.ask.at_s < cell.healed_s]
     assert sum(j.ending is Ending.ANSWERED for j in late) / len(late) >= 0.95
     assert sum(len(j.tries) for j in late) / len(late) <= 1.22
 

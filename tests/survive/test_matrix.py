@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from survive.bars import MISLEADING, bound
+from survive.bars import bound
 from survive.figures import Figures, figures
-from survive.matrix import DEAD
+from survive.matrix import DEAD, MISLEADING
 from survive.worlds import FIRST_TOKEN_LIMIT_S, SLOW_TO_TELL, Cell, run
 
 QUIET, BUSY = 2.0, 25.0

@@ -109,7 +109,7 @@ class Course:
     probes_healthy: int = 0
 
 
-def policy_text(backends: tuple[str, ...]) -> str:
+def policy_text(backends: tuple[str, ...], retries: str = "") -> str:
     """Equal backends, one model, one route that leaves the order to load and pace."""
     limit = f"{FIRST_TOKEN_LIMIT_S:g}s"
     places = "\n".join(
@@ -124,6 +124,7 @@ backends:
 {places}
 models: {{m: {{on: {{{served}}}}}}}
 routes: [{{name: all, use: m}}]
+retries: {{{retries}}}
 """
 
 
@@ -141,13 +142,13 @@ def asks_of(cell: Cell) -> list[Ask]:
     return traffic(cell.rate, until_s=cell.end_s, seed=cell.seed, streams=cell.streams)
 
 
-def run(cell: Cell, asks: list[Ask] | None = None) -> Course:
-    """Run a cell through the real router."""
+def run(cell: Cell, *, retries: str = "") -> Course:
+    """Run a cell through the real router; `retries` are of the policy."""
 
     async def course() -> Course:
         fleet = fleet_of(cell)
         router = Router.from_text(
-            policy_text(cell.backends),
+            policy_text(cell.backends, retries),
             environ={},
             wire=fleet,
             clock=LoopClock(),
@@ -155,9 +156,8 @@ def run(cell: Cell, asks: list[Ask] | None = None) -> Course:
         )
         seen = Course(cell, fleet, [])
         async with router:
-            sent = asks_of(cell) if asks is None else asks
             look = looker(router, cell.ill, seen.phases)
-            seen.journeys = await send_all(router, sent, until_s=cell.end_s, look=look)
+            seen.journeys = await send_all(router, asks_of(cell), until_s=cell.end_s, look=look)
         return seen
 
     return run_in_virtual_time(course)
@@ -178,11 +178,11 @@ def looker(
 
 def worst_phase(router: Router, names: tuple[str, ...]) -> str:
     """Open before half-open before closed, of the breakers of some backends."""
-    if router._built is None:
+    if router._engine_once.made is None:
         return "closed"
     found = {
         state.phase.value
-        for (backend, _), state in router._built.fleet.breakers.items()
+        for (backend, _), state in router._engine_once.made.fleet.breakers.items()
         if backend in names
     }
     return next((phase for phase in ("open", "half_open") if phase in found), "closed")

@@ -30,8 +30,13 @@ import hybridllm
 from hybridllm import (
     Attempt,
     BackendStatus,
+    BatchJob,
+    BatchSummary,
     Book,
     BookEntry,
+    BulkJob,
+    BulkProgress,
+    BulkResult,
     Candidate,
     CandidateStatus,
     CasesReport,
@@ -42,6 +47,7 @@ from hybridllm import (
     HttpxWire,
     HybridLLMError,
     Kept,
+    Paid,
     Plan,
     Policy,
     PolicyDenied,
@@ -166,6 +172,28 @@ async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.Asy
     Router.from_text("version: 1", name="inline", wire=HttpxWire(httpx_client))
     Router(check(path).policy, wire=HttpxWire(client))
     await Router.from_text(b"version: 1").aclose()
+
+
+async def bulk(router: Router, path: Path) -> None:
+    """Many requests; their results and sums."""
+    requests: list[dict[str, Any]] = [{"messages": MESSAGES}]
+    job = router.map(requests, concurrency=8, ordered=False, journal=path, unknown="skip")
+    assert_type(job, BulkJob)
+    async with job as entered:
+        assert_type(entered, BulkJob)
+        async for result in entered:
+            assert_type(result, BulkResult)
+            assert_type(result.key, str | None)
+            assert_type(result.error, Exception | None)
+            assert_type(result.paid, Paid)
+            assert_type(result.paid.cost_usd, Decimal | None)
+    assert_type(job.progress, BulkProgress)
+    assert_type(job.progress.cost_usd, Decimal)
+    router.map(
+        (("key", request) for request in requests), on_progress=print, operation="embeddings"
+    )
+    batch = BatchJob(router, path, "out.jsonl", hints={"task": "classify"}, resume=True)
+    assert_type(await batch.run(), BatchSummary)
 
 
 async def marked(router: Router) -> None:

@@ -78,6 +78,11 @@ class _Connector(aiohttp.TCPConnector):
         _reused.set(False)
         connection = await super().connect(req, traces, timeout)
         protocol = connection.protocol
+        while protocol is not None and protocol in self._seen and protocol.should_close:
+            # Something came that nobody had asked for: it would be read as the answer to this request.
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
         if protocol is not None:
             if protocol in self._seen:
                 _reused.set(True)

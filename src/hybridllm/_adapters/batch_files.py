@@ -86,15 +86,20 @@ class BatchOutput:
         self._file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Begin it anew: what an earlier run wrote stands in the journal.
+        """Open it, and leave it as it is: another process may be writing it.
 
         Raises:
             BulkFileError: If that fails.
         """
         try:
-            self._file = self.part.open("wb", buffering=0)
+            self._file = self.part.open("ab", buffering=0)
         except (OSError, ValueError) as error:
             raise _trouble(self.part, "cannot be written", error) from None
+
+    def begin(self) -> None:
+        """Begin it anew: what an earlier run wrote stands in the journal."""
+        if self._file is not None:
+            self._file.truncate(0)
 
     def write(self, lines: bytes, *, whole: bool = False) -> None:
         """Write lines; `whole`: they are the last, and the file takes its place.

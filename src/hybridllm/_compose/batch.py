@@ -117,6 +117,7 @@ class BatchJob:
         source, output = BatchInput(self._source), BatchOutput(self._target)
         try:
             total = await self._done(source.open)
+            await self._done(output.open)
             lines = _Lines(await self._done(source.block), lambda: self._done(source.block))
             return await self._run(lines, output, total)
         finally:
@@ -139,7 +140,7 @@ class BatchJob:
             self._job = job
             if self._stopped:
                 job.stop()
-            await self._done(output.open)
+            await self._done(output.begin)  # by now the journal is ours
             await self._write(job, lines, output)
             complete = lines.over and not self._stopped
             if complete:

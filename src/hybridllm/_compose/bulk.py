@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.ports import Clock, Codec
 
+    # A router's own: its engine, its policy, its time, its chance.
+    Parts = tuple[
+        Callable[[], Engine], Callable[[], Policy], Clock | None, Callable[[], float] | None
+    ]
+
 CONCURRENCY_MAX = 100_000
 WINDOW_TIMES = 4  # the concurrency: so far the others may get ahead of a slow item
 DEADLINE_S = 600.0
@@ -32,10 +37,6 @@ PRIORITY, BACKGROUND = "batch", "background"
 
 def built_job(
     requests: Iterable[Any] | AsyncIterable[Any],
-    *,
-    engine: Callable[[], Engine],
-    policy: Callable[[], Policy],
-    clock: Clock | None,
     operation: Literal["chat", "embeddings"],
     concurrency: int,
     ordered: bool,
@@ -44,6 +45,8 @@ def built_job(
     unknown: Literal["retry", "skip"],
     total: int | None,
     on_progress: Callable[[BulkProgress], object] | None,
+    *,
+    parts: Parts,
 ) -> BulkJob:
     """Return a job that has not begun; see `Router.map`.
 
@@ -68,6 +71,7 @@ def built_job(
         from hybridllm._adapters.journal_file import JournalFile
 
         file = JournalFile(journal)
+    engine, policy, clock, chance = parts
     options = Options(operation, concurrency, window, ordered, unknown, total, on_progress)
     run = Run(
         source,
@@ -75,7 +79,7 @@ def built_job(
         _Answerer(engine, policy, operation),
         file=file,
         clock=clock or SystemClock(),
-        draw=random.Random().random,  # noqa: S311 - jitter is no secret
+        draw=chance or random.Random().random,  # noqa: S311 - jitter is no secret
     )
     return BulkJob(run)
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from hybridllm._adapters.environment import environment_of
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.once import Once
-from hybridllm._runtime.wall_clock import utc_now
+from hybridllm._runtime.wall_clock import utc_by
 from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -44,7 +42,7 @@ class Parts:
         clock: Clock | None,
         chance: Callable[[], float] | None,
     ) -> None:
-        self._in_force = InForce(policy, now(clock))
+        self._in_force = InForce(policy, utc_by(clock))
         self._environ = environment_of(environ)
         self._wire = wire
         self._tracer_provider = tracer_provider
@@ -143,13 +141,3 @@ class Parts:
             finally:  # last: who looks how the router ends can still ask
                 if self._socket is not None:
                     await self._socket.close()
-
-
-def now(clock: Clock | None) -> datetime:
-    """Return the time of this clock, or without it of the wall."""
-    if clock is not None:
-        try:
-            return clock.utc_now()
-        except RuntimeError:  # it follows an event loop, and none runs yet
-            pass
-    return utc_now()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hybridllm._compose.explained import call_to_explain, explained_in, explained_now
 from hybridllm._compose.namespaces import Chat, Embeddings, Models
-from hybridllm._compose.parts import WATCH_S, Parts, now
+from hybridllm._compose.parts import WATCH_S, Parts
 from hybridllm._compose.status import Status, status_of, status_socket
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.policy.compiled import Policy
+from hybridllm._runtime.wall_clock import utc_by
 from hybridllm.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ class Router(Parts):
         """
         call = call_to_explain(params, operation=operation, input_tokens=input_tokens, needs=needs)
         del params
-        policy, now_utc = self._in_force.policy, now(self._clock)
+        policy, now_utc = self._in_force.policy, utc_by(self._clock)
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
@@ -259,51 +260,34 @@ class Router(Parts):
         """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
 
         Args:
-            requests: Dicts of the keywords of `create`, hints included; or pairs (key, dict). Taken one by
-                one as there is room, so it may be endless. An exception in place of a dict becomes the
-                error of its item.
+            requests: Dicts of the keywords of `create`, or pairs (key, dict). Taken one by one as there is
+                room, so it may be endless. An exception in a dict's place becomes its item's error. Their
+                priority is `batch` and their time that of their task or 600 s, where they say nothing.
             operation: What each asks for.
             concurrency: How many are under way at once, at most.
             ordered: Whether results come in the order of the requests, or as they end.
             window: How many may be taken and not fetched yet. Default: 4 times `concurrency`.
             journal: A file that makes the job resumable, however it ends. It keeps answers, no prompts.
-            unknown: What to do with items that an earlier run sent without an ending: ask again, and
-                perhaps pay twice; or leave them, with the error `OutcomeUnknown`.
-            total: How many there are, for the progress. Default: `len(requests)`, if it has one.
+            unknown: Whether what an earlier run sent without an ending is asked for again, or left alone.
+            total: How many there are, if `len(requests)` does not tell.
             on_progress: Called with a `BulkProgress`, at most ten times a second, and at the end.
-
-        Requests without hints of their own get the priority `batch`, and the deadline of their task or
-        600 s. An error of one item ends none of the others.
 
         Raises:
             InvalidRequest: If an argument is not what it may be. While iterating: `BulkFileError`.
         """
         from hybridllm._compose.bulk import built_job
 
-        return built_job(
-            requests,
-            engine=lambda: self._engine,
-            policy=lambda: self.policy,
-            clock=self._clock,
-            operation=operation,
-            concurrency=concurrency,
-            ordered=ordered,
-            window=window,
-            journal=journal,
-            unknown=unknown,
-            total=total,
-            on_progress=on_progress,
-        )
+        given = (operation, concurrency, ordered, window, journal, unknown, total, on_progress)
+        parts = (lambda: self._engine, lambda: self.policy, self._clock, self._chance)
+        return built_job(requests, *given, parts=parts)
 
     async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
         """Take no more requests, let those under way end, break off the rest, and close every connection.
 
-        A new request raises `RouterClosed` at once. A stream is under way until it has ended or was closed. A
-        request that is broken off raises `RouterClosed`, a stream `StreamInterrupted` with the text so far.
-
-        Safe to call twice, also at the same time: the shortest limit holds, and each call returns when
-        everything is closed. One that is cancelled breaks off at once. `async with` calls it at its end; if
-        an exception ends the block, with `drain_s=0`.
+        A new request raises `RouterClosed` at once, and so does one that is broken off; a stream is under way
+        until it has ended or was closed, and raises `StreamInterrupted` with the text so far. Safe to call
+        twice, also at the same time: the shortest limit holds. A call that is cancelled breaks off at once.
+        `async with` calls it at its end; if an exception ends the block, with `drain_s=0`.
 
         Args:
             drain_s: How long requests under way may take at most, in seconds; 0 breaks them off at once.

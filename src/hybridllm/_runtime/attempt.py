@@ -175,14 +175,8 @@ class Attempts:
         assert_residency(run.plan, kept.candidate)
         permit = self.fleet.take(kept.candidate)
         run.begun += 1
-        trial = Trial(
-            run,
-            kept,
-            run.begun,
-            step.reason,
-            self.clock.utc_now(),
-            self.clock.monotonic_s(),
-        )
+        started_at, started_s = self.clock.utc_now(), permit.taken_at_s
+        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
@@ -306,11 +300,11 @@ class Attempts:
         return failure
 
     def _served(self, run: Run, trial: Trial, permit: Permit, found: Parsed) -> None:
-        permit.settle(BreakerEffect.SUCCESS)
-        usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         now_s = self.clock.monotonic_s()
+        permit.settle(BreakerEffect.SUCCESS, now_s=now_s)
+        usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         if permit.stands:
-            self.fleet.answered(trial.kept.candidate, now_s - trial.started_s)
+            self.fleet.answered(trial.kept.candidate, now_s - trial.started_s, now_s)
         trial.ended(
             AttemptOutcome.SERVED,
             now_s=now_s,
@@ -327,17 +321,17 @@ class Attempts:
         if permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
             if failure.breaker is BreakerEffect.FAILURE:
-                self._hung(trial, failure, now_s - trial.started_s)
+                self._hung(trial, failure, now_s)
         trial.run.failures.append((step.index, failure))
         return failure
 
-    def _hung(self, trial: Trial, failure: Failure, ran_s: float) -> None:
+    def _hung(self, trial: Trial, failure: Failure, now_s: float) -> None:
         """A backend that let its own time limit pass was at least that slow."""
-        candidate = trial.kept.candidate
+        candidate, ran_s = trial.kept.candidate, now_s - trial.started_s
         if failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
             self.fleet.first_token(candidate, ran_s, prompt_tokens=None)
         elif failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            self.fleet.answered(candidate, ran_s)
+            self.fleet.answered(candidate, ran_s, now_s)
 
     def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""

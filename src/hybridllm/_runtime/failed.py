@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.receipt import RequestOutcome
 from hybridllm._core.resilience.next_step import GiveUp, GiveUpReason
-from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.resilience.outcome import Failure, Next
 from hybridllm._runtime.run import Run
 from hybridllm.errors import (
     BackendsUnavailable,
@@ -65,7 +65,7 @@ def failed(
 
 
 def _rejected(run: Run, now_s: float) -> RequestFailed:
-    place, failure = run.failures[-1]
+    place, failure = next(one for one in run.failures if one[1].next is Next.STOP)
     backend = run.plan.kept[place].candidate.backend.name
     receipt = run.settle(RequestOutcome.REJECTED, now_s=now_s, error=failure.label)
     said = f": {failure.message}" if failure.message else ""

@@ -116,7 +116,13 @@ class Fleet:
         phase, number = record.breaker.phase, record.begun
         return Permit(self, candidate, permit, phase, self._turn, now_s, number)
 
-    def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
+    def give_back(
+        self,
+        permit: Permit,
+        effect: BreakerEffect,
+        failure: Failure | None,
+        now_s: float | None,
+    ) -> None:
         """End an attempt; called by its `Permit` only."""
         candidate = permit.candidate
         name = candidate.backend.name
@@ -129,15 +135,18 @@ class Fleet:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
             slow = permit.slow or (failure is not None and failure.timed_out)
+            now_s = self._now_s() if now_s is None else now_s
             if failure is not None and effect is BreakerEffect.FAILURE:
-                self.record(candidate).failed = (failure.label, self._now_s())
-            self._settle(permit, effect, slow=slow)
+                self.record(candidate).failed = (failure.label, now_s)
+            if permit.has_proved and effect is BreakerEffect.SUCCESS:
+                effect = BreakerEffect.ABANDONED
+            self._settle(permit, effect, now_s, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(permit, BreakerEffect.SUCCESS, slow=False)
+            self._settle(permit, BreakerEffect.SUCCESS, self._now_s(), slow=False)
             record = self._record((candidate.backend.name, candidate.model.name))
             permit.generation = record.breaker.generation  # what comes now is told anew
 
@@ -151,22 +160,23 @@ class Fleet:
             seconds: From sending.
             prompt_tokens: Length of the prompt; None: no token came.
         """
-        self.latencies.first_token(candidate.name, seconds)
+        now_s = self._now_s()
+        self.latencies.first_token(candidate.name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
         record = self._record((candidate.backend.name, candidate.model.name))
-        slow = record.first_token(seconds, self._now_s())
+        slow = record.first_token(seconds, now_s)
         if record.first_token_pace is not None:
             self._paces[True][candidate.name] = record.first_token_pace
         if self.slots and prompt_tokens is not None:
             self.slots.first_token(candidate.backend.name, seconds, prompt_tokens=prompt_tokens)
         return slow
 
-    def answered(self, candidate: Candidate, seconds: float) -> None:
+    def answered(self, candidate: Candidate, seconds: float, now_s: float) -> None:
         """Note how long a whole answer took, or how long nobody saw one."""
-        self.latencies.answer(candidate.name, seconds)
+        self.latencies.answer(candidate.name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
         record = self._record((candidate.backend.name, candidate.model.name))
-        record.answered(seconds, self._now_s())
+        record.answered(seconds, now_s)
         if record.pace is not None:
             self._paces[False][candidate.name] = record.pace
 
@@ -257,9 +267,11 @@ class Fleet:
 
     @property
     def ailing(self) -> frozenset[str]:
-        """Backends with an open breaker."""
+        """Backends with an open breaker whose time is not over: after it, the next request is the probe."""
+        now_s = self._now_s()
+        states = ((key[0], self._records[key].breaker) for key in self._unwell)
         return frozenset(
-            key[0] for key in self._unwell if self._records[key].breaker.phase is Phase.OPEN
+            name for name, state in states if state.phase is Phase.OPEN and now_s < state.until_s
         )
 
     def record(self, candidate: Candidate) -> Record:
@@ -298,7 +310,7 @@ class Fleet:
             record = self._records[key] = Record()
         return record
 
-    def _settle(self, permit: Permit, effect: BreakerEffect, *, slow: bool) -> None:
+    def _settle(self, permit: Permit, effect: BreakerEffect, now_s: float, *, slow: bool) -> None:
         candidate = permit.candidate
         key = (candidate.backend.name, candidate.model.name)
         record = self._record(key)
@@ -308,7 +320,7 @@ class Fleet:
             self._config,
             permit.generation,
             effect,
-            self._now_s(),
+            now_s,
             jitter=jitter,
             slow=slow,
             number=permit.number,

@@ -30,13 +30,13 @@ class Latencies:
         self._shown: Mapping[str, Latency] = MappingProxyType({})
         self._looked_through_s = 0.0
 
-    def first_token(self, candidate: str, seconds: float) -> None:
+    def first_token(self, candidate: str, seconds: float, now_s: float) -> None:
         """Record how long a stream's first token took."""
-        self._add(candidate, 0, seconds)
+        self._add(candidate, 0, seconds, now_s)
 
-    def answer(self, candidate: str, seconds: float) -> None:
+    def answer(self, candidate: str, seconds: float, now_s: float) -> None:
         """Record how long a whole answer took."""
-        self._add(candidate, 1, seconds)
+        self._add(candidate, 1, seconds, now_s)
 
     def usual_s(self, candidate: str, *, stream: bool) -> float | None:
         """Return how long half of the latest took at most, in seconds; None: not measured lately."""
@@ -68,11 +68,11 @@ class Latencies:
         )
         return first_tokens, answers
 
-    def _add(self, candidate: str, place: int, seconds: float) -> None:
+    def _add(self, candidate: str, place: int, seconds: float, now_s: float) -> None:
         both = self._samples.get(candidate)
         if both is None:
             both = self._samples[candidate] = (new_samples(), new_samples())
-        both[place].append((self._now_s(), seconds * 1e3))
+        both[place].append((now_s, seconds * 1e3))
         self._changed.add(candidate)
 
     def keep(self, candidates: Collection[str]) -> None:

@@ -23,6 +23,7 @@ class Permit:
         taken_at_s: Monotonic.
         number: Of the attempt, among those of its candidate.
         slow: Whether its first token took far longer than usual.
+        has_proved: Whether its success was told with its first token: its end is not told once more.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Permit:
         "_out",
         "candidate",
         "generation",
+        "has_proved",
         "number",
         "phase",
         "slow",
@@ -56,16 +58,24 @@ class Permit:
         self.taken_at_s = taken_at_s
         self.number = number
         self.slow = False
+        self.has_proved = False
 
-    def settle(self, effect: BreakerEffect, failure: Failure | None = None) -> None:
+    def settle(
+        self,
+        effect: BreakerEffect,
+        failure: Failure | None = None,
+        *,
+        now_s: float | None = None,
+    ) -> None:
         """Hand it back and say how it went; a second call does nothing."""
         out, self._out = self._out, False
         if out:
-            self._fleet.give_back(self, effect, failure)
+            self._fleet.give_back(self, effect, failure, now_s)
 
     def proved(self) -> None:
         """Say that the stream has brought its first token. The permit stays out."""
         if self._out and self.phase is Phase.HALF_OPEN:
+            self.has_proved = True
             self._fleet.proved(self)
 
     @property

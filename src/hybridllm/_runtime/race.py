@@ -1,13 +1,13 @@
 """Two attempts of one request side by side, the second begun later; the first answer wins.
 
 The loser is cancelled and waited for, so that nothing of it is left when the winner is handed out. So are
-both if the caller leaves.
+both if the caller leaves; what was won by then is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from hybridllm._core.resilience.outcome import Failure, Next
@@ -17,9 +17,14 @@ Attempt = Coroutine[Any, Any, T | Failure]
 
 
 class Race(Generic[T]):
-    """A race of at most two."""
+    """A race of at most two.
 
-    def __init__(self) -> None:
+    Args:
+        drop: Ends an answer that nobody will see: a stream is to be closed.
+    """
+
+    def __init__(self, drop: Callable[[T], Awaitable[None]]) -> None:
+        self._drop = drop
         self._under_way: set[asyncio.Task[T | Failure]] = set()
 
     async def run(
@@ -40,9 +45,17 @@ class Race(Generic[T]):
                 other = second()
                 if other is not None:
                     self._begin(other)
-            return await self._won()
-        finally:
+            found = await self._won()
+        except BaseException:
             await self._end()
+            raise
+        try:
+            await self._end()
+        except BaseException:
+            if not isinstance(found, Failure):
+                await self._drop(found)
+            raise
+        return found
 
     def _begin(self, attempt: Attempt[T]) -> None:
         # Not a TaskGroup: its error would be a group of errors, and the loser's end is no error.
@@ -74,7 +87,10 @@ class Race(Generic[T]):
                 cancelled = error
                 continue
             for task in done:
-                if not task.cancelled():
-                    task.exception()  # seen; the race is over
+                if task.cancelled() or task.exception() is not None:
+                    continue  # seen; the race is over
+                late = task.result()
+                if not isinstance(late, Failure):
+                    await self._drop(late)  # it won as the caller left
         if cancelled is not None:
             raise cancelled

@@ -29,8 +29,17 @@ _RETRY_AFTER_S = (0.1, 60.0)
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
+    """Somebody who waits for a slot.
+
+    Attributes:
+        granted: The backend that has one; None: sent away.
+        queues: In how many it stands.
+        promised_by: Whose count of promises it is in.
+    """
+
     granted: asyncio.Future[str | None]
-    priority: int
+    queues: int
+    promised_by: _Lane | None = None
 
 
 class _Lane:
@@ -75,10 +84,10 @@ class Slots:
             if config is None:
                 continue
             lane = former.pop(name, None)
-            if lane is None or lane.backend.concurrency != config:
-                before, lane = lane, _Lane(backend, limit.new_limit(config))
-                if before is not None:
-                    lane.promised, lane.queues = before.promised, before.queues
+            if lane is None:
+                lane = _Lane(backend, limit.new_limit(config))
+            elif lane.backend.concurrency != config:
+                lane.state = limit.new_limit(config)
             lane.backend = backend
             self._lanes[name] = lane
         for lane in former.values():  # no limit any more: everybody may go
@@ -109,10 +118,13 @@ class Slots:
         """
         rank = PRIORITIES.index(priority)
         lanes = [self._lanes[name] for name in backends if name in self._lanes]
-        room = [lane for lane in lanes if lane.waiting < lane.queue_max or self._shed(lane, rank)]
+        room = [lane for lane in lanes if lane.waiting < lane.queue_max]
         if not room:
-            return None
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), rank)
+            shed = next((lane for lane in lanes if _shed(lane, rank)), None)
+            if shed is None:
+                return None
+            room = [shed]
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), len(room))
         for lane in room:
             lane.queues[rank].append(waiter)
         try:
@@ -121,15 +133,31 @@ class Slots:
         except TimeoutError:
             granted = _answer(waiter)  # it may have come in the very moment
         except BaseException:
-            self._hand_back(_answer(waiter))
+            if (promised_by := waiter.promised_by) is not None:
+                promised_by.promised -= 1
+                self.freed(promised_by.backend.name)
             raise
         finally:
             for lane in room:
                 if waiter in lane.queues[rank]:
                     lane.queues[rank].remove(waiter)
-        if granted is not None and granted in self._lanes:
-            self._lanes[granted].promised -= 1
+        if waiter.promised_by is not None:
+            waiter.promised_by.promised -= 1
         return granted
+
+    def hold(self, backend: str) -> Callable[[], None]:
+        """Keep a slot for somebody who takes it a moment later; return what ends that."""
+        lane = self._lanes.get(backend)
+        if lane is None:
+            return _nothing
+        lane.promised += 1
+        held = [lane]
+
+        def let_go() -> None:
+            if held:
+                held.pop().promised -= 1
+
+        return let_go
 
     def freed(self, backend: str) -> None:
         """Promise free slots of a backend to those who wait for them."""
@@ -138,8 +166,9 @@ class Slots:
             return
         free = int(lane.state.limit) - self._in_flight.get(backend, 0) - lane.promised
         while free > 0 and (waiter := _next_waiter(lane)) is not None:
-            waiter.granted.set_result(backend)
+            waiter.promised_by = lane
             lane.promised += 1
+            waiter.granted.set_result(backend)
             free -= 1
 
     def held(self, backend: str, seconds: float) -> None:
@@ -161,6 +190,7 @@ class Slots:
                 in_flight=self._in_flight.get(backend, 0),
                 now_s=self._now_s(),
             )
+            self.freed(backend)  # the limit may have grown
 
     def ended(self, backend: str, *, overload: bool, answered: bool) -> None:
         """Let the limit learn from the end of an attempt."""
@@ -189,24 +219,29 @@ class Slots:
         lane = self._lanes.get(backend)
         return None if lane is None else (int(lane.state.limit), lane.waiting)
 
-    def _shed(self, lane: _Lane, rank: int) -> bool:
-        """Send the newest of the least urgent away, if it is less urgent than `rank`."""
-        for queue in reversed(lane.queues[rank + 1 :]):
-            while queue:
-                waiter = queue.pop()
-                if not waiter.granted.done():
-                    waiter.granted.set_result(None)
-                    return True
-        return False
-
-    def _hand_back(self, backend: str | None) -> None:
-        if backend is not None and backend in self._lanes:
-            self._lanes[backend].promised -= 1
-            self.freed(backend)
-
     def _wake_all(self, lane: _Lane) -> None:
         while (waiter := _next_waiter(lane)) is not None:
             waiter.granted.set_result(lane.backend.name)
+
+
+def _shed(lane: _Lane, rank: int) -> bool:
+    """Send the newest of the least urgent away, if it is less urgent than `rank`.
+
+    Who waits for a slot elsewhere too goes on waiting there.
+    """
+    for queue in reversed(lane.queues[rank + 1 :]):
+        while queue:
+            waiter = queue.pop()
+            if not waiter.granted.done():
+                waiter.queues -= 1
+                if not waiter.queues:
+                    waiter.granted.set_result(None)
+                return True
+    return False
+
+
+def _nothing() -> None:
+    """Nothing is held."""
 
 
 def _answer(waiter: _Waiter) -> str | None:

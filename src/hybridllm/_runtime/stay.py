@@ -26,6 +26,10 @@ class Breakable(Protocol):
         """End it now; whoever reads it is told. Returns what gives its connection back."""
         ...
 
+    def loop_ended(self) -> None:
+        """End it, in whatever loop: its own one is closed, and there is nothing to wait for."""
+        ...
+
 
 class Passage:
     """One request's way through a router, from its plan to its receipt.
@@ -232,7 +236,7 @@ class Stay:
         self.open = False
         for passage in list(self._under_way):
             if passage.stream is not None:
-                passage.stream.break_off(_LOOP_ENDED).close()  # its connection goes with the wire
+                passage.stream.loop_ended()  # its connection goes with the wire
         wire, self._wire = self._wire, None
         if isinstance(wire, OwnWire):
             wire.drop()

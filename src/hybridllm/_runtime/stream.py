@@ -111,7 +111,7 @@ class Stream:
             chunk = upstream.take()
             if chunk is not None:
                 return chunk
-        if self._end.receipt is None and self._resume is not None:
+        if at_home and self._end.receipt is None and self._resume is not None:
             seam = await self._resumed(self._resume)
             if seam is not None:
                 return seam
@@ -144,6 +144,7 @@ class Stream:
         """Go on as the stream of another attempt, which nobody else has seen."""
         self._upstream, self._held = begun._upstream, begun._held
         self._end, self._idle_s = begun._end, begun._idle_s
+        self._upstream.trial.run.passage.stream = self._end
         del begun._pid
 
     def _at_home(self) -> bool:
@@ -159,7 +160,7 @@ class Stream:
                 raise RuntimeError(
                     "this stream belongs to another event loop; read and close it where it was opened"
                 )
-            self._end.break_off("its event loop ended").close()  # there is nothing left to wait for
+            self._end.loop_ended()
         return False
 
     def _over(self) -> bool:

@@ -120,7 +120,9 @@ class StreamEnd:
 
     def break_off(self, words: str) -> Coroutine[Any, Any, None]:
         """See `Breakable.break_off`."""
-        upstream = self._upstream
+        upstream, resume = self._upstream, self._run.resume
+        if self.receipt is None and self._attempt_over and resume is not None:
+            return resume.stop("router_closed")  # the reader waits for another attempt
         told = classify_wire(FailureKind.LOCAL, words)
         upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
         if self.receipt is None:
@@ -129,6 +131,12 @@ class StreamEnd:
             else:
                 self.broken(upstream.failure)
         return upstream.close()
+
+    def loop_ended(self) -> None:
+        """See `Breakable.loop_ended`."""
+        self.break_off("its event loop ended").close()
+        if self.receipt is None:
+            self.left("router_closed")
 
     def untold(self) -> HybridLLMError | None:
         """Return what the caller must still be told; None: the answer was whole, or it was told."""

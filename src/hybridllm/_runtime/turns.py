@@ -31,6 +31,7 @@ from hybridllm._runtime.race import Race
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
 from hybridllm._runtime.stream import Stream
+from hybridllm.errors import InvalidRequest
 
 INTERACTIVE = "interactive"
 
@@ -61,7 +62,8 @@ class Turns:
         """
         now_s = self._clock.monotonic_s()
         config = run.plan.policy.budget
-        self._budget = budget.after_request(self._budget or budget.new_budget(config, now_s), now_s)
+        spent = self._budget or budget.new_budget(config, now_s)
+        self._budget = budget.after_request(spent, config, now_s)
         step = self._step(run)
         if isinstance(step, Queue):
             step = await self._after_queue(run, step)
@@ -204,6 +206,18 @@ class Turns:
         self, attempts: Attempts, run: Run, step: Call, after_s: float
     ) -> Parsed | Stream | Failure:
         """Ask one candidate, and a second one if that takes long."""
+        held: list[Callable[[], None]] = []
+
+        def begun(call: Call) -> Coroutine[Any, Any, Parsed | Stream | Failure]:
+            """A task takes its slot only when it first runs: until then the slot is held for it."""
+            let_go = self._fleet.slots.hold(run.plan.kept[call.index].candidate.backend.name)
+            held.append(let_go)
+
+            async def attempted() -> Parsed | Stream | Failure:
+                let_go()
+                return await self._attempted(attempts, run, call)
+
+            return attempted()
 
         def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
             now_s = self._clock.monotonic_s()
@@ -219,15 +233,16 @@ class Turns:
             ):
                 return None
             self._spend(run, now_s, hedge=True)
-            other = Call(place, 0.0, AttemptReason.HEDGE, extra=True)
-            return self._attempted(attempts, run, other)
+            return begun(Call(place, 0.0, AttemptReason.HEDGE, extra=True))
 
-        race: Race[Parsed | Stream] = Race()
+        race: Race[Parsed | Stream] = Race(_dropped)
         run.racing = True
         try:
-            return await race.run(self._attempted(attempts, run, step), second, after_s)
+            return await race.run(begun(step), second, after_s)
         finally:
             run.racing = False
+            for let_go in held:
+                let_go()
 
     async def _attempted(
         self, attempts: Attempts, run: Run, step: Call
@@ -245,6 +260,16 @@ class Turns:
             ),
             own_limit_s=None if stream else timeouts.attempt_s,
         )
-        if stream:
-            return await attempts.stream(run, step, min(limit_s, timeouts.first_token_s))
-        return await attempts.answer(run, step, limit_s)
+        try:
+            if stream:
+                return await attempts.stream(run, step, min(limit_s, timeouts.first_token_s))
+            return await attempts.answer(run, step, limit_s)
+        except InvalidRequest:  # before its slot was taken: somebody else may have it
+            self._fleet.slots.freed(kept[step.index].candidate.backend.name)
+            raise
+
+
+async def _dropped(found: Parsed | Stream) -> None:
+    """Nobody will see it: a stream holds a slot and a connection."""
+    if isinstance(found, Stream):
+        await found.close()

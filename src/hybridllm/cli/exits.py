@@ -28,5 +28,5 @@ Exit codes:
   4    `check --strict` found warnings
   5    `diff --exit-code` found that something changes
   130  interrupted with Ctrl-C
-  143  ended by a second SIGTERM; a command that ends in good order after the first ends with 0
+  143  ended by SIGTERM; the demo, if that was in good order, ends with 0
 """

@@ -75,6 +75,7 @@ class FaultTransport:
         seed: int = 1,
     ) -> None:
         self._wire = wire
+        self.any_loop: bool = getattr(wire, "any_loop", False)
         self._seed = seed
         self._struck: dict[str, Struck] = {}
         self._kept: set[str] = set()  # hosts that an earlier request has left a connection to

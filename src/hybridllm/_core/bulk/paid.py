@@ -33,21 +33,22 @@ class Paid:
     tokens_in: int = 0
     tokens_out: int = 0
 
-    def after(self, earlier: Paid) -> Paid:
-        """Return both together: `earlier` was paid for the same item before."""
-        if earlier == NOTHING_PAID:
-            return self
-        known = [cost for cost in (earlier.cost_usd, self.cost_usd) if cost is not None]
-        return replace(
-            self,
-            cost_usd=sum(known, Decimal(0)) if known else None,
-            cost_complete=self.cost_complete and earlier.cost_complete,
-            tokens_in=self.tokens_in + earlier.tokens_in,
-            tokens_out=self.tokens_out + earlier.tokens_out,
-        )
-
 
 NOTHING_PAID = Paid()
+
+
+def together(earlier: Paid, later: Paid) -> Paid:
+    """Return what both came to; they were paid for the same item, one after the other."""
+    if earlier == NOTHING_PAID:
+        return later
+    known = [paid.cost_usd for paid in (earlier, later) if paid.cost_usd is not None]
+    return replace(
+        later,
+        cost_usd=sum(known, Decimal(0)) if known else None,
+        cost_complete=later.cost_complete and earlier.cost_complete,
+        tokens_in=later.tokens_in + earlier.tokens_in,
+        tokens_out=later.tokens_out + earlier.tokens_out,
+    )
 
 
 def paid_of(receipt: Receipt | None) -> Paid:

@@ -15,7 +15,7 @@ from math import floor, log2
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.resilience.pace import expected_s, faded_s
+from hybridllm._core.resilience.pace import faded_s
 
 _ALIKE_S = 0.1
 """Paces up to here are alike; above, those within a factor of 1.4. Noise is no reason to prefer anybody."""
@@ -23,35 +23,40 @@ _ALIKE_S = 0.1
 
 def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     """Return candidates in the order to ask them."""
-    in_flight = snapshot.in_flight
-    if len(kept) < 2 or not (in_flight or snapshot.paces or snapshot.returning):
+    in_flight, paces = snapshot.in_flight, snapshot.paces
+    if len(kept) < 2 or not (in_flight or paces or snapshot.returning):
         return kept
-    pace_s = _pace_s(kept, snapshot)
-    waits = [
-        expected_s(
-            pace_s[place],
-            in_flight.get(one.candidate.backend.name, 0),
-            snapshot.returning.get(one.candidate.name, 1.0),
-        )
-        for place, one in enumerate(kept)
-    ]
+    pace_s: list[float | None] = []
+    for one in kept:
+        pace = paces.get(one.candidate.name)
+        if pace is None:
+            pace_s.append(None)
+        elif pace.value_s <= _ALIKE_S:  # it does nothing but fade
+            pace_s.append(_ALIKE_S)
+        else:
+            pace_s.append(_step_s(faded_s(pace, snapshot.now_s)))
+    waits = _waits(kept, pace_s, snapshot)
     order = sorted(range(len(kept)), key=waits.__getitem__)
-    busy = any(one.candidate.backend.name in in_flight for one in kept)
-    if busy and snapshot.two_of is not None and len(kept) > 2:
-        first = min(_two(len(kept), snapshot.two_of), key=lambda place: (waits[place], place))
+    drawn = snapshot.two_of if in_flight and len(kept) > 2 else None
+    if drawn is not None and any(one.candidate.backend.name in in_flight for one in kept):
+        first = min(_two(len(kept), drawn), key=lambda place: (waits[place], place))
         order.remove(first)
         order.insert(0, first)
     return tuple([kept[place] for place in order])
 
 
-def _pace_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
-    """How long each lets one wait; who was not measured counts as the fastest of the others."""
-    found: list[float | None] = []
-    for one in kept:
-        pace = snapshot.paces.get(one.candidate.name)
-        found.append(None if pace is None else _step_s(faded_s(pace, snapshot.now_s)))
-    best = min((seconds for seconds in found if seconds is not None), default=_ALIKE_S)
-    return [best if seconds is None else seconds for seconds in found]
+def _waits(kept: tuple[Kept, ...], pace_s: list[float | None], snapshot: Snapshot) -> list[float]:
+    """What a request has to expect of each; who was not measured counts as the fastest of the others."""
+    in_flight, returning = snapshot.in_flight, snapshot.returning
+    best = min([seconds for seconds in pace_s if seconds is not None], default=_ALIKE_S)
+    waits = [
+        (best if seconds is None else seconds) * (in_flight.get(one.candidate.backend.name, 0) + 1)
+        for one, seconds in zip(kept, pace_s, strict=True)
+    ]
+    if returning:
+        for place, one in enumerate(kept):
+            waits[place] /= returning.get(one.candidate.name, 1.0)
+    return waits
 
 
 def _step_s(seconds: float) -> float:

@@ -121,7 +121,7 @@ def next_step(
     if end is not None:
         return GiveUp(end)
     if free:
-        return Call(index, 0.0, AttemptReason.RETRY)
+        return Queue((index,)) if index in standing.full else Call(index, 0.0, AttemptReason.RETRY)
     off = _backends_off(kept, failures) | barred
     call = _elsewhere(kept, failures, standing, off, jitter)
     if isinstance(call, Queue):
@@ -129,6 +129,8 @@ def next_step(
     if call is not None:
         return _in_time(call, remaining_s) or GiveUp(GiveUpReason.DEADLINE)
     again = _again(failures, tally, standing, off, retries_max, remaining_s, jitter)
+    if again is not None and not again.after_s and again.index in standing.full:
+        return Queue((again.index,))
     call = again and _in_time(again, remaining_s)
     call = call or _last_resort(kept, failures, standing, off)
     late = again is not None or _only_slow_are_left(kept, failures, standing, off)
@@ -136,7 +138,8 @@ def next_step(
 
 
 def _stopped(failures: Sequence[tuple[int, Failure]]) -> bool:
-    return bool(failures) and failures[-1][1].next is Next.STOP
+    # Not just the last: of two attempts side by side, the other may have failed a moment later.
+    return any(failure.next is Next.STOP for _, failure in failures)
 
 
 def _end(
@@ -198,8 +201,12 @@ def _first(kept: Sequence[Kept], standing: Standing, remaining_s: float) -> Call
     soon = min(standing.gates.items(), key=lambda gate: gate[1], default=(0, float("inf")))
     if soon[1] <= min(_WAIT_S_MAX, remaining_s * _WAIT_SHARE):
         return Call(soon[0], soon[1], _first_reason(kept, soon[0]))
-    for index in standing.in_panic():
-        return Call(index, 0.0, _first_reason(kept, index), panic=True)
+    panic = standing.in_panic()
+    for index in panic:
+        if index not in standing.full:
+            return Call(index, 0.0, _first_reason(kept, index), panic=True)
+    if panic:
+        return Queue(panic)
     return GiveUp(GiveUpReason.UNAVAILABLE if kept else GiveUpReason.EXHAUSTED)
 
 
@@ -266,7 +273,8 @@ def _last_resort(
     """The next who was not asked yet, because its breaker is open."""
     untried = _untried(kept, failures)
     for index in standing.in_panic():
-        if index in untried and index not in standing.gates and index not in off:
+        spared = index in standing.gates or index in off or index in standing.full
+        if index in untried and not spared:
             return Call(index, 0.0, _reason(kept, index), panic=True, extra=True)
     return None
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-_ONCE_PER_CHOICE = (b'"message"', b'"finish_reason"')
-
 
 def repeats_a_key(body: bytes, *, choices: int, logprobs: int) -> bool:
     """Return whether the body of a chat completion repeats a key of its envelope.
@@ -24,7 +22,8 @@ def repeats_a_key(body: bytes, *, choices: int, logprobs: int) -> bool:
     if (
         body.count(b'"choices"') <= 1
         and body.count(b'"content"') <= choices + logprobs
-        and all(body.count(key) <= choices for key in _ONCE_PER_CHOICE)
+        and body.count(b'"message"') <= choices
+        and body.count(b'"finish_reason"') <= choices
     ):
         return False
     try:

@@ -76,7 +76,7 @@ class StreamState:
                 self.spoken.add(index)
                 if reason is None and self.finish_reasons[index] is not None:
                     self.problem = "output after a finish_reason"
-                elif index == 0 and content.__class__ is str and content:
+                if index == 0 and content and content.__class__ is str:
                     self.text.append(content)
             elif index in self.spoken and delta.role and chunk.id != self.response_id:
                 self.problem = "another answer began in its middle"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridllm._core.bulk.paid import NOTHING_PAID, Paid, paid_of
+from hybridllm._core.bulk.paid import NOTHING_PAID, Paid, paid_of, together
 from hybridllm._core.bulk.patience import wait_s
 from hybridllm._core.bulk.tally import Tally
 from hybridllm._core.receipt import Receipt
@@ -50,7 +50,7 @@ async def ask(
         except Exception as caught:  # noqa: BLE001 - the border of an item: the others go on
             error = caught.with_traceback(None)  # the frames hold the request
         made = receipt(answer) if error is None else getattr(error, "receipt", None)
-        paid = paid_of(made).after(paid)
+        paid = together(paid, paid_of(made))
         if not isinstance(error, Overloaded | BackendsUnavailable):
             return Ended(answer, error, made, paid, tries)
         waited_s = wait_s(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,9 @@ from hybridllm.cli import hints
 from hybridllm.cli.batch import options as given
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
-from hybridllm.cli.output import keep_logs_quiet, print_json
+from hybridllm.cli.output import keep_logs_quiet, plural, print_json
 from hybridllm.cli.policy_files import policy_path
+from hybridllm.cli.signals import Stop, ended_by, run_until_stopped
 from hybridllm.errors import HybridLLMError
 
 if TYPE_CHECKING:
@@ -93,36 +92,36 @@ def _play(path: Path, environment: str | None, *, as_json: bool, **job: Any) -> 
     screen = screen_for(job["source"], job["target"], as_json=as_json)
     keep_logs_quiet()
     with errors_told(as_json=as_json):
-        ended = asyncio.run(_run(path, environment, screen, job))
-    if ended is None:
-        screen.say(f"stopped at once; to go on: {screen.again}")
-        raise typer.Exit(Exit.INTERRUPTED)
+        try:
+            ended, stop = run_until_stopped(lambda stop: _run(path, environment, screen, stop, job))
+        except typer.Exit:
+            screen.say(f"given up; to go on:\n  {screen.again}")
+            raise
     if as_json:
         print_json(summary_json(ended))
     else:
         summary_lines(ended, again=screen.again)
     if not ended.complete:
-        raise typer.Exit(Exit.INTERRUPTED)
+        raise ended_by(stop)
     if ended.progress.failed:
         raise typer.Exit(Exit.FAILED)
 
 
 async def _run(
-    path: Path, environment: str | None, screen: Screen, options: dict[str, Any]
-) -> BatchSummary | None:
-    """Run the batch; None if a second Ctrl-C ended it."""
+    path: Path, environment: str | None, screen: Screen, stop: Stop, options: dict[str, Any]
+) -> tuple[BatchSummary, Stop]:
     from hybridllm import BatchJob, Router
 
     async with Router.from_file(path, environment=environment) as router:
         job = BatchJob(router, on_problem=screen.problem, **options)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(_ended(job))
-            with screen, _stoppable(job, running, screen):
-                await _drawn(job, running, screen)
-    ended = None if running.cancelled() else running.result()
+            with screen:
+                await _drawn(job, running, screen, stop)
+    ended = running.result()
     if isinstance(ended, HybridLLMError):
         raise ended
-    return ended
+    return ended, stop
 
 
 async def _ended(job: BatchJob) -> BatchSummary | HybridLLMError:
@@ -133,40 +132,14 @@ async def _ended(job: BatchJob) -> BatchSummary | HybridLLMError:
         return error
 
 
-async def _drawn(job: BatchJob, running: asyncio.Task[Any], screen: Screen) -> None:
+async def _drawn(job: BatchJob, running: asyncio.Task[Any], screen: Screen, stop: Stop) -> None:
+    """Show it until it is over. The first signal stops it in good order, the second cancels everything."""
+    stopping = False
     while not running.done():
         await asyncio.wait({running}, timeout=DRAW_EVERY_S)
         screen.draw(job.progress)
-
-
-@contextmanager
-def _stoppable(job: BatchJob, running: asyncio.Task[Any], screen: Screen) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) stop the job in good order, and the next one at once."""
-    import signal
-
-    loop = asyncio.get_running_loop()
-    asked = 0
-
-    def stop() -> None:
-        nonlocal asked
-        asked += 1
-        if asked > 1:
-            running.cancel()
-            return
-        job.stop()
-        screen.say(
-            f"stopping: waiting for {job.progress.under_way} under way; Ctrl-C again gives them up"
-        )
-
-    caught = (signal.SIGINT, signal.SIGTERM)
-    try:
-        for number in caught:
-            loop.add_signal_handler(number, stop)
-    except (NotImplementedError, RuntimeError, ValueError):
-        yield  # no signals here: Windows, or a thread that is not the main one
-        return
-    try:
-        yield
-    finally:
-        for number in caught:
-            loop.remove_signal_handler(number)
+        if stop.asked.is_set() and not stopping:
+            stopping = True
+            job.stop()
+            count = plural(job.progress.under_way, "request")
+            screen.say(f"stopping: waiting for {count} under way; a second Ctrl-C gives them up")

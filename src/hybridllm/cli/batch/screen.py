@@ -162,9 +162,9 @@ def summary_lines(ended: BatchSummary, *, again: str) -> None:
     for name, value in rows:
         typer.echo(f"  {name:<20}{value}")
     if not ended.complete:
-        paragraph(f"Stopped before the end. To go on: {again}")
+        typer.echo(f"Stopped before the end. To go on:\n  {again}")
     elif progress.failed:
-        paragraph(f"To try again what failed: {again}")
+        typer.echo(f"To try again what failed:\n  {again}")
     else:
         note("The journal holds the answers too. Nobody needs it any more once you have them.")
 
@@ -197,13 +197,12 @@ def _picture(title: str, progress: BulkProgress, width: int) -> Text:
 
     told = figures(progress)
     least, most = _BAR_WIDTH
-    bar = "" if progress.total is None else " " * (least + 2)
-    while len(told) > 2 and len(bar) + len("  ".join(told)) > width:
+    cells = 0 if progress.total is None else max(least, min(most, width // 3))
+    while len(told) > 2 and cells + 2 + len("  ".join(told)) > width:
         told.pop()
     line = Text(f"{title}\n", style="dim", no_wrap=True, overflow="ellipsis")
     words = "  ".join(told)
     if progress.total is not None:
-        cells = min(most, max(least, width - len(words) - 3))
         share = progress.ended / progress.total if progress.total else 1.0
         filled = min(cells, int(share * cells))
         line.append("█" * filled, style="not dim cyan")

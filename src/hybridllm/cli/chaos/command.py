@@ -104,7 +104,7 @@ def chaos(
         mix = _mix(rules, hints.listed(task), hints.listed(residency))
         course = Course(rate, seconds, seed)
         if not as_json:
-            report.opening(mix, course, file=str(path))
+            report.opening(mix, course, policy=rules.name)
         found = _run(rules, mix, course, troubles, sets, plot=plot, quiet=as_json)
     if as_json:
         print_json(_facts(path, mix, course, found))

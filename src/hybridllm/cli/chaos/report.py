@@ -22,11 +22,11 @@ _WHO_MAX = 3
 _NAMES_MAX = 4
 
 
-def opening(mix: Mix, course: Course, *, file: str) -> None:
+def opening(mix: Mix, course: Course, *, policy: str) -> None:
     """Say what is about to be simulated."""
     calm_s, fault_s = course.from_s, course.until_s - course.from_s
     paragraph(
-        f"{file}: {plural(len(mix.kinds), 'kind')} of requests (its tasks x its residency tags), "
+        f"{policy}: {plural(len(mix.kinds), 'kind')} of requests (its tasks x its residency tags), "
         f"{course.rate:g} a second, half of them streams; {calm_s:g} s of calm, {fault_s:g} s of trouble, "
         f"{course.seconds - course.until_s:g} s after it. Simulated backends, virtual time, "
         f"seed {course.seed}."

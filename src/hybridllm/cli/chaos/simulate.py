@@ -112,6 +112,6 @@ def _worst_phases(status: Any) -> dict[str, str]:
     order = ("closed", "half_open", "open")
     for one in getattr(status, "candidates", ()):
         phase = str(one.breaker)
-        if order.index(phase) >= order.index(worst.get(one.backend, "closed")):
+        if phase in order and order.index(phase) >= order.index(worst.get(one.backend, order[0])):
             worst[one.backend] = phase
     return worst
