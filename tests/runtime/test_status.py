@@ -57,7 +57,7 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "candidates": [],
                 "backends": [],
                 "panic": [],
-                "retry_budget_left": 100.2,  # a fifth of the one request
+                "retry_budget_left": 50.2,  # a fifth of the one request
             }
             assert str(status).splitlines()[1:3] == [
                 "in force since 2026-01-01T00:00:10+00:00; reloads: 1, failed: 1",
@@ -127,7 +127,7 @@ def test_before_the_first_request_every_candidate_is_there_and_well() -> None:
     assert [row.name for row in status.candidates] == ["eu/m", "us/m"]
     assert status.candidates[0] == CandidateStatus("eu", "m")
     assert status.backends == (BackendStatus("eu"), BackendStatus("us"))
-    assert (status.panic, status.retry_budget_left) == ((), 100.0)
+    assert (status.panic, status.retry_budget_left) == ((), router.policy.budget.reserve_max)
     assert router._engine_once.made is None
 
 
@@ -153,7 +153,7 @@ def test_a_breaker_is_told_from_its_first_failure_to_the_end_of_its_ramp() -> No
                 "503",
             )
             assert eu.probe_in_s is not None
-            assert 4 <= eu.probe_in_s <= 6
+            assert 2 <= eu.probe_in_s <= 7
             assert eu.reason == f"open, last 503; probe in {eu.probe_in_s} s"
             assert row(here, "us").answer_ms_p50 == 200
             await asyncio.sleep(7)
@@ -240,7 +240,7 @@ def test_panic_names_the_models_that_nobody_is_left_for() -> None:
                     await here.chat(deadline_s=1)
             status = here.router.status()
             assert status.panic == ("m",)
-            assert status.retry_budget_left < 100
+            assert status.retry_budget_left < here.router.policy.budget.reserve_max
             assert "PANIC: everybody is refused for m" in str(status).splitlines()
 
     run_in_virtual_time(main)
