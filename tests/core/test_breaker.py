@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import timeit
 from dataclasses import replace
 
 import pytest
@@ -235,7 +234,7 @@ def test_a_share_of_failures_at_random_does_not_open_it_at_volume() -> None:
 
 
 def test_a_healthy_candidate_costs_next_to_nothing() -> None:
-    """Closed and successful: a few objects, none of them kept, in a few microseconds."""
+    """Closed and successful: a few objects, none of them kept. `benchmarks/` tells the time."""
     holder = [BreakerState()]
 
     def attempt() -> None:
@@ -247,4 +246,3 @@ def test_a_healthy_candidate_costs_next_to_nothing() -> None:
     for _ in range(1000):
         attempt()
     assert sys.getallocatedblocks() - blocks < 50
-    assert min(timeit.repeat(attempt, number=2000, repeat=20)) / 2000 < 20e-6
