@@ -113,3 +113,9 @@ def soak(session: nox.Session) -> None:
 def survive(session: nox.Session) -> None:
     """Load x faults x seeds in virtual time, and every bar of survival; takes about ten minutes."""
     run(session, "python", "-m", "survive", *session.posargs, PYTHONPATH="tests")
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def mutation(session: nox.Session) -> None:
+    """Small mistakes put into the core, one at a time: the tests must notice 85 % of each file's."""
+    run(session, "python", "tests/mutation/run.py", *session.posargs)

@@ -247,7 +247,7 @@ MAKERS = {
     # health.py asks for a health page: without a body, planned for no request, so nobody's data is in it.
     "WireRequest": {"_runtime/exchange.py", "_runtime/health.py"},
 }
-# Methods that bring a request nearer to a backend, and who may call them.
+# Methods that bring a request nearer to a backend, and who may call them; health pages carry no request.
 CALLERS = {
     ("targets", "of"): {"_runtime/attempt.py", "_runtime/health.py"},
     ("wire", "send"): {"_runtime/exchange.py", "_runtime/health.py"},

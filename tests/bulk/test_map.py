@@ -157,7 +157,7 @@ def test_an_error_of_one_item_ends_none_of_the_others() -> None:
     mine = LookupError("line 6 of the file")
 
     def answer(number: int) -> Reply:
-        return {2: Reply.status(400), 3: Reply.status(500)}.get(number, in_a_second(number))
+        return {2: Reply.status(400), 3: Reply.status(504)}.get(number, in_a_second(number))
 
     async def main() -> None:
         items: list[Any] = [*requests(6), ("six", mine), 7, (8, 8, 8), request(9, stream=True)]

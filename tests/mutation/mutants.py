@@ -86,7 +86,7 @@ def _is_words(node: ast.AST) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr)
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:  # noqa: C901, PLR0912 - a table
     """What a piece of the tree may be turned into."""
     match node:
         case ast.Compare(ops=[operator], left=left, comparators=others):

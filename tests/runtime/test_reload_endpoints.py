@@ -198,3 +198,23 @@ def test_counts_of_requests_under_way_survive_every_reload(tmp_path: Path) -> No
             assert set(here.router.status().in_flight.values()) == {0}
 
     run_in_virtual_time(main)
+
+
+def test_what_comes_late_from_an_endpoint_that_is_gone_is_told_to_nobody(tmp_path: Path) -> None:
+    """Its failures are nobody's any more, and whoever looks at breakers finds those that there are."""
+
+    async def main() -> None:
+        path = tmp_path / "team.yaml"
+        async with reloading(path, BEFORE, {"eu": DOWN.after(2.0)}) as here:
+            loop = asyncio.get_running_loop()
+            tasks = [loop.create_task(here.chat()) for _ in range(8)]
+            await asyncio.sleep(1)
+            put(path, CHANGES["gone"][0])
+            assert await here.router.reload()
+            for task in tasks:
+                assert receipt(await task).attempts[-1].backend == "us"
+            assert not here.router._engine.fleet.breakers
+            assert not here.router._engine.fleet.ailing
+            assert here.router.status().in_flight == {"us": 0}
+
+    run_in_virtual_time(main)

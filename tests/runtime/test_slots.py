@@ -337,36 +337,6 @@ def test_who_waits_hears_of_a_reload(now: str, sent: int, tmp_path: Path) -> Non
     run_in_virtual_time(main)
 
 
-def test_a_limit_that_is_found_out_shrinks_with_overload() -> None:
-    """503 after 503, a second apart: a tenth less each time; never under its floor."""
-
-    async def main() -> None:
-        text = policy("eu", "us", each="concurrency: {start: 10, min: 8, max: 20}")
-        async with scripted(text, eu=Reply.status(503), us=ANSWER) as here:
-            limits = []
-            for _ in range(4):
-                await here.chat()
-                limits.append((seen(here) or (0, 0))[0])
-                await asyncio.sleep(1.0)
-            assert limits == [9, 8, 8, 8]
-            assert seen(here, "us") == (10, 0)
-
-    run_in_virtual_time(main)
-
-
-def test_a_limit_that_is_made_use_of_grows() -> None:
-    """By one a second, and who waits hears of it."""
-
-    async def main() -> None:
-        text = policy("eu", each="concurrency: {start: 2, min: 1, max: 4}")
-        async with scripted(text, eu=Tally(0.5)) as here:
-            for _ in range(8):
-                await at_once(*(here.chat() for _ in range(4)))
-            assert seen(here) == (4, 0)
-
-    run_in_virtual_time(main)
-
-
 def test_a_hundred_cancelled_mid_flight_leave_nothing() -> None:
     """Half of them wait for a slot, half have one; in-flight is 0 the moment they are gone."""
 

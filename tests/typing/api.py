@@ -29,6 +29,7 @@ from pydantic import BaseModel
 import hybridllm
 from hybridllm import (
     Attempt,
+    BackendStatus,
     BatchJob,
     BatchSummary,
     Book,
@@ -37,6 +38,7 @@ from hybridllm import (
     BulkProgress,
     BulkResult,
     Candidate,
+    CandidateStatus,
     CasesReport,
     Continued,
     Denied,
@@ -209,6 +211,19 @@ async def reloading(router: Router) -> None:
     assert_type(router.status(), Status)
     assert_type(router.status().last_error, str | None)
     assert_type(router.status().observed["constraint 'x' would drop a/b"], int)
+
+
+def looking(router: Router, path: Path) -> None:
+    """Every candidate and every backend, in words and figures."""
+    assert_type(Router.from_text("version: 1", status_dir=path), Router)
+    status = router.status()
+    assert_type(status.candidates, tuple[CandidateStatus, ...])
+    assert_type(status.candidates[0].reason, str)
+    assert_type(status.candidates[0].probe_in_s, float | None)
+    assert_type(status.backends, tuple[BackendStatus, ...])
+    assert_type(status.backends[0].limit, int | None)
+    assert_type(status.panic, tuple[str, ...])
+    assert_type(status.to_dict(), dict[str, Any])
 
 
 def testing_a_policy() -> None:

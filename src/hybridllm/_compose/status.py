@@ -158,7 +158,7 @@ def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: 
     else:
         rows = candidate_rows(policy, engine.fleet, now_s=now_s)
         backends = backend_rows(policy, engine.fleet)
-        budget_left = engine.turns.budget_left(policy.budget)
+        budget_left = engine.turns.spending.left(policy.budget, now_s)
     return Status(
         policy=policy.name,
         version=policy.version,

@@ -142,6 +142,8 @@ def _untried(candidate: Candidate) -> CandidateStatus:
 
 def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
     record = fleet.remembered(candidate)
+    if record is not None:
+        record.count_good()
     state = BreakerState() if record is None else record.breaker
     failed = None if record is None else record.failed
     closed = fleet.gate(candidate)

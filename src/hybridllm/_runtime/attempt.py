@@ -282,8 +282,9 @@ class Attempts:
         trial, permit = upstream.trial, upstream.permit
         if upstream.first_token_s is not None and permit.stands:
             permit.slow = self.fleet.first_token(
-                trial.kept.candidate,
+                permit,
                 upstream.first_token_s,
+                self.clock.monotonic_s(),
                 prompt_tokens=trial.run.call.input_tokens_estimate,
             )
         permit.proved()
@@ -304,7 +305,7 @@ class Attempts:
         permit.settle(BreakerEffect.SUCCESS, now_s=now_s)
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         if permit.stands:
-            self.fleet.answered(trial.kept.candidate, now_s - trial.started_s, now_s)
+            self.fleet.answered(permit, now_s - trial.started_s, now_s)
         trial.ended(
             AttemptOutcome.SERVED,
             now_s=now_s,
@@ -321,17 +322,17 @@ class Attempts:
         if permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
             if failure.breaker is BreakerEffect.FAILURE:
-                self._hung(trial, failure, now_s)
+                self._hung(permit, failure, now_s)
         trial.run.failures.append((step.index, failure))
         return failure
 
-    def _hung(self, trial: Trial, failure: Failure, now_s: float) -> None:
+    def _hung(self, permit: Permit, failure: Failure, now_s: float) -> None:
         """A backend that let its own time limit pass was at least that slow."""
-        candidate, ran_s = trial.kept.candidate, now_s - trial.started_s
+        ran_s = now_s - permit.taken_at_s
         if failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
-            self.fleet.first_token(candidate, ran_s, prompt_tokens=None)
+            self.fleet.first_token(permit, ran_s, now_s, prompt_tokens=None)
         elif failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            self.fleet.answered(candidate, ran_s, now_s)
+            self.fleet.answered(permit, ran_s, now_s)
 
     def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""

@@ -17,7 +17,7 @@ from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
 from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
-from hybridllm._core.resilience.pace import Pace
+from hybridllm._core.resilience.pace import Pace, after_answer
 from hybridllm._runtime.latencies import Latencies
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
@@ -113,8 +113,7 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        phase, number = record.breaker.phase, record.begun
-        return Permit(self, candidate, permit, phase, self._turn, now_s, number)
+        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
 
     def give_back(
         self,
@@ -133,54 +132,56 @@ class Fleet:
             del self._in_flight[name]
         if self.slots:
             self._slot_freed(name, permit, effect, failure)
-        if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            slow = permit.slow or (failure is not None and failure.timed_out)
-            now_s = self._now_s() if now_s is None else now_s
-            if failure is not None and effect is BreakerEffect.FAILURE:
-                self.record(candidate).failed = (failure.label, now_s)
-            if permit.has_proved and effect is BreakerEffect.SUCCESS:
+        if permit.turn != self._turn and not self.stands(candidate, permit.turn):
+            return
+        now_s = self._now_s() if now_s is None else now_s
+        if effect is BreakerEffect.SUCCESS:
+            if permit.has_proved:
                 effect = BreakerEffect.ABANDONED
-            self._settle(permit, effect, now_s, slow=slow)
+            elif not permit.slow and permit.record.good(permit.generation, now_s):
+                return  # nearly every attempt ends here
+        if failure is not None and effect is BreakerEffect.FAILURE:
+            permit.record.failed = (failure.label, now_s)
+        slow = permit.slow or (failure is not None and failure.timed_out)
+        self._settle(permit, effect, now_s, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            record = self._record((candidate.backend.name, candidate.model.name))
-            is_probe = permit.generation == record.breaker.generation
+            is_probe = permit.generation == permit.record.breaker.generation
             self._settle(permit, BreakerEffect.SUCCESS, self._now_s(), slow=False)
             if is_probe:  # not one that expired, nor one beside it in panic
-                permit.generation = record.breaker.generation  # what comes now is told anew
+                permit.generation = permit.record.breaker.generation  # what comes now is told anew
 
     def first_token(
-        self, candidate: Candidate, seconds: float, *, prompt_tokens: int | None
+        self, permit: Permit, seconds: float, now_s: float, *, prompt_tokens: int | None
     ) -> bool:
         """Note how long a first token took, or how long nobody saw one; return whether that was slow.
 
         Args:
-            candidate: Who was asked.
+            permit: Of the attempt.
             seconds: From sending.
+            now_s: Monotonic.
             prompt_tokens: Length of the prompt; None: no token came.
         """
-        now_s = self._now_s()
-        self.latencies.first_token(candidate.name, seconds, now_s)
+        name, record = permit.candidate.name, permit.record
+        self.latencies.first_token(name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
-        record = self._record((candidate.backend.name, candidate.model.name))
         slow = record.first_token(seconds, now_s)
         if record.first_token_pace is not None:
-            self._paces[True][candidate.name] = record.first_token_pace
+            self._paces[True][name] = record.first_token_pace
         if self.slots and prompt_tokens is not None:
-            self.slots.first_token(candidate.backend.name, seconds, prompt_tokens=prompt_tokens)
+            backend = permit.candidate.backend.name
+            self.slots.first_token(backend, seconds, prompt_tokens=prompt_tokens)
         return slow
 
-    def answered(self, candidate: Candidate, seconds: float, now_s: float) -> None:
+    def answered(self, permit: Permit, seconds: float, now_s: float) -> None:
         """Note how long a whole answer took, or how long nobody saw one."""
-        self.latencies.answer(candidate.name, seconds, now_s)
+        name, record = permit.candidate.name, permit.record
+        self.latencies.answer(name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
-        record = self._record((candidate.backend.name, candidate.model.name))
-        record.answered(seconds, now_s)
-        if record.pace is not None:
-            self._paces[False][candidate.name] = record.pace
+        record.pace = self._paces[False][name] = after_answer(record.pace, seconds, now_s)
 
     def heard_health(self, backend: str, *, healthy: bool) -> None:
         """Tell the open breakers of a backend what its health page said."""
@@ -313,9 +314,10 @@ class Fleet:
         return record
 
     def _settle(self, permit: Permit, effect: BreakerEffect, now_s: float, *, slow: bool) -> None:
-        candidate = permit.candidate
+        candidate, record = permit.candidate, permit.record
         key = (candidate.backend.name, candidate.model.name)
-        record = self._record(key)
+        if self._records.get(key) is not record:
+            return  # another policy has no such endpoint any more
         before = record.breaker
         jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
         record.settle(

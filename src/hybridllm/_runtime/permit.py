@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Candidate
     from hybridllm._core.resilience.outcome import BreakerEffect, Failure
     from hybridllm._runtime.fleet import Fleet
+    from hybridllm._runtime.records import Record
 
 
 class Permit:
@@ -22,6 +23,7 @@ class Permit:
         turn: Of the policy, then.
         taken_at_s: Monotonic.
         number: Of the attempt, among those of its candidate.
+        record: Of its candidate.
         slow: Whether its first token took far longer than usual.
         has_proved: Whether its success was told with its first token: its end is not told once more.
     """
@@ -34,6 +36,7 @@ class Permit:
         "has_proved",
         "number",
         "phase",
+        "record",
         "slow",
         "taken_at_s",
         "turn",
@@ -47,7 +50,7 @@ class Permit:
         phase: Phase,
         turn: int,
         taken_at_s: float,
-        number: int,
+        record: Record,
     ) -> None:
         self._fleet = fleet
         self._out = True
@@ -56,7 +59,8 @@ class Permit:
         self.phase = phase
         self.turn = turn
         self.taken_at_s = taken_at_s
-        self.number = number
+        self.number = record.begun
+        self.record = record
         self.slow = False
         self.has_proved = False
 

@@ -23,40 +23,44 @@ _ALIKE_S = 0.1
 
 def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     """Return candidates in the order to ask them."""
-    in_flight, paces = snapshot.in_flight, snapshot.paces
-    if len(kept) < 2 or not (in_flight or paces or snapshot.returning):
+    in_flight, returning = snapshot.in_flight, snapshot.returning
+    if len(kept) < 2 or not (in_flight or snapshot.paces or returning):
         return kept
-    pace_s: list[float | None] = []
-    for one in kept:
-        pace = paces.get(one.candidate.name)
-        if pace is None:
-            pace_s.append(None)
-        elif pace.value_s <= _ALIKE_S:  # it does nothing but fade
-            pace_s.append(_ALIKE_S)
-        else:
-            pace_s.append(_step_s(faded_s(pace, snapshot.now_s)))
-    waits = _waits(kept, pace_s, snapshot)
+    waits, busy = [], False
+    for one, pace_s in zip(kept, _paces_s(kept, snapshot), strict=True):
+        under_way = in_flight.get(one.candidate.backend.name, 0)
+        busy = busy or under_way > 0
+        waits.append(pace_s * (under_way + 1))
+    if returning:
+        for place, one in enumerate(kept):
+            waits[place] /= returning.get(one.candidate.name, 1.0)
+    if len(kept) == 2:
+        return kept if waits[0] <= waits[1] else (kept[1], kept[0])
     order = sorted(range(len(kept)), key=waits.__getitem__)
-    drawn = snapshot.two_of if in_flight and len(kept) > 2 else None
-    if drawn is not None and any(one.candidate.backend.name in in_flight for one in kept):
-        first = min(_two(len(kept), drawn), key=lambda place: (waits[place], place))
+    if busy and snapshot.two_of is not None:
+        drawn = _two(len(kept), snapshot.two_of)
+        first = min(drawn, key=lambda place: (waits[place], place))
         order.remove(first)
         order.insert(0, first)
     return tuple([kept[place] for place in order])
 
 
-def _waits(kept: tuple[Kept, ...], pace_s: list[float | None], snapshot: Snapshot) -> list[float]:
-    """What a request has to expect of each; who was not measured counts as the fastest of the others."""
-    in_flight, returning = snapshot.in_flight, snapshot.returning
-    best = min([seconds for seconds in pace_s if seconds is not None], default=_ALIKE_S)
-    waits = [
-        (best if seconds is None else seconds) * (in_flight.get(one.candidate.backend.name, 0) + 1)
-        for one, seconds in zip(kept, pace_s, strict=True)
-    ]
-    if returning:
-        for place, one in enumerate(kept):
-            waits[place] /= returning.get(one.candidate.name, 1.0)
-    return waits
+def _paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
+    """How long each lets one wait; who was not measured counts as the fastest of the others."""
+    paces, now_s, best = snapshot.paces, snapshot.now_s, 0.0
+    found: list[float] = []
+    for one in kept:
+        pace = paces.get(one.candidate.name)
+        if pace is None:
+            found.append(0.0)
+            continue
+        # A pace does nothing but fade: what was no more than alike is so still.
+        seconds = _ALIKE_S if pace.value_s <= _ALIKE_S else _step_s(faded_s(pace, now_s))
+        found.append(seconds)
+        if not best or seconds < best:
+            best = seconds
+    best = best or _ALIKE_S
+    return [seconds or best for seconds in found]
 
 
 def _step_s(seconds: float) -> float:

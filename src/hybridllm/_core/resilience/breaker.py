@@ -186,6 +186,16 @@ def settle(
     return replace(state, probing=False) if state.probing else state
 
 
+def after_successes(state: BreakerState, count: int, now_s: float) -> BreakerState:
+    """Return a closed breaker's state after good attempts of one second, where none failed in between.
+
+    Nothing but their number matters then, so they may be put into the window together.
+    """
+    return replace(
+        state, window=counted(state.window, now_s=now_s, failed=False, slow=False, times=count)
+    )
+
+
 def after_health(
     state: BreakerState, config: BreakerConfig, *, healthy: bool, now_s: float
 ) -> BreakerState:

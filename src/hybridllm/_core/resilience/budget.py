@@ -69,11 +69,11 @@ def new_budget(config: BudgetConfig, now_s: float) -> Budget:
     return Budget((), 0.0, config.reserve_max, now_s)
 
 
-def after_request(budget: Budget, config: BudgetConfig, now_s: float) -> Budget:
-    """Return the budget after one more request has begun."""
-    seconds = _added(budget.seconds, now_s, requests=1, hedges=0)
+def after_request(budget: Budget, config: BudgetConfig, now_s: float, *, count: int = 1) -> Budget:
+    """Return the budget after one more request has begun, or several in the same second."""
+    seconds = _added(budget.seconds, now_s, requests=count, hedges=0)
     most = config.share * sum([one[1] for one in seconds])
-    earned = min(budget.earned + config.share, most)
+    earned = min(budget.earned + config.share * count, most)
     return Budget(seconds, earned, budget.reserve, budget.reserve_at_s)
 
 

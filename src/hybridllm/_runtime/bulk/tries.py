@@ -1,7 +1,6 @@
 """One item asked for until it has an answer, an error of its own, or no time left.
 
-The router retries and fails over within a request. What comes back here as a refusal (it is overloaded,
-or nobody is there at all) is worth a wait: a job has the time that a person has not.
+What is worth a wait, and how long a one, `_core/bulk/patience.py` says.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridllm._core.bulk.paid import NOTHING_PAID, Paid, paid_of, together
-from hybridllm._core.bulk.patience import wait_s
+from hybridllm._core.bulk.patience import Waits, may_pass, wait_s
 from hybridllm._core.bulk.tally import Tally
 from hybridllm._core.receipt import Receipt
 from hybridllm._runtime.bulk.ports import Answerer, Prepared
 from hybridllm._runtime.ports import Clock
 from hybridllm._runtime.receipts import receipt
-from hybridllm.errors import BackendsUnavailable, Overloaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ async def ask(
 ) -> Ended:
     """Ask for one item; every error but a cancellation is returned, without frames."""
     until_s = clock.monotonic_s() + prepared.budget_s
-    call, paid, tries = prepared.call, NOTHING_PAID, 0
+    call, paid, tries, waits = prepared.call, NOTHING_PAID, 0, Waits()
     while True:
         tries += 1
         answer, error = None, None
@@ -51,11 +49,14 @@ async def ask(
             error = caught.with_traceback(None)  # the frames hold the request
         made = receipt(answer) if error is None else getattr(error, "receipt", None)
         paid = together(paid, paid_of(made))
-        if not isinstance(error, Overloaded | BackendsUnavailable):
-            return Ended(answer, error, made, paid, tries)
+        if error is None:
+            return Ended(answer, None, made, paid, tries)
+        waits = waits.after(error)
+        if not may_pass(error, waits):
+            return Ended(None, error, made, paid, tries)
         waited_s = wait_s(
-            error.retry_after_s,
-            refusals=tries,
+            waits,
+            asked_s=getattr(error, "retry_after_s", None),
             remaining_s=until_s - clock.monotonic_s(),
             jitter=draw(),
         )

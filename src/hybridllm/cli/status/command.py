@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +72,13 @@ def _watch(folder: Path, every_s: float) -> None:
     from hybridllm.cli.status import screen
     from hybridllm.cli.status.ask import asked
 
-    with Live(console=screen.console(), auto_refresh=False) as live:
+    out = screen.console()
+    with Live(console=out, auto_refresh=False) if out.is_terminal else nullcontext() as live:
         while True:
-            live.update(screen.picture(asked(folder), str(folder)), refresh=True)
+            picture = screen.picture(asked(folder), str(folder))
+            if live is not None:
+                live.update(picture, refresh=True)
+            else:  # into a pipe: one picture below the other
+                out.print(picture)
+                sys.stdout.flush()
             time.sleep(every_s)
