@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import timeit
 from dataclasses import replace
 
 import pytest
@@ -236,8 +235,8 @@ def test_a_share_of_failures_at_random_does_not_open_it_at_volume() -> None:
         assert len(state.window) <= 10
 
 
-def test_a_healthy_candidate_costs_next_to_nothing() -> None:
-    """Closed and successful: a few objects, none of them kept, in a few microseconds."""
+def test_a_healthy_candidate_keeps_next_to_nothing() -> None:
+    """Closed and successful: however many attempts, nothing piles up."""
     holder = [BreakerState()]
 
     def attempt() -> None:
@@ -249,4 +248,3 @@ def test_a_healthy_candidate_costs_next_to_nothing() -> None:
     for _ in range(1000):
         attempt()
     assert sys.getallocatedblocks() - blocks < 50
-    assert min(timeit.repeat(attempt, number=2000, repeat=20)) / 2000 < 20e-6
