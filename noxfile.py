@@ -104,6 +104,18 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["installed"], default=False)
+def soak(session: nox.Session) -> None:
+    """Ten minutes of traffic through faults of every kind; then nothing may be left."""
+    run(session, "python", "-m", "soak", *session.posargs, PYTHONPATH="tests", **WITHOUT_PROXY)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def survive(session: nox.Session) -> None:
+    """Load x faults x seeds in virtual time, and every bar of survival; takes about ten minutes."""
+    run(session, "python", "-m", "survive", *session.posargs, PYTHONPATH="tests")
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
 def mutation(session: nox.Session) -> None:
     """Small mistakes put into the core, one at a time: the tests must notice 85 % of each file's."""
     run(session, "python", "tests/mutation/run.py", *session.posargs)

@@ -1,7 +1,11 @@
 """A FastAPI endpoint: one router for the application's life, hints from the request, errors as statuses.
 
     pip install fastapi uvicorn
-    uvicorn fastapi_app:app            # with GLOBAL_API_KEY set, from the folder examples/
+    uvicorn fastapi_app:app --timeout-graceful-shutdown 20
+                                       # with GLOBAL_API_KEY set, from the folder examples/
+
+After SIGTERM the server takes no more requests and waits for those under way; then the lifespan ends, and the
+router with it. Work that no request waits for (background tasks) has `DRAIN_S` to finish.
 
 Tests hand in their own environment: `create_app(environ)`.
 """
@@ -14,8 +18,9 @@ from typing import Annotated
 from fastapi import FastAPI, Header, HTTPException, Request
 from pydantic import BaseModel
 
-from hybridllm import PolicyDenied, RequestFailed, Router, receipt
+from hybridllm import PolicyDenied, RequestFailed, Router, RouterClosed, receipt
 
+DRAIN_S = 5.0
 POLICY = Path(__file__).parent.parent / "policies" / "api-first.yaml"
 
 
@@ -42,6 +47,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
         async with Router.from_file(POLICY, environ=environ) as router:
             app.state.router = router
             yield
+            await router.aclose(drain_s=DRAIN_S)
 
     app = FastAPI(lifespan=lifespan)
 
@@ -63,6 +69,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
             raise HTTPException(403, f"not allowed by policy: {denied.rule}") from denied
         except RequestFailed as failed:
             raise HTTPException(502, "no backend could answer") from failed
+        except RouterClosed as closed:
+            raise HTTPException(503, "the server is about to stop") from closed
         paid = receipt(reply)
         return Answer(
             text=reply.choices[0].message.content or "",

@@ -68,7 +68,10 @@ async def _trickle(exchange: Exchange, data: bytes) -> None:
 
 
 def stream(*pieces: bytes, end: str = "clean") -> Odd:
-    """A stream of events, each in a chunk of its own, that ends so: clean, fin, rst or a trickle."""
+    """A stream of events, each in a chunk of its own, that ends so: clean, fin, rst, a trickle.
+
+    Or not yet: open.
+    """
 
     async def play(exchange: Exchange) -> None:
         await exchange.write(STREAM_HEAD)
@@ -76,6 +79,8 @@ def stream(*pieces: bytes, end: str = "clean") -> Odd:
             await exchange.write(chunk(data))
         if end == "clean":
             await exchange.write(chunk(b""))
+        elif end == "open":
+            return
         elif end in TRICKLES:
             await _trickle(exchange, TRICKLES[end])
         else:

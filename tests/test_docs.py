@@ -339,7 +339,8 @@ def test_the_sections_of_a_schema_page_are_all_there() -> None:
     """A new mapping of the schema has its section: the generator lists them by hand."""
     policy_page: Any = import_module("docgen.policy_page")
     modules = [
-        f"hybridllm._core.policy.schema{part}" for part in ("", "_routes", "_tests", "_when")
+        f"hybridllm._core.policy.schema{part}"
+        for part in ("", "_limits", "_routes", "_tests", "_when")
     ]
     listed = {kind for kind, _, _ in policy_page.SECTIONS}
     there = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -41,10 +42,12 @@ def printed_by(name: str) -> str:
 def test_every_example_is_run_here() -> None:
     """One that is added to the folder is added to this file."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "bulk_tickets.py",
         "fastapi_app.py",
         "plain_app.py",
         "streaming.py",
         "tracing_console.py",
+        "worker.py",
     }
 
 
@@ -57,6 +60,18 @@ def test_the_plain_app_pays_for_each_ticket_and_is_denied_a_wrong_tag() -> None:
     assert denied.startswith("denied, and nothing was sent: residency tag 'uk'")
 
 
+def test_the_bulk_example_pays_for_nothing_twice_unasked() -> None:
+    """It goes on where it was left; only what was under way may have been paid for before."""
+    died, *progress, sums, runs = printed_by("bulk_tickets.py").splitlines()
+    assert died == "-- the process dies --"
+    assert len(progress) == 4
+    assert sums.startswith("1000 answered, 0 failed")
+    found = re.fullmatch(r"(\d+) of them by the first run, (\d+) perhaps paid for twice", runs)
+    assert found is not None
+    assert int(found[1]) > 500
+    assert int(found[2]) <= 64
+
+
 def test_the_streaming_example_loses_a_region_unseen() -> None:
     """Both answers are whole; the second one's receipt shows who failed."""
     before, after = printed_by("streaming.py").split("-- global-us is down --")
@@ -67,6 +82,22 @@ def test_the_streaming_example_loses_a_region_unseen() -> None:
     assert "1. global-us/deepseek-v4-flash  primary  served" in before
     assert re.search(r"1\. global-us/deepseek-v4-flash  primary  (?!served)", after)
     assert "global-eu/deepseek-v4-flash  failover  served" in after
+
+
+def test_the_worker_finishes_its_jobs_after_sigterm() -> None:
+    """It takes no more, breaks nothing off, and ends with 0."""
+    command = [sys.executable, "-W", "error", "examples/worker.py"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("job 1: ")
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=SECONDS_MAX)
+    assert (process.returncode, errors) == (0, "")
+    assert "stopping: no more work is taken" in said
+    assert "broken off" not in said
+    assert re.search(r"done: \d+ jobs\n$", said)
 
 
 def spans(text: str) -> Iterator[dict[str, Any]]:

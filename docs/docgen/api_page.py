@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
@@ -32,7 +33,7 @@ _VALUES = (
     RequestOutcome, AttemptOutcome, AttemptReason, FailureKind, DropReason, Capability, Usage, UsageSource,
     Price,
 )  # fmt: skip
-_NOT_MADE_BY_USERS = frozenset({"Stream"})
+_NOT_MADE_BY_USERS = frozenset({"BulkJob", "Stream"})
 _DEFAULT_LENGTH_MAX = 60
 _HEAD = """\
 # Python API
@@ -87,6 +88,9 @@ def _member(module: Any, name: str) -> str:
     if typing.get_origin(thing) is typing.Literal:
         words = ", ".join(f"`{word}`" for word in typing.get_args(thing))
         return f"### {name}\n\nOne of {words}.\n"
+    if isinstance(thing, types.UnionType):
+        kinds = ", ".join(f"`{kind.__name__}`" for kind in typing.get_args(thing))
+        return f"### {name}\n\nOne of the types {kinds}.\n"
     shown = name.replace("_", "\\_")
     return f"### {shown}\n\nA text: the version of the package.\n"
 

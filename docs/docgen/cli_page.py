@@ -57,6 +57,9 @@ def _command(function: Callable[..., Any]) -> str:
             usage += f" {info.metavar}" if required else f" [{info.metavar}]"
             arguments.append(f"| `{info.metavar}` | {_cell(info.help)} | |")
         elif isinstance(info, OptionInfo):
+            if default is inspect.Parameter.empty:
+                usage += f" {info.default} {info.metavar}"
+                default = None
             options.append(_option(annotation, info, default))
     rows = [f"## hybridllm {function.__name__}\n", inspect.getdoc(function) or "", ""]
     rows += ["```text", f"{usage} [OPTIONS]", "```", ""]

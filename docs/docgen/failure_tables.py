@@ -26,6 +26,7 @@ _BREAKER = {
     BreakerEffect.ABANDONED: "nothing",
 }
 _WIRE = {
+    FailureKind.ADDRESS_REFUSED: "its name has an address that may not be asked; nothing was sent",
     FailureKind.CONNECT: "no connection: DNS, refused",
     FailureKind.CONNECT_TIMEOUT: "no connection within `timeouts.connect`",
     FailureKind.TLS: "TLS failed: the certificate, most often",
@@ -110,10 +111,19 @@ def breaker_table() -> str:
     """Return the figures of the breaker."""
     config = BreakerConfig()
     rows = (
-        (f"in a row, below {config.attempts_min} attempts in ten seconds", f"{config.row_few} failures"),
+        (
+            f"in a row, below {config.attempts_min} attempts in ten seconds",
+            f"{config.row_few} failures",
+        ),
         ("in a row, always", f"{config.row_many} failures"),
-        (f"of {config.attempts_min} attempts or more in ten seconds", f"{config.failure_share:.0%} failed"),
-        ("of the same", f"{config.slow_share:.0%} slow: a first token of over 2 s and five times the usual"),
+        (
+            f"of {config.attempts_min} attempts or more in ten seconds",
+            f"{config.failure_share:.0%} failed",
+        ),
+        (
+            "of the same",
+            f"{config.slow_share:.0%} slow: a first token of over 2 s and five times the usual",
+        ),
     )
     opens = "\n".join(f"| {said} | {figure} |" for said, figure in rows)
     spread = f"{config.open_spread:.0%}"
@@ -123,12 +133,13 @@ def breaker_table() -> str:
         ("an opening is forgotten", f"for each {config.forget_s:g} s that it has been closed"),
         ("good probes in a row that close it", f"{config.probes}"),
         ("how long a probe may take before another is sent", f"{config.probe_limit_s:g} s"),
-        ("good health pages in a row that let a probe through earlier", f"{config.healthy_answers}"),
+        (
+            "good health pages in a row that let a probe through earlier",
+            f"{config.healthy_answers}",
+        ),
     )
     stays = "\n".join(f"| {said} | {figure} |" for said, figure in rows)
-    return (
-        f"| it opens after | |\n|---|---|\n{opens}\n\n| it stays open | |\n|---|---|\n{stays}"
-    )
+    return f"| it opens after | |\n|---|---|\n{opens}\n\n| it stays open | |\n|---|---|\n{stays}"
 
 
 def _classified(status: int, body: object, asked_s: int | None) -> Failure:

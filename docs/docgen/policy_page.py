@@ -13,7 +13,13 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from hybridllm._core.policy import schema, schema_routes, schema_tests, schema_when
+from hybridllm._core.policy import (
+    schema,
+    schema_limits,
+    schema_routes,
+    schema_tests,
+    schema_when,
+)
 from hybridllm._core.policy.spec import Spec
 
 # In the order of a file; the second text is where the mapping stands.
@@ -21,12 +27,18 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema.PolicySpec, "The file", ""),
     (schema.BackendSpec, "Backends", "backends: {<name>: {...}}"),
     (schema.BackendTimeoutsSpec, "Timeouts of a backend", "backends: {<name>: {timeouts: {...}}}"),
+    (
+        schema_limits.ConcurrencySpec,
+        "Concurrency",
+        "backends: {<name>: {concurrency: {...}}}",
+    ),
     (schema.ModelSpec, "Models", "models: {<name>: {...}}"),
     (schema.ServedSpec, "Who serves a model", "models: {<name>: {on: {<backend>: {...}}}}"),
     (schema.PriceSpec, "Prices", "price: {...}"),
     (schema.ResidencySpec, "Residency tags", "residency: {<tag>: {...}}"),
     (schema.TaskSpec, "Tasks", "tasks: {<name>: {...}}"),
     (schema.TaskTimeoutsSpec, "Timeouts of a task", "tasks: {<name>: {timeouts: {...}}}"),
+    (schema_limits.HedgeSpec, "Hedging", "tasks: {<name>: {hedge: {...}}}"),
     (schema_routes.BucketSpec, "Buckets", "buckets: {<bucket>: {...}}"),
     (schema_routes.RouteSpec, "Routes", "routes: [{...}, {...}]"),
     (schema_when.WhenSpec, "Conditions", "when: {...}"),
@@ -41,9 +53,12 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
     (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
     (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
-    (schema.RetriesSpec, "Retries", "retries: {...}"),
+    (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
+    (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
 )
 SHORT_FORMS = {
+    schema_limits.ConcurrencySpec: "`concurrency: auto` stands for all three defaults, and a number "
+    "alone is a limit that never changes: `concurrency: 64`.",
     schema.ServedSpec: "A text alone is the name: `on: {cloud: qwen3-8b}`.",
     schema_when.WhenSpec: "`metadata` takes, for each key, a value, a pattern, a list of them, or "
     "[bounds](#bounds). The keys of later versions are refused with `is not supported yet`.",

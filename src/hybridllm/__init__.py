@@ -25,11 +25,13 @@ from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
     BackendsUnavailable,
+    BulkFileError,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
     InvalidOutput,
     InvalidRequest,
+    OutcomeUnknown,
     Overloaded,
     PolicyDenied,
     PolicyError,
@@ -44,24 +46,37 @@ from hybridllm.errors import (
 if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
+    from hybridllm._core.bulk.paid import Paid
+    from hybridllm._core.bulk.result import BulkProgress, BulkResult
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
     from hybridllm._core.resilience.seams import Continued, Restarted
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.stream import Stream
 
 __all__ = [
     "Attempt",
+    "BackendStatus",
     "BackendsUnavailable",
+    "BatchJob",
+    "BatchSummary",
     "Book",
     "BookEntry",
+    "BulkFileError",
+    "BulkJob",
+    "BulkProgress",
+    "BulkResult",
     "Candidate",
+    "CandidateStatus",
     "CaseResult",
     "CasesReport",
     "ContentFiltered",
@@ -76,7 +91,9 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "OutcomeUnknown",
     "Overloaded",
+    "Paid",
     "Plan",
     "Policy",
     "PolicyDenied",
@@ -109,12 +126,20 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
+    "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
+    "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "BulkJob": ("hybridllm._runtime.bulk.job", "BulkJob"),
+    "BulkProgress": ("hybridllm._core.bulk.result", "BulkProgress"),
+    "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),
+    "CandidateStatus": ("hybridllm._compose.status_rows", "CandidateStatus"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
     "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),

@@ -7,7 +7,9 @@ code written for `openai` keeps its `except` clauses:
     ├── PolicyError       a policy file is wrong; every problem at once
     ├── InvalidRequest    the call itself is wrong; nothing was sent      [OpenAIError]
     ├── PolicyDenied      the policy forbids it; nothing was sent         [OpenAIError]
-    ├── RouterClosed      the router is closed, or belongs to another event loop
+    ├── RouterClosed      the router is closed, or works in another event loop
+    ├── BulkFileError     a journal or a batch file cannot be used
+    ├── OutcomeUnknown    an earlier run of a bulk job sent it, and may have paid for it
     └── RequestFailed     something was sent, or time ran out             [OpenAIError]
         ├── RequestRejected   a backend refused the request as such           [BadRequestError, ...]
         ├── RouteExhausted    every candidate failed                          [the last failure's]
@@ -39,6 +41,12 @@ if TYPE_CHECKING:
 class HybridLLMError(Exception):
     """Root of everything that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (_public_class(self), str(self), self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {}
+
 
 class PolicyError(HybridLLMError):
     """A policy file is wrong.
@@ -62,12 +70,29 @@ class PolicyError(HybridLLMError):
 class InvalidRequest(HybridLLMError, ValueError):
     """The call itself cannot be sent: a hint or a parameter is missing, unknown or of a wrong type."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _public_class(self), (str(self),)
-
 
 class RouterClosed(HybridLLMError, RuntimeError):
-    """The router is closed, or was opened in another event loop."""
+    """The router is closed, before the request or during it; or it works in another event loop."""
+
+
+class BulkFileError(HybridLLMError):
+    """A journal or a batch file cannot be used: locked, damaged, of another input, there already.
+
+    Attributes:
+        path: As given.
+        line: Of the damage, from 1; None: it is about the whole.
+    """
+
+    def __init__(self, message: str, *, path: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.path, self.line = path, line
+
+    def _facts(self) -> dict[str, Any]:
+        return {"path": self.path, "line": self.line}
+
+
+class OutcomeUnknown(HybridLLMError):
+    """An earlier run of a bulk job sent this item and ended before its answer came. It was not sent again."""
 
 
 class PolicyDenied(HybridLLMError):
@@ -95,16 +120,9 @@ class PolicyDenied(HybridLLMError):
         self.dropped = tuple(dropped)
         self.receipt = receipt
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (_public_class(self), str(self), self._facts())
-
     def _facts(self) -> dict[str, Any]:
-        return {
-            "rule": self.rule,
-            "residency": self.residency,
-            "dropped": self.dropped,
-            "receipt": self.receipt,
-        }
+        names = ("rule", "residency", "dropped", "receipt")
+        return {name: getattr(self, name) for name in names}
 
 
 class RequestFailed(HybridLLMError):
@@ -128,9 +146,6 @@ class RequestFailed(HybridLLMError):
         self.receipt = receipt
         self.status_code = status_code
         self.code = code
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (_public_class(self), str(self), self._facts())
 
     def _facts(self) -> dict[str, Any]:
         return {"receipt": self.receipt, "status_code": self.status_code, "code": self.code}
@@ -164,7 +179,7 @@ class RouteExhausted(RequestFailed):
 
     Attributes:
         route: Name of the route whose candidates were tried.
-        failures: (backend, reason) of each attempt, in the order tried.
+        failures: (backend, reason) of each attempt, in the order tried; then of those that were refused.
         budget_exhausted: True if another attempt could have been made, but the retry budget that all requests
             share had none left.
     """

@@ -14,7 +14,8 @@ from hybridllm._adapters.aiohttp_wire import AiohttpWire
 from hybridllm._core.resilience.classify import classify_wire
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import STALE_WITHIN_S, WireRequest
-from hybridllm.testing import VirtualTimeLoop
+from hybridllm.testing import run_in_virtual_time
+from names import HANGS, FakeNames
 from raw_server import Exchange, raw_server, whole
 from wires import HEADERS, answering, body_of, failure_of, post
 
@@ -64,33 +65,21 @@ async def test_a_new_connection_that_breaks_is_never_stale(wire: AiohttpWire) ->
         assert (await failure_of(wire, post(server.url))).kind is FailureKind.RESET
 
 
-class NamesHang(VirtualTimeLoop):
-    """A loop whose name server never answers."""
-
-    asked = 0
-
-    async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
-        self.asked += 1
-        await asyncio.sleep(3_600)
-
-
 @pytest.mark.parametrize("limit_s", [0.5, 7.3])
 def test_the_limit_for_connecting_covers_the_name(limit_s: float) -> None:
     """A name server that hangs costs no more than a port that does; to the instant, above 5 s too."""
 
     async def main() -> None:
-        wire = AiohttpWire()
+        names = FakeNames({"backend.example": HANGS})
+        wire = AiohttpWire(look_up=names.look_up)
         request = post("https://backend.example", connect_timeout_s=limit_s)
         error = await failure_of(wire, request)
         assert error.kind is FailureKind.CONNECT_TIMEOUT
         assert asyncio.get_running_loop().time() == pytest.approx(limit_s)
+        assert names.asked == ["backend.example"]
         await wire.close()
 
-    with asyncio.Runner(loop_factory=NamesHang) as runner:
-        runner.run(main())
-        loop = runner.get_loop()
-        assert isinstance(loop, NamesHang)
-        assert loop.asked == 1
+    run_in_virtual_time(main)
 
 
 async def test_an_instrumented_application_adds_nothing_to_what_is_sent(

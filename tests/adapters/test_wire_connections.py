@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from hybridllm._adapters.httpx_wire import HttpxWire
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import Wire
 from raw_server import STREAM_HEAD, Exchange, chunk, raw_server, until, whole
@@ -43,6 +44,29 @@ async def test_a_connection_is_used_again_after_a_whole_body(wire: Wire) -> None
         for _ in range(10):
             await body_of(await wire.send(post(server.url)))
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.05])
+async def test_what_comes_unasked_is_not_the_next_requests_answer(
+    wire: Wire, later_s: float
+) -> None:
+    """A second answer behind the first, at once or while nobody waits: that connection is given up.
+
+    Of what came in one piece with the first answer httpx knows nothing that it would tell.
+    """
+    if later_s == 0 and isinstance(wire, HttpxWire):
+        pytest.skip("h11 keeps it to itself; our own wire does not")
+
+    async def play(exchange: Exchange) -> None:
+        await exchange.write(whole(b"{}"))
+        await asyncio.sleep(later_s)
+        if not exchange.served_before:
+            await exchange.write(whole(b'{"forged": 1}'))
+
+    async with raw_server(play) as server:
+        for _ in range(3):
+            assert await body_of(await wire.send(post(server.url))) == b"{}"
+            await asyncio.sleep(2 * later_s + 0.01)
 
 
 @pytest.mark.parametrize("reusable", [True, False])

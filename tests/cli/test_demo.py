@@ -64,7 +64,7 @@ def test_in_a_terminal_the_picture_is_drawn_over_itself(columns: int) -> None:
 
 
 def test_ctrl_c_stops_it_with_130() -> None:
-    """Nothing is left behind, and no traceback is shown."""
+    """What is under way ends; nothing is left behind, and no traceback is shown."""
     command = [sys.executable, "-m", "hybridllm", "demo", "--plain", "--seconds", "60"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -75,10 +75,11 @@ def test_ctrl_c_stops_it_with_130() -> None:
                 break
         started = time.perf_counter()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        said, errors = process.communicate(timeout=20)
 
     assert process.returncode == 130
     assert errors.split() == ["interrupted"]
+    assert "Stopped by SIGINT" in said  # and the summary, as after SIGTERM
     assert time.perf_counter() - started < 10
 
 

@@ -117,6 +117,47 @@ def test_a_stream_is_whole_or_not(chunks: list[Any], because: str | None) -> Non
         assert state.incomplete_because == because
 
 
+ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+
+
+@pytest.mark.parametrize(
+    ("chunks", "because"),
+    [
+        pytest.param(
+            [chunk(said("a")), chunk(ROLE, id="c2")], "another answer began in its middle",
+            id="begun-anew",
+        ),
+        pytest.param([chunk(ROLE), chunk(ROLE, id="c2"), chunk(said("a"), id="c2")], None,
+                     id="before-any-output"),
+        pytest.param([chunk(said("a")), chunk(ROLE)], None, id="a-role-again"),
+        pytest.param([chunk(said("a")), chunk(said("b"), id="c2")], None, id="an-id-per-chunk"),
+        pytest.param(
+            [chunk(said("a")), chunk(said("b", role="assistant"), id="c2")], None,
+            id="an-id-and-a-role-per-chunk",
+        ),
+        pytest.param([chunk(said("a")), chunk(ROLE | {"index": 1}, id="c2")], None,
+                     id="another-choice-begins"),
+        pytest.param(
+            [chunk(said("a", end="stop")), chunk(said("b"))], "output after a finish_reason",
+            id="text-behind-the-end",
+        ),
+        pytest.param(
+            [chunk(said("a", end="stop")), chunk(said(tool_calls=[{"index": 0}]))],
+            "output after a finish_reason", id="a-call-behind-the-end",
+        ),
+        pytest.param([chunk(said("a", end="stop")), chunk(said("b", end="stop"))], None,
+                     id="an-end-in-every-chunk"),
+        pytest.param([chunk(said("a", end="stop")), chunk(said(""))], None, id="nothing-behind"),
+        pytest.param([chunk(said("a", end="stop")), chunk(said("b", index=1))], None,
+                     id="another-choice-goes-on"),
+    ],
+)  # fmt: skip
+def test_two_answers_in_one_stream_are_told(chunks: list[Any], because: str | None) -> None:
+    """A proxy that asks again and glues; a server that only repeats itself is none."""
+    state, _ = fed(*chunks)
+    assert state.problem == because
+
+
 def test_a_negative_index_is_no_choice() -> None:
     """It is a broken chunk, whatever else it says."""
     state, _ = fed(chunk(said("a", index=-1, end="stop")))

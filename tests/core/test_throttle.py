@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from itertools import pairwise
 from math import exp
 
 import pytest
@@ -128,7 +128,7 @@ def test_with_all_failing_next_to_nothing_is_sent_within_half_a_minute(per_s: in
     """Under a twentieth from there on; and yet at least every other second somebody tries."""
     sent = outage(1.0, seconds=90, per_s=per_s, seed=1)
     assert sum(sent[30:]) <= max(0.05 * 60 * per_s, 2 * 60)
-    assert all(map(any, pairwise(sent)))
+    assert all(map(any, itertools.pairwise(sent)))
 
 
 def test_after_an_outage_all_are_admitted_again_within_seconds() -> None:

@@ -44,7 +44,7 @@ TESTS = {
     "classify": ["test_classify.py", "test_classify_captures.py"],
     "retry_after": ["test_retry_after.py", "test_classify.py"],
 }
-_LEFT_OUT = ("at_volume", "keeps_next_to_nothing")  # long, and about other things
+_LEFT_OUT = ("at_volume", "next_to_nothing")  # long, and about other things
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pytest
 import hybridllm
 from hybridllm._adapters.yaml_document import read_document
 from hybridllm._core.policy.document import Findings, plain
-from hybridllm._core.policy.schema import json_schema
+from hybridllm._core.policy.json_schema import json_schema
 from policy.json_schema_rules import faults
 from policy.seeded_mistakes import POLICY, SEEDS, Seed
 

@@ -12,7 +12,7 @@ from hybridllm import Policy, Router
 from hybridllm._core.policy.problems import Problem
 from hybridllm._runtime.source import Glimpse, Taken
 from hybridllm.errors import PolicyError
-from hybridllm.testing import LoopClock, Reply, ScriptedWire, no_leaks
+from hybridllm.testing import FaultTransport, LoopClock, Reply, ScriptedWire, no_leaks
 from runtime.world import KEY, Script
 
 GOOD = Reply.chat("fine")
@@ -77,12 +77,13 @@ async def reloading(
     names = ("eu", "us", "asia", "old", "new")
     replies = dict.fromkeys(names, GOOD) | dict(replies or {})
     wire = ScriptedWire({f"{name}.test": reply for name, reply in replies.items()})
-    options = {"clock": LoopClock(), "wire": wire} | options
+    faults = FaultTransport(wire)
+    options = {"clock": LoopClock(), "wire": faults} | options
     async with (
         no_leaks(),
         Router.from_file(path, environ=environ or {"KEY": KEY}, **options) as router,
     ):
-        here = Script(router, wire)
+        here = Script(router, wire, faults)
         yield here
         assert here.idle, f"{wire.active} exchanges open"
 

@@ -94,7 +94,7 @@ async def cancelled(asked: Router) -> None:
 
 
 async def closed(asked: Router) -> None:
-    await asked.close()
+    await asked.aclose()
     await chat(asked)
 
 

@@ -248,7 +248,7 @@ async def test_closing_the_router_ends_what_is_under_way() -> None:
         here["eu"].fault = Fault.hang()
         task = asyncio.get_running_loop().create_task(here.chat())
         await asyncio.sleep(0.1)
-        await here.router.close()
+        await here.router.aclose(drain_s=0)
         done, _ = await asyncio.wait([task], timeout=2.0)
         assert done
         assert task.exception() is not None

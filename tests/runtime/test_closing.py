@@ -66,7 +66,7 @@ async def test_a_close_ends_a_stream_and_a_call_at_once(fault: Fault) -> None:
         starting = loop.create_task(here.stream())
         await until(lambda: here.active == 3)
         began = loop.time()
-        await here.router.close()
+        await here.router.aclose(drain_s=0)
         assert loop.time() - began < 0.5
         error, took_s = await how_it_ends(stream)
         assert isinstance(error, StreamInterrupted)
@@ -87,7 +87,7 @@ async def test_a_close_ends_a_call_that_waits_for_its_body() -> None:
         call = asyncio.get_running_loop().create_task(here.chat())
         await until(lambda: here.active == 1)
         await asyncio.sleep(0.05)
-        await here.router.close()
+        await here.router.aclose(drain_s=0)
         _, took_s = await how_it_ends(call)
         assert took_s < 0.5
         assert await here.idle() < 0.5
@@ -97,8 +97,8 @@ async def test_a_call_to_a_closed_router_is_told_so() -> None:
     """Before anything is built or sent; closing again does nothing."""
     async with world("eu") as here:
         await here.chat()
-        await here.router.close()
-        await here.router.close()
+        await here.router.aclose()
+        await here.router.aclose()
         with pytest.raises(RouterClosed, match="closed"):
             await here.chat()
         assert len(here["eu"].requests) == 1
@@ -107,7 +107,7 @@ async def test_a_call_to_a_closed_router_is_told_so() -> None:
 async def test_a_router_that_was_never_used_closes() -> None:
     """There is no wire to close, and none is made for it."""
     router: Any = Router.from_text(policy("eu"), environ={"KEY": KEY})
-    await router.close()
+    await router.aclose()
     with pytest.raises(RouterClosed):
         await router.chat.completions.create(messages=MESSAGES)
 
@@ -146,7 +146,7 @@ def raised_as(name: str) -> HybridLLMError:
             make = completions.parse if "response_format" in params else completions.create
             if name == "RouterClosed":
                 await here.chat()
-                await here.router.close()
+                await here.router.aclose()
             try:
                 await text_of(await make(messages=MESSAGES, **params))
             except HybridLLMError as error:

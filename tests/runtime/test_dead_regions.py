@@ -14,7 +14,7 @@ from hybridllm.testing import Fault
 from runtime.world import MESSAGES, World, many, world
 
 CALLS, AT_ONCE = 200, 20
-TIMEOUTS = "total: 20s, connect: 500ms, attempt: 1s, first_token: 1s, idle: 1s"
+TIMEOUTS = "total: 30s, connect: 1s, attempt: 2s, first_token: 2s, idle: 2s"
 
 DEAD = {  # five ways, 200 calls each
     "refused": Fault.refuse(),

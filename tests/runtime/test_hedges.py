@@ -15,7 +15,6 @@ import pytest
 from hybridllm import RouteExhausted, receipt
 from hybridllm._core.money.usage import UsageSource
 from hybridllm._core.receipt import AttemptOutcome, AttemptReason
-from hybridllm._core.resilience import budget
 from hybridllm.testing import Reply, run_in_virtual_time
 from runtime.world import Script, policy, scripted, text_of
 
@@ -233,7 +232,7 @@ def test_a_caller_who_leaves_at_any_step_leaves_nothing(
             for steps in range(16):
                 for _ in range(CALLS):  # so that this one may be hedged too
                     turns = here.router._engine.turns
-                    turns._budget = budget.after_request(turns._budget, asyncio_now())
+                    turns.spending.request(here.router.policy.budget, asyncio_now())
                 task = asyncio.get_running_loop().create_task(here.chat(stream=stream))
                 await asyncio.sleep(leaves_s)
                 for _ in range(steps):

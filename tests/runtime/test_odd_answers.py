@@ -7,7 +7,6 @@ there is one typed error. Streams are in `test_odd_streams.py`.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 
@@ -19,7 +18,6 @@ from hybridllm import (
     RequestFailed,
     RouteExhausted,
     Router,
-    RouterClosed,
     receipt,
 )
 from odd_backend import (
@@ -185,27 +183,6 @@ async def test_an_error_that_echoes_the_key_does_not_show_it(status: bytes) -> N
         assert "Incorrect API key provided" in str(error)
         assert KEY not in f"{error} {error!r} {vars(error)} {receipt(error)}"
         assert KEY not in str(receipt(error).to_dict())
-
-
-def test_a_router_belongs_to_one_event_loop() -> None:
-    """In a second one it says so; it neither hangs nor fails now and then."""
-
-    async def ask(router: Router) -> None:
-        await router.chat.completions.create(task="chat", messages=MESSAGES)
-
-    async def first() -> Router:
-        async with raw_server(answer(completion())) as server:
-            router = Router.from_text(policy(server, None), environ={"KEY": KEY})
-            await ask(router)
-            return router
-
-    async def second(router: Router) -> None:
-        with pytest.raises(RouterClosed, match="another event loop"):
-            await ask(router)
-
-    router = asyncio.run(first())
-    asyncio.run(second(router))
-    asyncio.run(router.close())
 
 
 @pytest.mark.parametrize("name", ["Host", "Authorization", "Content-Length", "Accept-Encoding"])

@@ -320,7 +320,7 @@ async def test_a_closed_router_reloads_nothing(tmp_path: Path) -> None:
     assert set(threading.enumerate()) == before
     assert router.status().version == router.policy.version
     never = Router.from_file(path, environ={})
-    await never.close()
+    await never.aclose()
     with pytest.raises(RouterClosed, match="closed"):
         await never.reload()
 
@@ -338,7 +338,7 @@ def test_a_router_is_reloaded_in_its_own_event_loop(tmp_path: Path) -> None:
 
     async def last() -> None:
         assert await router.reload() is True
-        await router.close()
+        await router.aclose()
 
     asyncio.run(last())
 

@@ -135,7 +135,7 @@ def test_close_from_another_loop_ends_the_watch(
 
     with asyncio.Runner() as first:
         watcher = first.run(begin())
-        asyncio.run(router.close())
+        asyncio.run(router.aclose())
         first.run(end(watcher))
         assert watcher.done()
     assert not router.status().watching
@@ -160,7 +160,7 @@ def test_a_watch_begins_again_in_another_loop(path: Path, tidy: bool) -> None:
         async with asyncio.timeout(5):
             while router.policy.routes[0].name != "second":
                 await asyncio.sleep(0.01)
-        await router.close()
+        await router.aclose()
         assert not router.status().watching
 
     if tidy:

@@ -294,7 +294,7 @@ async def test_a_watch_begins_with_the_first_request_and_ends_with_the_router(pa
         assert str(path) in watcher.get_name()
         await asyncio.sleep(0.05)
         assert set(threading.enumerate()) > threads
-        await router.close()
+        await router.aclose()
         assert watcher.done()
         assert not router.status().watching
     assert set(threading.enumerate()) == threads

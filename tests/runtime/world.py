@@ -14,13 +14,24 @@ from typing import Any
 
 from hybridllm import Router
 from hybridllm._adapters.aiohttp_wire import AiohttpWire
-from hybridllm._runtime.ports import Wire
-from hybridllm.testing import LoopClock, Reply, ScriptedWire, SimulatedBackend, no_leaks
+from hybridllm._runtime.ports import Clock, Wire
+from hybridllm.testing import (
+    FaultTransport,
+    LoopClock,
+    Reply,
+    ScriptedWire,
+    SentRequest,
+    SimulatedBackend,
+    ToxicProxy,
+    no_leaks,
+)
 from raw_server import until
 
 KEY = "sk-test-0123456789abcdef"
 MODEL = "simulated-model"
 MESSAGES = [{"role": "user", "content": "Say hello, and no more."}]
+Step = Reply | Callable[[SentRequest], Reply]
+Replies = Step | Sequence[Step]
 
 
 def policy(
@@ -30,7 +41,10 @@ def policy(
     timeouts: str = "",
     repeats: int = 2,
     each: str = "",
+    retries: str = "",
     task: str = "",
+    own_keys: bool = False,
+    health: bool = True,
     more: str = "",
 ) -> str:
     """A policy with one model `m` on every backend named, and one route.
@@ -42,19 +56,28 @@ def policy(
         timeouts: Of the task `t`: `attempt: 1s, idle: 1s`.
         repeats: `same_backend_max`.
         each: Anything else of every backend: `prefill: true`.
-        task: Anything else of the task: `hedge: {after: 1s}`.
+        retries: Anything else about repeats: `budget: {reserve_max: 10}`.
+        task: Anything else about the task `t`: `hedge: {after: 50ms}`.
+        own_keys: Each backend has a key of its own, `KEY_EU` for `eu`; otherwise all have `KEY`.
+        health: False looks at no health page of a backend whose breaker is open.
         more: Anything else, at the top level.
     """
     places = urls or {name: f"https://{name}.test/v1" for name in names}
+    keys = {name: f"KEY_{name.upper()}" if own_keys else "KEY" for name in names}
+    retries = f", {retries}" if retries else ""
+    task = f", {task}" if task else ""
+    each = f", {each}" if each else ""
+    looks = "" if health else ", health: off"
     backends = "\n".join(
-        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: KEY, region: {name}, {each}}}"
+        f"  {name}: {{kind: api, base_url: '{places[name]}', api_key_env: {keys[name]}, region: {name}"
+        f"{each}{looks}}}"
         for name in names
     )
     served = ", ".join(f"{name}: {MODEL}" for name in names)
     use = f"{{model: m, on: [{', '.join(names)}]}}" if ordered else "m"
     return f"""
 version: 1
-retries: {{same_backend_max: {repeats}, attempts_max: 6}}
+retries: {{same_backend_max: {repeats}, attempts_max: 6{retries}}}
 backends:
 {backends}
 models:
@@ -63,11 +86,16 @@ models:
     capabilities: [tools, json_schema, logprobs, vision, audio, reasoning, embeddings]
     on: {{{served}}}
 tasks:
-  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}, {task}}}
+  t: {{bucket: bandwidth, timeouts: {{{timeouts}}}{task}}}
 routes:
   - {{name: all, use: [{use}]}}
 {more}
 """
+
+
+def environ(*names: str) -> dict[str, str]:
+    """The environment with the keys that `policy` names."""
+    return {"KEY": KEY} | {f"KEY_{name.upper()}": f"{KEY}-{name}" for name in names}
 
 
 @dataclass
@@ -77,9 +105,14 @@ class World:
     router: Router
     wire: Wire
     backends: dict[str, SimulatedBackend]
+    proxies: dict[str, ToxicProxy]
 
     def __getitem__(self, name: str) -> SimulatedBackend:
         return self.backends[name]
+
+    def sent(self, name: str) -> int:
+        """How many requests a backend got; looks at its health page are none."""
+        return sum(request.method == "POST" for request in self.backends[name].requests)
 
     @property
     def in_flight(self) -> int:
@@ -122,6 +155,10 @@ async def world(
     *names: str,
     backends: Mapping[str, Any] | None = None,
     make_wire: Callable[[], Wire] = AiohttpWire,
+    url_of: Callable[[SimulatedBackend], str] = lambda backend: backend.base_url,
+    proxied: bool = False,
+    tracer_provider: Any = None,
+    clock: Clock | None = None,
     **policy_options: Any,
 ) -> AsyncIterator[World]:
     """A router over simulated backends; at the end no task, permit or connection is left.
@@ -130,6 +167,10 @@ async def world(
         names: Of the backends.
         backends: Arguments of every `SimulatedBackend`.
         make_wire: How requests travel.
+        url_of: Where a backend is told to be.
+        proxied: Whether each stands behind a proxy that can break the way to it.
+        tracer_provider: Where spans go.
+        clock: The router's; default: its own.
         policy_options: See `policy`.
     """
     async with no_leaks(), AsyncExitStack() as stack:
@@ -141,11 +182,22 @@ async def world(
         }
         # A backend that is closed before it has begun to serve complains.
         await asyncio.sleep(0.001)
-        urls = {name: backend.base_url for name, backend in there.items()}
+        urls = {name: url_of(backend) for name, backend in there.items()}
+        proxies = {
+            name: await stack.enter_async_context(ToxicProxy(urls[name], seed=seed))
+            for seed, name in enumerate(there if proxied else ())
+        }
+        urls |= {name: proxy.base_url for name, proxy in proxies.items()}
         wire = make_wire()
         text = policy(*names, urls=urls, **policy_options)
-        async with Router.from_text(text, environ={"KEY": KEY}, wire=wire) as router:
-            here = World(router, wire, there)
+        async with Router.from_text(
+            text,
+            environ=environ(*names),
+            wire=wire,
+            clock=clock,
+            tracer_provider=tracer_provider,
+        ) as router:
+            here = World(router, wire, there, proxies)
             yield here
             await here.idle()
         await until(lambda: not any(backend.connections for backend in there.values()))
@@ -157,6 +209,7 @@ class Script:
 
     router: Router
     wire: ScriptedWire
+    faults: FaultTransport
 
     async def chat(self, **params: Any) -> Any:
         """One answer."""
@@ -169,8 +222,8 @@ class Script:
         return await self.chat(stream=True, **params)
 
     def sent(self, name: str) -> int:
-        """How many requests went to a backend."""
-        return len(self.wire.sent_to(f"{name}.test"))
+        """How many requests went to a backend; to look whether it is well is none."""
+        return sum(sent.method == "POST" for sent in self.wire.sent_to(f"{name}.test"))
 
     @property
     def idle(self) -> bool:
@@ -180,7 +233,7 @@ class Script:
 
 @asynccontextmanager
 async def script(
-    *names: str, tracer_provider: Any = None, **replies: Reply | Sequence[Reply]
+    *names: str, tracer_provider: Any = None, **replies: Replies
 ) -> AsyncIterator[Script]:
     """A router over scripted backends: `script("eu", "us", eu=Reply.hang(), us=Reply.chat("hi"))`.
 
@@ -192,21 +245,22 @@ async def script(
 
 @asynccontextmanager
 async def scripted(
-    text: str, *, tracer_provider: Any = None, **replies: Reply | Sequence[Reply]
+    text: str, *, tracer_provider: Any = None, clock: Clock | None = None, **replies: Replies
 ) -> AsyncIterator[Script]:
     """The same for any policy's text; the backends are `https://NAME.test`."""
     wire = ScriptedWire({f"{name}.test": reply for name, reply in replies.items()})
+    faults = FaultTransport(wire)  # does nothing before it is told to
     async with (
         no_leaks(),
         Router.from_text(
             text,
             environ={"KEY": KEY},
-            wire=wire,
-            clock=LoopClock(),
+            wire=faults,
+            clock=clock or LoopClock(),
             tracer_provider=tracer_provider,
         ) as router,
     ):
-        here = Script(router, wire)
+        here = Script(router, wire, faults)
         yield here
         assert here.idle, f"{wire.active} exchanges open"
 

@@ -29,9 +29,16 @@ from pydantic import BaseModel
 import hybridllm
 from hybridllm import (
     Attempt,
+    BackendStatus,
+    BatchJob,
+    BatchSummary,
     Book,
     BookEntry,
+    BulkJob,
+    BulkProgress,
+    BulkResult,
     Candidate,
+    CandidateStatus,
     CasesReport,
     Continued,
     Denied,
@@ -40,6 +47,7 @@ from hybridllm import (
     HttpxWire,
     HybridLLMError,
     Kept,
+    Paid,
     Plan,
     Policy,
     PolicyDenied,
@@ -163,7 +171,29 @@ async def making(path: Path, httpx_client: httpx.AsyncClient, client: httpx2.Asy
     Router.from_file(path, environ={"KEY": "k"}, environment="staging")
     Router.from_text("version: 1", name="inline", wire=HttpxWire(httpx_client))
     Router(check(path).policy, wire=HttpxWire(client))
-    await Router.from_text(b"version: 1").close()
+    await Router.from_text(b"version: 1").aclose()
+
+
+async def bulk(router: Router, path: Path) -> None:
+    """Many requests; their results and sums."""
+    requests: list[dict[str, Any]] = [{"messages": MESSAGES}]
+    job = router.map(requests, concurrency=8, ordered=False, journal=path, unknown="skip")
+    assert_type(job, BulkJob)
+    async with job as entered:
+        assert_type(entered, BulkJob)
+        async for result in entered:
+            assert_type(result, BulkResult)
+            assert_type(result.key, str | None)
+            assert_type(result.error, Exception | None)
+            assert_type(result.paid, Paid)
+            assert_type(result.paid.cost_usd, Decimal | None)
+    assert_type(job.progress, BulkProgress)
+    assert_type(job.progress.cost_usd, Decimal)
+    router.map(
+        (("key", request) for request in requests), on_progress=print, operation="embeddings"
+    )
+    batch = BatchJob(router, path, "out.jsonl", hints={"task": "classify"}, resume=True)
+    assert_type(await batch.run(), BatchSummary)
 
 
 async def marked(router: Router) -> None:
@@ -181,6 +211,19 @@ async def reloading(router: Router) -> None:
     assert_type(router.status(), Status)
     assert_type(router.status().last_error, str | None)
     assert_type(router.status().observed["constraint 'x' would drop a/b"], int)
+
+
+def looking(router: Router, path: Path) -> None:
+    """Every candidate and every backend, in words and figures."""
+    assert_type(Router.from_text("version: 1", status_dir=path), Router)
+    status = router.status()
+    assert_type(status.candidates, tuple[CandidateStatus, ...])
+    assert_type(status.candidates[0].reason, str)
+    assert_type(status.candidates[0].probe_in_s, float | None)
+    assert_type(status.backends, tuple[BackendStatus, ...])
+    assert_type(status.backends[0].limit, int | None)
+    assert_type(status.panic, tuple[str, ...])
+    assert_type(status.to_dict(), dict[str, Any])
 
 
 def testing_a_policy() -> None:

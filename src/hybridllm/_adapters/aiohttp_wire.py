@@ -1,23 +1,35 @@
 """HTTP over one pooled aiohttp session.
 
-The only door to aiohttp. Redirects and environment proxies are off, bodies arrive as they were sent,
-and no error that leaves this module has a cause or a frame that holds headers or a body.
+With `aiohttp_names` the only door to aiohttp. Redirects and environment proxies are off, bodies arrive as
+they were sent, and no error that leaves this module has a cause or a frame that holds headers or a body.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 import aiohttp
 
+from hybridllm._adapters.aiohttp_names import (
+    AddressRefused,
+    CheckedNames,
+    checked_socket,
+    is_private,
+    private_allowed,
+)
+from hybridllm._adapters.name_look_up import look_up_in_thread
+from hybridllm._adapters.tls import client_context, tls_words
 from hybridllm._core.resilience.outcome import FailureKind
-from hybridllm._runtime.ports import STALE_WITHIN_S, WireError, WireRequest
+from hybridllm._runtime.names import Names
+from hybridllm._runtime.ports import STALE_WITHIN_S, LookUp, WireError, WireRequest
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -33,33 +45,79 @@ _reused: ContextVar[bool] = ContextVar("hybridllm_connection_reused", default=Fa
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells new connections from kept ones."""
+    """Tells new connections from kept ones, and lets nobody have one to where he may not go.
+
+    It keeps its hands off those of another process: to close a connection is to take it off the event loop's
+    list in the kernel, and a child of `fork` shares that list with its parent, who would never hear of the
+    connection again.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._seen: WeakSet[ResponseHandler] = WeakSet()
+        self._private: WeakSet[ResponseHandler] = WeakSet()
+        self._pid = os.getpid()
+
+    def drop(self) -> None:
+        """Close every connection, from outside the loop."""
+        self._closed = True  # else the destructor would try to
+        for protocol in self._seen:
+            if protocol.transport is not None:
+                _aborted(protocol.transport)
+        self._conns.clear()
+
+    def _release(self, *given: Any, **options: Any) -> None:
+        if self._pid == os.getpid():
+            super()._release(*given, **options)
+
+    def __del__(self, *given: Any) -> None:
+        if self._pid == os.getpid():
+            super().__del__(*given)
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:  # noqa: ASYNC109 - aiohttp's signature
         _reused.set(False)
         connection = await super().connect(req, traces, timeout)
         protocol = connection.protocol
+        while protocol is not None and protocol in self._seen and protocol.should_close:
+            # Something came that nobody had asked for: it would be read as the answer to this request.
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
         if protocol is not None:
             if protocol in self._seen:
                 _reused.set(True)
             else:
                 self._seen.add(protocol)
+                if is_private(req.url.raw_host, connection.transport):
+                    self._private.add(protocol)
+            if self._private and protocol in self._private and not private_allowed.get():
+                # Kept by a backend at the same place that may go there.
+                connection.close()
+                raise AddressRefused("a kept connection leads into a private network")
         return connection
 
 
 class AiohttpWire:
-    """The default wire. Made and used inside one event loop."""
+    """The default wire. Made and used inside one event loop.
 
-    def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    Args:
+        ssl_context: In the place of our own.
+        look_up: Asks for the addresses of host names; by default the system.
+    """
+
+    def __init__(
+        self, *, ssl_context: ssl.SSLContext | None = None, look_up: LookUp | None = None
+    ) -> None:
+        now_s = asyncio.get_running_loop().time
+        self._resolver = CheckedNames(Names(look_up or look_up_in_thread(), now_s=now_s))
         self._connector = _Connector(
             limit=0,  # slots are the router's; a pool that waits would look like a slow backend
             keepalive_timeout=KEEPALIVE_S,
-            ssl=ssl_context if ssl_context is not None else True,
+            resolver=self._resolver,
+            use_dns_cache=False,  # the resolver keeps them; here they would be used unchecked
+            socket_factory=checked_socket,
         )
+        self._ssl_context = ssl_context
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             trust_env=False,
@@ -73,11 +131,12 @@ class AiohttpWire:
         self._session.trace_configs.clear()
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._open: set[aiohttp.ClientResponse] = set()
-        self._now_s = asyncio.get_running_loop().time
+        self._now_s = now_s
 
     async def send(self, request: WireRequest) -> AiohttpResponse:
         """See `Wire.send`."""
         sent_at_s = self._now_s()
+        private_allowed.set(request.private_allowed)
         try:
             response = await self._session.request(
                 request.method,
@@ -85,6 +144,7 @@ class AiohttpWire:
                 data=_payload(request.body),
                 headers=request.headers,
                 allow_redirects=False,
+                ssl=self._tls(request.url),
                 timeout=self._timeout(request.connect_timeout_s),
             )
             return AiohttpResponse(response, self._open)
@@ -101,6 +161,24 @@ class AiohttpWire:
             response.close()
         self._open.clear()
         await self._session.close()
+        await self._resolver.close()
+
+    def _tls(self, url: str) -> ssl.SSLContext | Literal[True]:
+        if not url.startswith("https:"):
+            return True  # not used
+        if self._ssl_context is None:
+            self._ssl_context = client_context()
+        return self._ssl_context
+
+    def drop(self) -> None:
+        """See `OwnWire.drop`."""
+        self._open.clear()
+        self._session.detach()
+        self._connector.drop()
+
+    def forsake(self) -> None:
+        """See `OwnWire.forsake`."""
+        self._session.detach()
 
     def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(connect_s)
@@ -112,6 +190,23 @@ class AiohttpWire:
             timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=1e9)
             self._timeouts[connect_s] = timeout
         return timeout
+
+
+def _aborted(transport: asyncio.BaseTransport) -> None:
+    """Abort a connection, even if its loop is closed.
+
+    A transport says goodbye in a later turn of its loop. Where none will come, the step that it would take
+    then is taken now; asyncio has no other name for it. Else the socket would stay open until somebody is
+    warned of it.
+    """
+    try:
+        transport.abort()  # type: ignore[attr-defined]  # a Transport; aiohttp says less
+    except RuntimeError:
+        tls = getattr(transport, "_ssl_protocol", None)
+        lost = getattr(getattr(tls, "_transport", transport), "_call_connection_lost", None)
+        if lost is not None:
+            with suppress(Exception):  # its listeners cannot be told either
+                lost(None)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -160,13 +255,9 @@ class AiohttpResponse:
 def _translated(error: Exception, *, stale: bool) -> WireError:
     """Say in our words what aiohttp said in its own; the text of its errors is never used."""
     name = type(error).__name__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return WireError(FailureKind.TLS, f"TLS failed ({name})")
-    if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.SocketTimeoutError):
-        return WireError(FailureKind.CONNECT_TIMEOUT, "no connection in time")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or type(error.os_error).__name__
-        return WireError(FailureKind.CONNECT, reason)
+    unconnected = _not_connected(error)
+    if unconnected is not None:
+        return unconnected
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
         if stale:
             return WireError(FailureKind.STALE_CONNECTION, "a kept connection was closed")
@@ -178,3 +269,22 @@ def _translated(error: Exception, *, stale: bool) -> WireError:
     if isinstance(error, aiohttp.ClientError):
         return WireError(FailureKind.RESET, name)
     return WireError(FailureKind.LOCAL, name)
+
+
+def _not_connected(error: Exception) -> WireError | None:
+    """The same for what went wrong before anything was sent; None for anything later."""
+    if isinstance(error.__cause__, AddressRefused):
+        return WireError(FailureKind.ADDRESS_REFUSED, error.__cause__.detail)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return WireError(FailureKind.TLS, tls_words(error.certificate_error))
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return WireError(FailureKind.TLS, tls_words(error.os_error))
+    if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.SocketTimeoutError):
+        return WireError(FailureKind.CONNECT_TIMEOUT, "no connection in time")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        told = error.os_error.strerror or type(error.os_error).__name__
+        unnamed = isinstance(error, aiohttp.ClientConnectorDNSError)
+        return WireError(
+            FailureKind.CONNECT, f"its name has no address: {told}" if unnamed else told
+        )
+    return None

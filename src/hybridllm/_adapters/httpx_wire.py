@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
+from hybridllm._adapters.tls import tls_words
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import STALE_WITHIN_S, WireError, WireRequest
 
@@ -182,7 +183,7 @@ def _translated(error: Exception, library: Any, *, stale: bool, in_body: bool = 
     if isinstance(error, (library.ConnectError, library.ProxyError)):
         reason = _system_error(error)
         if isinstance(reason, ssl.SSLError):
-            return WireError(FailureKind.TLS, f"TLS failed ({type(reason).__name__})")
+            return WireError(FailureKind.TLS, tls_words(reason))
         return WireError(FailureKind.CONNECT, reason.strerror or name if reason else name)
     if in_body and isinstance(error, library.TransportError):
         return WireError(FailureKind.RESET, f"the body broke off ({name})")

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from openai._models import construct_type
-from openai.types import CreateEmbeddingResponse
+from openai.types import CompletionUsage, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -31,9 +31,13 @@ from hybridllm._core.wire.answers import (
     error_in_answer,
 )
 from hybridllm._core.wire.depth import NESTING_MAX, nesting_exceeds
+from hybridllm._core.wire.repeated import repeats_a_key
 from hybridllm._runtime.ports import AnswerFacts, Parsed
 from hybridllm._runtime.receipts import fasten
 from hybridllm.errors import HybridLLMError, InvalidRequest
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_DIGITS_MAX = 400  # of an integer; Python refuses to read one of more than 4,300
 
 for _model in (ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse):
     _model.model_rebuild()  # openai defers the build; the first request should not pay for it
@@ -65,6 +69,9 @@ class OpenAICodec:
             if choice.message.content is None or choice.index < 0:
                 return _odd_completion(body)
         if len(choices) > 1 and len({choice.index for choice in choices}) < len(choices):
+            return _odd_completion(body)
+        scored = [choice for choice in choices if choice.logprobs is not None]
+        if repeats_a_key(body, choices=len(choices), logprobs=len(scored)):
             return _odd_completion(body)
         return _parsed_completion(answer, _typed_usage(answer.usage))
 
@@ -116,7 +123,8 @@ def _plain(body: bytes, event: bytes = b"") -> dict[str, Any] | Failure | ErrorB
     if nesting_exceeds(body, NESTING_MAX):
         return invalid_response(f"nested deeper than {NESTING_MAX} levels")
     try:
-        plain = json.loads(body.decode())  # of bytes, json would take UTF-16 too
+        # decoded here: of bytes, json would take UTF-16 too
+        plain = json.loads(body.decode(), parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         kind = "empty" if not body.strip() else f"not JSON ({type(error).__name__})"
         return invalid_response(kind)
@@ -128,11 +136,20 @@ def _plain(body: bytes, event: bytes = b"") -> dict[str, Any] | Failure | ErrorB
     return plain
 
 
+def _whole_number(digits: str) -> int | float:
+    """What a number stands for; one beyond any use is no reason to lose the answer that it came with."""
+    return int(digits) if len(digits) <= _DIGITS_MAX else float(digits)
+
+
 def _odd_completion(body: bytes) -> Parsed | Failure | ErrorBody:
     plain = _plain(body)
     if not isinstance(plain, dict):
         return plain
     problem = completion_problem(plain)
+    if problem is None:
+        scored = [choice for choice in plain["choices"] if choice.get("logprobs")]
+        if repeats_a_key(body, choices=len(plain["choices"]), logprobs=len(scored)):
+            problem = "a key comes twice"
     if problem is not None:
         return invalid_response(problem)
     answer: Any = construct_type(type_=ChatCompletion, value=plain)
@@ -151,7 +168,14 @@ def _odd_chunk(event: bytes, data: bytes) -> Any:
     for choice in plain["choices"]:
         choice["delta"] = choice.get("delta") or {}  # the last chunk of some servers has none
         choice["finish_reason"] = choice.get("finish_reason") or None  # "" is how others say none
-    return construct_type(type_=ChatCompletionChunk, value=plain)
+    chunk: Any = construct_type(type_=ChatCompletionChunk, value=plain)
+    usage = plain.get("usage")
+    if isinstance(usage, dict) and read_usage(usage) is None:
+        # `construct_type` makes 5 of "5" and 1 of true; a count that was no count is to stay one
+        chunk.usage = CompletionUsage.model_construct(
+            **{name: usage[name] for name in _COUNTS if name in usage}
+        )
+    return chunk
 
 
 def _parsed_completion(answer: Any, usage: Usage | None) -> Parsed:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import api_key
 from hybridllm._adapters.otel import OtelTracer
 from hybridllm._adapters.otel_metrics import OtelBreakers
+from hybridllm._runtime.chance import Chance
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
 from hybridllm._runtime.in_force import InForce
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Candidate, Policy
     from hybridllm._core.resilience.breaker import BreakerState
     from hybridllm._runtime.fleet import Told
+    from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Codec, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
@@ -31,26 +32,28 @@ if TYPE_CHECKING:
 
 def built_engine(
     in_force: InForce,
+    lifetime: Lifetime,
     *,
     environ: Mapping[str, str],
-    wire: Wire | None,
     tracer_provider: TracerProvider | None,
     meter_provider: MeterProvider | None,
     clock: Clock | None,
+    chance: Callable[[], float] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
 
-    `ready` is called then, in the event loop of that request.
+    `ready` is called then, in the event loop of that request, and once more in every later one.
     """
     return Engine(
         in_force,
-        wire=(lambda: wire) if wire is not None else _aiohttp_wire,
-        codec=_openai_codec,
+        lifetime,
+        wire=_aiohttp_wire,
+        codec=built_codec,
         targets=Targets(lambda name: api_key(environ, name)),
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
-        draw=random.Random().random,  # noqa: S311 - jitter is no secret
+        draw=chance or Chance(),
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
     )
@@ -97,7 +100,8 @@ def _aiohttp_wire() -> Wire:
     return AiohttpWire()
 
 
-def _openai_codec() -> Codec:
+def built_codec() -> Codec:
+    """Return what turns bytes into `openai` types; it loads `openai`."""
     from hybridllm._adapters.openai_types import OpenAICodec
 
     return OpenAICodec()

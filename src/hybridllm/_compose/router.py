@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from hybridllm._adapters.environment import environment_of
 from hybridllm._compose.explained import call_to_explain, explained_in, explained_now
 from hybridllm._compose.namespaces import Chat, Embeddings, Models
-from hybridllm._compose.status import Status, status_of
+from hybridllm._compose.parts import WATCH_S, Parts
+from hybridllm._compose.status import Status, status_of, status_socket
 from hybridllm._core.decide.explain import Explanation
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._runtime.in_force import InForce
-from hybridllm._runtime.wall_clock import utc_now
-from hybridllm.errors import InvalidRequest, RouterClosed
+from hybridllm._runtime.wall_clock import utc_by
+from hybridllm.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from hybridllm._compose.world import World
-    from hybridllm._runtime.engine import Engine
+    from hybridllm._core.bulk.result import BulkProgress
+    from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.ports import Clock, Wire
-    from hybridllm._runtime.reload import Reloader
-    from hybridllm._runtime.source import PolicySource, Taken
 
-WATCH_S = 1.0
+DRAIN_S = 5.0
+"""For requests under way when a router is closed: most answers come, and no process ends much later."""
 
 
-class Router:
+class Router(Parts):
     """Decides, for every request, who answers it; survives failures; tells what it cost.
 
-    Made by `from_file` or `from_text`; used as `async with`. Belongs to the event loop of its first
-    request. Making one opens no connection.
+    Made by `from_file` or `from_text`; used as `async with`, or from program start to `aclose`. Making one
+    opens no connection, so it may be made anywhere, before a fork too.
+
+    It works in one event loop at a time: when that is closed, or the process was forked, the next request
+    finds everything new but what was learnt of the backends. `explain` and `status` may be called in any
+    thread.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
+        status_dir: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -58,18 +61,25 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
+            status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
+                request until `aclose` it serves its status there, on a unix socket that only this user can
+                open. Default: none.
+
+        Raises:
+            InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
         """
-        self._in_force = InForce(policy, _now(clock))
-        self._environ = environment_of(environ)
-        self._wire = wire
-        self._tracer_provider = tracer_provider
-        self._meter_provider = meter_provider
-        self._clock = clock
-        self._source: tuple[PolicySource, Taken] | None = None
-        self._watch_s: float | None = None
-        self._built: Engine | None = None
-        self._reloader: Reloader | None = None
-        self._closed = False
+        super().__init__(
+            policy,
+            environ=environ,
+            wire=wire,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            clock=clock,
+            chance=chance,
+        )
+        if status_dir is not None:
+            self._socket = status_socket(status_dir, self.status)
         self.chat = Chat(lambda: self._engine)
         self.embeddings = Embeddings(lambda: self._engine)
         self.models = Models(lambda: self._in_force.policy)
@@ -85,8 +95,10 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
         watch: bool = False,
         watch_s: float = WATCH_S,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -98,12 +110,15 @@ class Router:
             tracer_provider: Where spans go. Default: OpenTelemetry's global provider.
             meter_provider: Where metrics go. Default: OpenTelemetry's global provider.
             clock: Time, for tests.
+            chance: A number in [0, 1), drawn anew at each call; for simulations that can be repeated.
             watch: Whether to reload the file by itself when it changes: from `async with` or the first
-                request until `close`.
+                request until `aclose`.
             watch_s: Seconds between two looks at it.
+            status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
+            InvalidRequest: If `watch_s` or `status_dir` will not do.
         """
         from hybridllm._adapters.policy_source import PolicyFile
 
@@ -118,6 +133,8 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
+            status_dir=status_dir,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -135,6 +152,8 @@ class Router:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         clock: Clock | None = None,
+        chance: Callable[[], float] | None = None,
+        status_dir: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -147,6 +166,8 @@ class Router:
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             clock=clock,
+            chance=chance,
+            status_dir=status_dir,
         )
 
     @property
@@ -171,16 +192,24 @@ class Router:
             InvalidRequest: If this router was not made from a file.
             RouterClosed: If it is closed, or belongs to another event loop.
         """
-        return await self._reloading().reload()
+        reloader = self._reloading()
+        self._lifetime().here()
+        return await reloader.reload()
 
     def status(self) -> Status:
-        """Return which policy is in force, how its reloads went, and what is under way. No I/O."""
-        reloader, engine = self._reloader, self._built
+        """Return how the router is now: policy, reloads, every candidate's breaker, gate and latency.
+
+        No I/O; it may be asked at any time, in any thread. `str` of it is a table, `to_dict` is for JSON.
+        """
+        return self._read(self._status)
+
+    def _status(self) -> Status:
+        reloader = self._reloader.made
         return status_of(
             self._in_force,
+            self._engine_once.made,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
-            in_flight={} if engine is None else engine.fleet.in_flight_by_backend,
         )
 
     def explain(
@@ -209,25 +238,69 @@ class Router:
         """
         call = call_to_explain(params, operation=operation, input_tokens=input_tokens, needs=needs)
         del params
-        policy, now_utc = self._in_force.policy, _now(self._clock)
+        policy, now_utc = self._in_force.policy, utc_by(self._clock)
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
-        return explained_now(call, policy, self._built, now_utc=now_utc)
+        engine = self._engine_once.made
+        return self._read(lambda: explained_now(call, policy, engine, now_utc=now_utc))
 
-    async def close(self) -> None:
-        """Close every connection. Requests after that raise `RouterClosed`."""
-        self._closed = True
-        try:
-            if self._built is not None:
-                await self._built.close()
-            elif self._wire is not None:
-                await self._wire.close()
-        finally:
-            if self._reloader is not None:
-                await self._reloader.close()
+    def map(
+        self,
+        requests: Iterable[Any] | AsyncIterable[Any],
+        *,
+        operation: Literal["chat", "embeddings"] = "chat",
+        concurrency: int = 32,
+        ordered: bool = True,
+        window: int | None = None,
+        journal: str | Path | None = None,
+        unknown: Literal["retry", "skip"] = "retry",
+        total: int | None = None,
+        on_progress: Callable[[BulkProgress], object] | None = None,
+    ) -> BulkJob:
+        """Ask for the answers to many requests; iterate what is returned for their `BulkResult`s.
+
+        Args:
+            requests: Dicts of the keywords of `create`, or pairs (key, dict). Taken one by one as there is
+                room, so it may be endless. An exception in a dict's place becomes its item's error. Their
+                priority is `batch` and their time that of their task or 600 s, where they say nothing.
+            operation: What each asks for.
+            concurrency: How many are under way at once, at most.
+            ordered: Whether results come in the order of the requests, or as they end.
+            window: How many may be taken and not fetched yet. Default: 4 times `concurrency`.
+            journal: A file that makes the job resumable, however it ends. It keeps answers, no prompts.
+            unknown: Whether what an earlier run sent without an ending is asked for again, or left alone.
+            total: How many there are, if `len(requests)` does not tell.
+            on_progress: Called with a `BulkProgress`, at most ten times a second, and at the end.
+
+        Raises:
+            InvalidRequest: If an argument is not what it may be. While iterating: `BulkFileError`.
+        """
+        from hybridllm._compose.bulk import built_job
+
+        given = (operation, concurrency, ordered, window, journal, unknown, total, on_progress)
+        parts = (lambda: self._engine, lambda: self.policy, self._clock, self._chance)
+        return built_job(requests, *given, parts=parts)
+
+    async def aclose(self, *, drain_s: float = DRAIN_S) -> None:
+        """Take no more requests, let those under way end, break off the rest, and close every connection.
+
+        A new request raises `RouterClosed` at once, and so does one that is broken off; a stream is under way
+        until it has ended or was closed, and raises `StreamInterrupted` with the text so far. Safe to call
+        twice, also at the same time: the shortest limit holds. A call that is cancelled breaks off at once.
+        `async with` calls it at its end; if an exception ends the block, with `drain_s=0`.
+
+        Args:
+            drain_s: How long requests under way may take at most, in seconds; 0 breaks them off at once.
+
+        Raises:
+            InvalidRequest: If `drain_s` is negative or no number.
+        """
+        if not drain_s >= 0:
+            raise InvalidRequest(f"drain_s: {drain_s!r} is not a number of seconds from 0 up")
+        await self._end(drain_s)
 
     async def __aenter__(self) -> Router:
-        self._watch()
+        self._begin()
         return self
 
     async def __aexit__(
@@ -236,69 +309,7 @@ class Router:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.close()
-
-    @property
-    def _engine(self) -> Engine:
-        """The engine, built at the first request: `explain` needs none, and starts the sooner."""
-        if self._built is None:
-            if self._closed:
-                raise RouterClosed("this router is closed; open a new one")
-            from hybridllm._compose.build import built_engine
-
-            self._built = built_engine(
-                self._in_force,
-                environ=self._environ,
-                wire=self._wire,
-                tracer_provider=self._tracer_provider,
-                meter_provider=self._meter_provider,
-                clock=self._clock,
-                ready=self._watch,
-            )
-        return self._built
-
-    def _watch(self) -> None:
-        """Begin to watch the file, if that is wanted."""
-        if self._watch_s is not None:
-            self._reloading().watch()
-
-    def _reloading(self) -> Reloader:
-        if self._source is None:
-            raise InvalidRequest(
-                "reload: this router was not made from a file, so there is nothing to read again; make "
-                "it with Router.from_file(path), or make a new router of the new policy"
-            )
-        if self._reloader is None:
-            if self._closed:
-                raise RouterClosed("this router is closed; open a new one")
-            from hybridllm._compose.build import built_reloader
-
-            source, first = self._source
-            self._reloader = built_reloader(
-                source,
-                first,
-                self._in_force,
-                swap=self._swap,
-                meter_provider=self._meter_provider,
-                clock=self._clock,
-                watch_s=self._watch_s or WATCH_S,
-            )
-        return self._reloader
-
-    def _swap(self, policy: Policy) -> None:
-        """Put another policy in force. Requests under way keep the one they began with."""
-        if self._built is not None:
-            self._built.follow(policy)
-        self._in_force.policy = policy
+        await self.aclose(drain_s=DRAIN_S if error is None else 0)
 
     def __repr__(self) -> str:
         return f"Router(policy={self.policy.name!r}, version={self.policy.version!r})"
-
-
-def _now(clock: Clock | None) -> datetime:
-    if clock is not None:
-        try:
-            return clock.utc_now()
-        except RuntimeError:  # it follows an event loop, and none runs yet
-            pass
-    return utc_now()

@@ -1,4 +1,4 @@
-"""How a router is: which policy is in force, how its reloads went, and what is under way."""
+"""How a router is: which policy is in force, how its reloads went, and how every backend fares."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hybridllm._runtime.in_force import InForce
+from hybridllm._compose.status_rows import (
+    BackendStatus,
+    CandidateStatus,
+    backend_rows,
+    candidate_rows,
+    models_in_panic,
+)
+from hybridllm._compose.status_text import candidate_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hybridllm._adapters.status_socket import StatusSocket
+    from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.in_force import InForce
+
+_READS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,11 @@ class Status:
         watching: Whether the file is looked at now.
         observed: What rules in `mode: observe` would have done, in words, and how often.
         in_flight: Requests under way per backend: those of the policy, and former ones still at work.
+        candidates: Every backend and model of the policy, in its order.
+        backends: The policy's backends, in its order.
+        panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
+            through in part, see "When everybody is refused" in the documentation.
+        retry_budget_left: How many attempts beyond the first of each request could be made now.
     """
 
     policy: str
@@ -40,6 +62,10 @@ class Status:
     watching: bool = False
     observed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     in_flight: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    candidates: tuple[CandidateStatus, ...] = ()
+    backends: tuple[BackendStatus, ...] = ()
+    panic: tuple[str, ...] = ()
+    retry_budget_left: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON; times are ISO 8601."""
@@ -55,6 +81,10 @@ class Status:
             "watching": self.watching,
             "observed": dict(self.observed),
             "in_flight": dict(self.in_flight),
+            "candidates": [row.to_dict() for row in self.candidates],
+            "backends": [row.to_dict() for row in self.backends],
+            "panic": list(self.panic),
+            "retry_budget_left": self.retry_budget_left,
         }
 
     def __str__(self) -> str:
@@ -71,23 +101,64 @@ class Status:
             lines += [still] if still is not None else []
         flying = ", ".join(f"{name} {count}" for name, count in self.in_flight.items())
         lines.append(f"requests under way: {flying or 'none'}")
+        lines.append(f"retry budget: {self.retry_budget_left:.0f} attempts left")
+        for row in self.backends:
+            if row.limit is not None:
+                lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
+        if self.panic:
+            lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
         lines += [f"observed {count} times: {text}" for text, count in self.observed.items()]
+        lines += candidate_lines(self.candidates)
         return "\n".join(lines)
 
 
-def status_of(
-    state: InForce, *, file: str | None, watching: bool, in_flight: Mapping[str, int]
-) -> Status:
+def status_of(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:
     """Return the status of a router.
 
     Args:
         state: Its policy, and how its reloads went.
+        engine: What has sent requests; None: nothing was sent yet.
         file: Its policy file.
         watching: Whether that is watched now.
-        in_flight: Requests under way, of the backends that have any.
     """
+    for _ in range(_READS - 1):
+        try:
+            return _read(state, engine, file=file, watching=watching)
+        except (
+            KeyError,
+            RuntimeError,
+        ):  # asked in another thread, while the event loop changed a dict
+            continue
+    return _read(state, engine, file=file, watching=watching)
+
+
+def status_socket(folder: str | Path, status: Callable[[], Status]) -> StatusSocket:
+    """Return the socket that tells this status, once it is opened.
+
+    Raises:
+        InvalidRequest: If sockets cannot be put into the folder, or should not.
+    """
+    from hybridllm._adapters.status_socket import StatusSocket, status_folder
+
+    return StatusSocket(status_folder(folder), lambda: status().to_dict())
+
+
+def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:
     policy = state.policy
-    flying = dict.fromkeys(policy.backends, 0) | dict(in_flight)
+    flying, now_s = dict.fromkeys(policy.backends, 0), 0.0
+    if engine is not None:
+        flying |= engine.fleet.in_flight_by_backend
+        try:
+            now_s = engine.now_s
+        except RuntimeError:  # its clock follows an event loop, and none runs here
+            engine = None
+    if engine is None:
+        rows, backends = candidate_rows(policy, None, now_s=now_s), backend_rows(policy, None)
+        budget_left = policy.budget.reserve_max
+    else:
+        rows = candidate_rows(policy, engine.fleet, now_s=now_s)
+        backends = backend_rows(policy, engine.fleet)
+        budget_left = engine.turns.spending.left(policy.budget, now_s)
     return Status(
         policy=policy.name,
         version=policy.version,
@@ -100,6 +171,10 @@ def status_of(
         watching=watching,
         observed=state.observed.counts,
         in_flight=MappingProxyType(flying),
+        candidates=rows,
+        backends=backends,
+        panic=models_in_panic(rows),
+        retry_budget_left=round(budget_left, 1),
     )
 
 

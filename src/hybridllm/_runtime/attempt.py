@@ -38,6 +38,7 @@ from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import Clock, Codec, Parsed, Wire, WireRequest, WireResponse
 from hybridllm._runtime.run import Run, Trial, estimated_usage
+from hybridllm._runtime.security_events import SecurityEvents
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.target import KeyMissing, Target, Targets
@@ -64,6 +65,7 @@ class Attempts:
     targets: Targets
     clock: Clock
     draw: Callable[[], float] = field(repr=False)
+    security: SecurityEvents = field(default_factory=SecurityEvents)
 
     async def answer(self, run: Run, step: Step, limit_s: float) -> Parsed | Failure:
         """Ask one candidate for a whole answer, for at most `limit_s` seconds."""
@@ -173,14 +175,8 @@ class Attempts:
         assert_residency(run.plan, kept.candidate)
         permit = self.fleet.take(kept.candidate)
         run.begun += 1
-        trial = Trial(
-            run,
-            kept,
-            run.begun,
-            step.reason,
-            self.clock.utc_now(),
-            self.clock.monotonic_s(),
-        )
+        started_at, started_s = self.clock.utc_now(), permit.taken_at_s
+        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
@@ -286,8 +282,9 @@ class Attempts:
         trial, permit = upstream.trial, upstream.permit
         if upstream.first_token_s is not None and permit.stands:
             permit.slow = self.fleet.first_token(
-                trial.kept.candidate,
+                permit,
                 upstream.first_token_s,
+                self.clock.monotonic_s(),
                 prompt_tokens=trial.run.call.input_tokens_estimate,
             )
         permit.proved()
@@ -304,11 +301,11 @@ class Attempts:
         return failure
 
     def _served(self, run: Run, trial: Trial, permit: Permit, found: Parsed) -> None:
-        permit.settle(BreakerEffect.SUCCESS)
-        usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         now_s = self.clock.monotonic_s()
+        permit.settle(BreakerEffect.SUCCESS, now_s=now_s)
+        usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         if permit.stands:
-            self.fleet.answered(trial.kept.candidate, now_s - trial.started_s)
+            self.fleet.answered(permit, now_s - trial.started_s, now_s)
         trial.ended(
             AttemptOutcome.SERVED,
             now_s=now_s,
@@ -321,20 +318,21 @@ class Attempts:
         permit.settle(failure.breaker, failure)
         now_s = self.clock.monotonic_s()
         trial.ended(AttemptOutcome.FAILED, now_s=now_s, failure=failure)
+        self.security.look(trial.kept.candidate.backend.name, failure)
         if permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
             if failure.breaker is BreakerEffect.FAILURE:
-                self._hung(trial, failure, now_s - trial.started_s)
+                self._hung(permit, failure, now_s)
         trial.run.failures.append((step.index, failure))
         return failure
 
-    def _hung(self, trial: Trial, failure: Failure, ran_s: float) -> None:
+    def _hung(self, permit: Permit, failure: Failure, now_s: float) -> None:
         """A backend that let its own time limit pass was at least that slow."""
-        candidate = trial.kept.candidate
+        ran_s = now_s - permit.taken_at_s
         if failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
-            self.fleet.first_token(candidate, ran_s, prompt_tokens=None)
+            self.fleet.first_token(permit, ran_s, now_s, prompt_tokens=None)
         elif failure.kind is FailureKind.ATTEMPT_TIMEOUT:
-            self.fleet.answered(candidate, ran_s)
+            self.fleet.answered(permit, ran_s, now_s)
 
     def _settle_broken(self, upstream: Upstream, failure: Failure, usage: Usage) -> None:
         """A committed stream broke: its tokens were worked for, so they are counted."""

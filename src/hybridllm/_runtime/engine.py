@@ -22,8 +22,10 @@ from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
+from hybridllm._runtime.lifetime import Lifetime
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
+from hybridllm._runtime.stay import Stay
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
@@ -38,22 +40,24 @@ _SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "
 
 
 class Engine:
-    """Runs requests by the policy in force, inside one event loop.
+    """Runs requests by the policy in force, inside one event loop at a time.
 
     A request reads the policy once, as it is decided; from then on its plan's policy is its own.
 
     Args:
         in_force: Holds the policy.
-        wire: Makes the wire, at the first request.
+        lifetime: Says where it works, and whether it still does.
+        wire: Makes a wire, at the first request in each event loop.
         codec: Makes the codec, at the first request: it loads `openai`.
         draw: A number in [0, 1], drawn anew at each call.
-        ready: Called once, in the event loop of the first request.
+        ready: Called at the first request in each event loop.
         on_breaker: Hears of every transition of a breaker.
     """
 
     def __init__(
         self,
         in_force: InForce,
+        lifetime: Lifetime,
         *,
         wire: Callable[[], Wire],
         codec: Callable[[], Codec],
@@ -65,11 +69,8 @@ class Engine:
         on_breaker: Told = log_transition,
     ) -> None:
         self._in_force = in_force
-        self.fleet = Fleet(clock.monotonic_s, draw)
-        self.fleet.slots.follow(in_force.policy.backends)
-        self.turns = Turns(self.fleet, clock, draw, lambda: self._closed)
+        self._lifetime = lifetime
         self.taints = Taints(clock.monotonic_s)
-        self.fleet.tell = self._breaker_changed
         self._on_breaker = on_breaker
         self._make_wire = wire
         self._make_codec = codec
@@ -80,8 +81,20 @@ class Engine:
         self._call_ready = ready
         self._attempts: Attempts | None = None
         self._health: HealthWatch | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._stay: Stay | None = None  # that both were made for
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
+        """Begin to learn about backends."""
+        self.fleet = Fleet(self._clock.monotonic_s, self._draw)
+        self.fleet.slots.follow(self._in_force.policy.backends)
+        self.fleet.tell = self._breaker_changed
+        self.turns = Turns(self.fleet, self._clock, self._draw)
+
+    @property
+    def now_s(self) -> float:
+        """The clock's monotonic seconds."""
+        return self._clock.monotonic_s()
 
     async def run(self, call: Call) -> Any:
         """Return the answer to a call: an `openai` object, or a `Stream`.
@@ -90,9 +103,11 @@ class Engine:
             PolicyDenied: If the policy leaves nobody to ask. Nothing was sent.
             RequestFailed: If no answer can be had.
             InvalidRequest: If the call cannot be said in JSON.
+            RouterClosed: If the router is closed, or works in another event loop.
         """
-        attempts = self._ready()
-        run = self._begun(call)
+        stay = self._lifetime.here()
+        attempts = self._ready(stay)
+        run = self._begun(call, stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
         if call.hints.on_interrupt not in (None, "fail"):
@@ -102,16 +117,13 @@ class Engine:
         except HybridLLMError as error:
             outcome = error
         except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
-            if not run.settled:
-                cancelled = isinstance(error, asyncio.CancelledError)
-                run.settle(
-                    RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
-                    now_s=self._clock.monotonic_s(),
-                    error=None if cancelled else type(error).__name__,
-                )
-            raise error.with_traceback(None) from None  # the frames below hold the request
+            if not run.passage.was_broken_off(error):
+                self._ended_early(run, error)
+                raise error.with_traceback(None) from None  # the frames below hold the request
+            outcome = RouterClosed("this router was closed while a request was under way")
         else:
             if isinstance(found, Stream):
+                run.passage.stream = found._end  # noqa: SLF001 - the stream is the caller's, its end ours too
                 return found
             receipt = run.settle(RequestOutcome.OK, now_s=self._clock.monotonic_s())
             attempts.codec.attach(found.value, receipt, found.request_id)
@@ -121,39 +133,38 @@ class Engine:
             run.settle(RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error=label)
         raise attempts.codec.raised(outcome.with_traceback(None))
 
-    async def close(self) -> None:
-        """Close every connection; requests under way and later ones raise `RouterClosed`."""
-        self._closed = True
-        attempts, self._attempts = self._attempts, None
-        health, self._health = self._health, None
-        try:
-            if health is not None:
-                await health.close()
-        finally:
-            if attempts is not None:
-                await attempts.wire.close()
+    def _ended_early(self, run: Run, error: BaseException) -> None:
+        """Settle a request that was cancelled, or met a bug."""
+        if not run.settled:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            run.settle(
+                RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
+                now_s=self._clock.monotonic_s(),
+                error=None if cancelled else type(error).__name__,
+            )
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return an error as the caller should see it: an `openai` error too, where one matches."""
         return self._make_codec().raised(error)
 
-    def _ready(self) -> Attempts:
-        """Build what the first request needs; refuse another event loop."""
-        if self._attempts is not None and asyncio.get_running_loop() is self._loop:
+    def _ready(self, stay: Stay) -> Attempts:
+        """Build what the first request of a stay needs.
+
+        Raises:
+            RouterClosed: If the router was handed a wire that cannot come along.
+        """
+        if self._attempts is not None and stay is self._stay:
             return self._attempts
-        if self._closed:
-            raise RouterClosed("this router is closed; open a new one")
-        if self._attempts is not None:
-            raise RouterClosed(
-                "this router belongs to another event loop; open one router in each loop"
-            )
         if self._call_ready is not None:
             self._call_ready()
         import hybridllm._runtime.retry  # noqa: F401 - now, so that the first failover does not wait for it
 
-        self._loop = asyncio.get_running_loop()
+        wire = self._lifetime.wire(self._make_wire)
+        if stay.cut_off or not stay.goes_on:
+            # What was under way there would stay counted, and hold its slots, for ever.
+            self._know_nothing()
         self._attempts = Attempts(
-            self._make_wire(),
+            wire,
             self._make_codec(),
             self.fleet,
             self._targets,
@@ -162,11 +173,14 @@ class Engine:
         )
         self._health = HealthWatch(
             self.fleet,
-            self._attempts.wire,
+            wire,
             self._targets,
             self._clock,
             lambda: self._in_force.policy.backends,
         )
+        stay.use(wire, first=self._health.close)
+        self._stay = stay
+        self._health.wake()
         return self._attempts
 
     def _breaker_changed(
@@ -182,7 +196,7 @@ class Engine:
         rekeyed = self._targets.follow(policy.backends)
         self.fleet.follow(self._in_force.policy, policy, rekeyed)
 
-    def _begun(self, call: Call) -> Run | PolicyDenied:
+    def _begun(self, call: Call, stay: Stay) -> Run | PolicyDenied:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
@@ -216,6 +230,7 @@ class Engine:
             started_s,
             deadline_s,
             started_s + deadline_s,
+            stay.enter(),
             trace,
         )
 

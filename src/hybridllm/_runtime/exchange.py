@@ -63,7 +63,8 @@ def wire_request(
     headers = target.headers
     if call.headers or trace_headers:
         headers = {**headers, **(call.headers or {}), **(trace_headers or {})}
-    return WireRequest("POST", target.urls[call.operation], headers, body.data, connect_timeout_s)
+    url = target.urls[call.operation]
+    return WireRequest("POST", url, headers, body.data, connect_timeout_s, target.private)
 
 
 def assert_residency(plan: Plan, candidate: Candidate) -> None:

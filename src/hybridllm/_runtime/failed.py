@@ -48,7 +48,7 @@ def failed(
         run: The request.
         verdict: Why no further attempt is made.
         now_s: Monotonic.
-        refused: Who was, and why, if nobody could be asked.
+        refused: Who could not be asked, and why.
         back_in_s: When the first of them will be asked again.
     """
     if run.seam is not None:
@@ -61,7 +61,7 @@ def failed(
         case GiveUpReason.UNAVAILABLE:
             return _unavailable(run, now_s, refused, back_in_s)
         case GiveUpReason.EXHAUSTED | GiveUpReason.ATTEMPTS | GiveUpReason.BUDGET:
-            return _exhausted(run, now_s, budget=verdict.reason is GiveUpReason.BUDGET)
+            return _exhausted(run, now_s, refused, budget=verdict.reason is GiveUpReason.BUDGET)
 
 
 def _rejected(run: Run, now_s: float) -> RequestFailed:
@@ -126,14 +126,23 @@ def _unavailable(
     )
 
 
-def _exhausted(run: Run, now_s: float, *, budget: bool) -> RequestFailed:
+def _exhausted(
+    run: Run, now_s: float, refused: Sequence[Refused], *, budget: bool
+) -> RequestFailed:
+    """Everybody failed, or was refused and not asked."""
+    tried = {run.plan.kept[place].candidate.name for place, _ in run.failures}
+    passed_over = [one for one in refused if one.candidate.name not in tried]
+    others = "".join(f", {one.candidate.name} ({one.words})" for one in passed_over)
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="all_backends_failed")
     last = run.failures[-1][1] if run.failures else None
     spent = "; the retry budget of this router is spent (retries.budget)" if budget else ""
     return RouteExhausted(
-        f"no candidate of route {run.plan.route!r} answered: {_history(run)}{spent}",
+        f"no candidate of route {run.plan.route!r} answered: {_history(run)}{others}{spent}",
         route=run.plan.route,
-        failures=_failures(run),
+        failures=[
+            *_failures(run),
+            *((one.candidate.backend.name, one.words) for one in passed_over),
+        ],
         budget_exhausted=budget,
         receipt=receipt,
         status_code=last.status_code if last is not None else None,

@@ -17,7 +17,7 @@ from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
 from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
-from hybridllm._core.resilience.pace import Pace
+from hybridllm._core.resilience.pace import Pace, after_answer
 from hybridllm._runtime.latencies import Latencies
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
@@ -113,9 +113,15 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s)
+        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
 
-    def give_back(self, permit: Permit, effect: BreakerEffect, failure: Failure | None) -> None:
+    def give_back(
+        self,
+        permit: Permit,
+        effect: BreakerEffect,
+        failure: Failure | None,
+        now_s: float | None,
+    ) -> None:
         """End an attempt; called by its `Permit` only."""
         candidate = permit.candidate
         name = candidate.backend.name
@@ -126,48 +132,54 @@ class Fleet:
             del self._in_flight[name]
         if self.slots:
             self._slot_freed(name, permit, effect, failure)
-        if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            slow = permit.slow or (failure is not None and failure.timed_out)
-            if permit.has_proved and effect is BreakerEffect.SUCCESS:
+        if permit.turn != self._turn and not self.stands(candidate, permit.turn):
+            return
+        now_s = self._now_s() if now_s is None else now_s
+        if effect is BreakerEffect.SUCCESS:
+            if permit.has_proved:
                 effect = BreakerEffect.ABANDONED
-            self._settle(candidate, permit.generation, effect, slow=slow)
+            elif not permit.slow and permit.record.good(permit.generation, now_s):
+                return  # nearly every attempt ends here
+        if failure is not None and effect is BreakerEffect.FAILURE:
+            permit.record.failed = (failure.label, now_s)
+        slow = permit.slow or (failure is not None and failure.timed_out)
+        self._settle(permit, effect, now_s, slow=slow)
 
     def proved(self, permit: Permit) -> None:
         """A probe's stream has brought its first token: that answers what the probe was sent to ask."""
         candidate = permit.candidate
         if permit.turn == self._turn or self.stands(candidate, permit.turn):
-            self._settle(candidate, permit.generation, BreakerEffect.SUCCESS, slow=False)
-            record = self._record((candidate.backend.name, candidate.model.name))
-            permit.generation = record.breaker.generation  # what comes now is told anew
+            self._settle(permit, BreakerEffect.SUCCESS, self._now_s(), slow=False)
+            permit.generation = permit.record.breaker.generation  # what comes now is told anew
 
     def first_token(
-        self, candidate: Candidate, seconds: float, *, prompt_tokens: int | None
+        self, permit: Permit, seconds: float, now_s: float, *, prompt_tokens: int | None
     ) -> bool:
         """Note how long a first token took, or how long nobody saw one; return whether that was slow.
 
         Args:
-            candidate: Who was asked.
+            permit: Of the attempt.
             seconds: From sending.
+            now_s: Monotonic.
             prompt_tokens: Length of the prompt; None: no token came.
         """
-        self.latencies.first_token(candidate.name, seconds)
+        name, record = permit.candidate.name, permit.record
+        self.latencies.first_token(name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
-        record = self._record((candidate.backend.name, candidate.model.name))
-        slow = record.first_token(seconds, self._now_s())
+        slow = record.first_token(seconds, now_s)
         if record.first_token_pace is not None:
-            self._paces[True][candidate.name] = record.first_token_pace
+            self._paces[True][name] = record.first_token_pace
         if self.slots and prompt_tokens is not None:
-            self.slots.first_token(candidate.backend.name, seconds, prompt_tokens=prompt_tokens)
+            backend = permit.candidate.backend.name
+            self.slots.first_token(backend, seconds, prompt_tokens=prompt_tokens)
         return slow
 
-    def answered(self, candidate: Candidate, seconds: float) -> None:
+    def answered(self, permit: Permit, seconds: float, now_s: float) -> None:
         """Note how long a whole answer took, or how long nobody saw one."""
-        self.latencies.answer(candidate.name, seconds)
+        name, record = permit.candidate.name, permit.record
+        self.latencies.answer(name, seconds, now_s)
         self.slowest_s = max(self.slowest_s, seconds)
-        record = self._record((candidate.backend.name, candidate.model.name))
-        record.answered(seconds, self._now_s())
-        if record.pace is not None:
-            self._paces[False][candidate.name] = record.pace
+        record.pace = self._paces[False][name] = after_answer(record.pace, seconds, now_s)
 
     def heard_health(self, backend: str, *, healthy: bool) -> None:
         """Tell the open breakers of a backend what its health page said."""
@@ -267,6 +279,17 @@ class Fleet:
         """Return what is remembered of a candidate."""
         return self._record((candidate.backend.name, candidate.model.name))
 
+    def remembered(self, candidate: Candidate) -> Record | None:
+        """Return the same without making one: None if it was never asked. Any thread may look."""
+        return self._records.get((candidate.backend.name, candidate.model.name))
+
+    def share(self, candidate: Candidate) -> float:
+        """Return how much of its share a candidate gets; below 1: it is coming back. Any thread may look."""
+        closed_at_s = self._closed_at_s.get(candidate.name)
+        if closed_at_s is None:
+            return 1.0
+        return min(1.0, max(_RAMP_FROM, (self._now_s() - closed_at_s) / RAMP_S))
+
     def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
         """Return how long a candidate lets one wait; None: not measured."""
         return self._paces[stream].get(candidate.name)
@@ -288,19 +311,20 @@ class Fleet:
             record = self._records[key] = Record()
         return record
 
-    def _settle(
-        self,
-        candidate: Candidate,
-        permit: breaker.Permit | None,
-        effect: BreakerEffect,
-        *,
-        slow: bool,
-    ) -> None:
+    def _settle(self, permit: Permit, effect: BreakerEffect, now_s: float, *, slow: bool) -> None:
+        candidate, record = permit.candidate, permit.record
         key = (candidate.backend.name, candidate.model.name)
-        record = self._record(key)
         before = record.breaker
         jitter = 0.5 if effect is BreakerEffect.SUCCESS and not slow else self._draw()
-        record.settle(self._config, permit, effect, self._now_s(), jitter=jitter, slow=slow)
+        record.settle(
+            self._config,
+            permit.generation,
+            effect,
+            now_s,
+            jitter=jitter,
+            slow=slow,
+            number=permit.number,
+        )
         if record.breaker.phase is not before.phase:
             self._changed(candidate, before, record.breaker)
         if record.unwell:

@@ -78,8 +78,6 @@ class HealthWatch:
                 async with asyncio.TaskGroup() as group:
                     for backend in ailing:
                         group.create_task(self._look_at(backend))
-        except Exception as error:  # noqa: BLE001 - a border: nobody awaits this task
-            _logger.warning("health pages are not looked at: %s", type(error).__name__)
         finally:
             if self._looking is asyncio.current_task():
                 self._looking = None
@@ -88,19 +86,23 @@ class HealthWatch:
         try:
             async with asyncio.timeout(ANSWER_S):
                 healthy = await self._healthy(backend)
-        except (TimeoutError, WireError, KeyMissing):
+        except Exception as error:  # noqa: BLE001 - a border: whatever goes wrong, nothing good was seen
+            if not isinstance(error, TimeoutError | WireError | KeyMissing):
+                _logger.warning("a health page was not looked at: %s", type(error).__name__)
             healthy = False
         self._fleet.heard_health(backend.name, healthy=healthy)
 
     async def _healthy(self, backend: Backend) -> bool:
-        """Whether somebody is there: any answer but an error of the server's, or a request to stay away."""
+        """Whether somebody is there: any answer but a redirect, a server's error or a wish for peace."""
         url = backend.health_url
         if url is None:
             return False
         target = self._targets.of(backend)
-        request = WireRequest("GET", url, target.headers, None, backend.timeouts.connect_s)
+        connect_s = backend.timeouts.connect_s
+        request = WireRequest("GET", url, target.headers, None, connect_s, target.private)
         answer = await self._wire.send(request)
         try:
-            return answer.status < 500 and answer.status != 429
+            status = answer.status
+            return status < 300 or (400 <= status < 500 and status != 429)
         finally:
             await answer.close(reusable=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from hybridllm._core.decide.snapshot import Latency
-from hybridllm._core.latency import Samples, forget_old, new_samples, percentiles
+from hybridllm._core.latency import AGE_S_MAX, Samples, forget_old, new_samples, percentiles
 
 _LOOKED_THROUGH_EVERY_S = 5.0
 
@@ -30,13 +30,13 @@ class Latencies:
         self._shown: Mapping[str, Latency] = MappingProxyType({})
         self._looked_through_s = 0.0
 
-    def first_token(self, candidate: str, seconds: float) -> None:
+    def first_token(self, candidate: str, seconds: float, now_s: float) -> None:
         """Record how long a stream's first token took."""
-        self._add(candidate, 0, seconds)
+        self._add(candidate, 0, seconds, now_s)
 
-    def answer(self, candidate: str, seconds: float) -> None:
+    def answer(self, candidate: str, seconds: float, now_s: float) -> None:
         """Record how long a whole answer took."""
-        self._add(candidate, 1, seconds)
+        self._add(candidate, 1, seconds, now_s)
 
     def usual_s(self, candidate: str, *, stream: bool) -> float | None:
         """Return how long half of the latest took at most, in seconds; None: not measured lately."""
@@ -54,11 +54,25 @@ class Latencies:
         found = None if both is None else percentiles(both[0 if stream else 1]).get(rank)
         return None if found is None else found / 1e3
 
-    def _add(self, candidate: str, place: int, seconds: float) -> None:
+    def seen(self, candidate: str) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        """Return percentile -> milliseconds, of first tokens and of whole answers; nothing: not measured.
+
+        Changes nothing, so any thread may look.
+        """
+        both = self._samples.get(candidate)
+        if both is None:
+            return {}, {}
+        since_s = self._now_s() - AGE_S_MAX
+        first_tokens, answers = (
+            percentiles([sample for sample in one.copy() if sample[0] >= since_s]) for one in both
+        )
+        return first_tokens, answers
+
+    def _add(self, candidate: str, place: int, seconds: float, now_s: float) -> None:
         both = self._samples.get(candidate)
         if both is None:
             both = self._samples[candidate] = (new_samples(), new_samples())
-        both[place].append((self._now_s(), seconds * 1e3))
+        both[place].append((now_s, seconds * 1e3))
         self._changed.add(candidate)
 
     def keep(self, candidates: Collection[str]) -> None:

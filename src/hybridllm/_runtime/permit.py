@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Candidate
     from hybridllm._core.resilience.outcome import BreakerEffect, Failure
     from hybridllm._runtime.fleet import Fleet
+    from hybridllm._runtime.records import Record
 
 
 class Permit:
@@ -21,6 +22,8 @@ class Permit:
         phase: Of the breaker, when it was given.
         turn: Of the policy, then.
         taken_at_s: Monotonic.
+        number: Of the attempt, among those of its candidate.
+        record: Of its candidate.
         slow: Whether its first token took far longer than usual.
         has_proved: Whether its success was told with its first token: its end is not told once more.
     """
@@ -31,7 +34,9 @@ class Permit:
         "candidate",
         "generation",
         "has_proved",
+        "number",
         "phase",
+        "record",
         "slow",
         "taken_at_s",
         "turn",
@@ -45,6 +50,7 @@ class Permit:
         phase: Phase,
         turn: int,
         taken_at_s: float,
+        record: Record,
     ) -> None:
         self._fleet = fleet
         self._out = True
@@ -53,14 +59,22 @@ class Permit:
         self.phase = phase
         self.turn = turn
         self.taken_at_s = taken_at_s
+        self.number = record.begun
+        self.record = record
         self.slow = False
         self.has_proved = False
 
-    def settle(self, effect: BreakerEffect, failure: Failure | None = None) -> None:
+    def settle(
+        self,
+        effect: BreakerEffect,
+        failure: Failure | None = None,
+        *,
+        now_s: float | None = None,
+    ) -> None:
         """Hand it back and say how it went; a second call does nothing."""
         out, self._out = self._out, False
         if out:
-            self._fleet.give_back(self, effect, failure)
+            self._fleet.give_back(self, effect, failure, now_s)
 
     def proved(self) -> None:
         """Say that the stream has brought its first token. The permit stays out."""

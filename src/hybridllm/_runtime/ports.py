@@ -5,10 +5,11 @@ Small on purpose: one way to send a request, one clock, one listener.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.usage import Usage
@@ -20,6 +21,16 @@ from hybridllm.errors import HybridLLMError, InvalidRequest
 # A kept connection that breaks later than this after a request went out: the backend died at work, and
 # may have charged for it. Only one that breaks at once had been closed before.
 STALE_WITHIN_S = 0.5
+
+
+class NoSuchName(OSError):
+    """A host's name has no address; a name server said so."""
+
+
+LookUp = Callable[[str], asyncio.Future[tuple[str, ...]]]
+"""Asks for every address of a host's name: at least one, or an `OSError`; `NoSuchName` if it has none.
+
+Never blocks, and is called inside the event loop. Whoever waits may leave; the look-up goes on."""
 
 
 class Clock(Protocol):
@@ -40,20 +51,26 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One HTTP request. Its repr shows neither headers nor body: they hold key and prompt."""
+    """One HTTP request. Its repr shows neither headers nor body: they hold key and prompt.
+
+    Attributes:
+        private_allowed: Whether the URL's host may turn out to have an address of a private network.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     connect_timeout_s: float = 2.0
+    private_allowed: bool = False
 
 
 class WireError(Exception):
     """The HTTP exchange broke. Raised without cause or context: those hold headers and body.
 
     Attributes:
-        kind: CONNECT, CONNECT_TIMEOUT, TLS, RESET, STALE_CONNECTION, INVALID_RESPONSE or LOCAL.
+        kind: ADDRESS_REFUSED, CONNECT, CONNECT_TIMEOUT, TLS, RESET, STALE_CONNECTION, INVALID_RESPONSE or
+            LOCAL.
     """
 
     def __init__(self, kind: FailureKind, detail: str) -> None:
@@ -92,7 +109,10 @@ class WireResponse(Protocol):
 
 
 class Wire(Protocol):
-    """One door to HTTP: no redirects, no environment proxies, no silent decompression."""
+    """One door to HTTP: no redirects, no environment proxies, no silent decompression.
+
+    A wire serves one event loop. One that holds nothing of any loop says so with `any_loop = True`.
+    """
 
     async def send(self, request: WireRequest) -> WireResponse:
         """Send one request and return as soon as the head of the answer is there.
@@ -103,7 +123,20 @@ class Wire(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever waits for one of its answers is told with a `WireError`."""
+        ...
+
+
+@runtime_checkable
+class OwnWire(Wire, Protocol):
+    """A wire that can be left behind: by a loop that is closed, or in the process that was forked."""
+
+    def drop(self) -> None:
+        """Close what is left, from outside its loop, which does not run. Waits for nothing."""
+        ...
+
+    def forsake(self) -> None:
+        """Forget it: it is another process's. No connection is touched, and no destructor complains."""
         ...
 
 

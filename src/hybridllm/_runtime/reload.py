@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ _MOVING = (
 )
 ERROR_LENGTH_MAX = 2_000
 _LOGGED_MAX = 256
+_THREAD = "hybridllm-policy"
 
 _logger = logging.getLogger("hybridllm.reload")
 _Given = TypeVar("_Given")
@@ -70,7 +72,7 @@ class _Turn:
 class Reloader:
     """Replaces the policy in force by what its file says now; once, or whenever the file changes.
 
-    Belongs to the event loop of its first use, like the router.
+    Works in one event loop at a time, like the router.
 
     Args:
         source: The file.
@@ -105,9 +107,10 @@ class Reloader:
         self._moves = 0  # so many looks in a row were each another one
         self._logged: OrderedDict[str, None] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._under_way: asyncio.Task[_Turn] | None = None
         self._next: asyncio.Task[_Turn] | None = None  # begins when that one is over
-        self._thread = OneThread("hybridllm-policy")
+        self._thread = OneThread(_THREAD)
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -115,7 +118,9 @@ class Reloader:
     def watching(self) -> bool:
         """Whether the file is looked at now."""
         watcher = self._watcher
-        return watcher is not None and not watcher.done() and not watcher.get_loop().is_closed()
+        if watcher is None or watcher.done() or self._pid != os.getpid():
+            return False
+        return not watcher.get_loop().is_closed()
 
     async def reload(self) -> bool:
         """Read the file, and put its policy in force if it is another one and good.
@@ -146,6 +151,8 @@ class Reloader:
     async def close(self) -> None:
         """Stop watching, wait shortly for a load under way, and end the thread."""
         self._closed = True
+        if self._pid != os.getpid():
+            return  # tasks and thread are those of the process that this one was forked from
         tasks = [task for task in (self._watcher, self._next, self._under_way) if task is not None]
         self._watcher = self._next = self._under_way = None
         here = asyncio.get_running_loop()
@@ -160,15 +167,17 @@ class Reloader:
         """Bind to the running loop, or refuse it."""
         if self._closed:
             raise RouterClosed("this router is closed; open a new one")
-        loop = asyncio.get_running_loop()
-        if loop is self._loop:
+        loop, forked = asyncio.get_running_loop(), self._pid != os.getpid()
+        if loop is self._loop and not forked:
             return
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed() and not forked:
             raise RouterClosed(
-                "this router belongs to another event loop; open one router in each loop"
+                "this router works in another event loop, which is not closed; make one in each loop"
             )
         watched = self._watcher is not None
-        self._loop = loop
+        if forked:  # a fork does not copy threads
+            self._thread = OneThread(_THREAD)
+        self._loop, self._pid = loop, os.getpid()
         self._under_way = self._next = None
         self._watcher = self._watcher_in(loop) if watched else None
 

@@ -51,6 +51,7 @@ class Resume:
         self.continues = run.call.hints.on_interrupt == "continue"
         self._reader: asyncio.Task[Any] | None = None  # while it waits for another attempt
         self._stopped: asyncio.Future[None] | None = None
+        self._cause = "closed"
 
     async def after(
         self, end: StreamEnd, upstream: Upstream
@@ -68,16 +69,17 @@ class Resume:
         except asyncio.CancelledError:
             if self._stopped is None or task is None or task.uncancel() > cancelling:
                 raise
-            end.left("closed")
+            end.left(self._cause)
             return None
         finally:
             self._reader = None
             if self._stopped is not None:
                 self._stopped.set_result(None)
 
-    async def stop(self) -> None:
+    async def stop(self, cause: str = "closed") -> None:
         """Give up what is under way, because another task closes the stream; return once it is gone."""
         if self._reader is not None and self._stopped is None:
+            self._cause = cause
             self._stopped = asyncio.get_running_loop().create_future()
             self._reader.cancel()
         if self._stopped is not None:

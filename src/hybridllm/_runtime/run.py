@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,11 +22,13 @@ from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._runtime.seam import Seam
+from hybridllm._runtime.stay import Passage
 
 if TYPE_CHECKING:
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
+_NOBODY: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +39,7 @@ class Run:
         deadline_at_s: On the clock's monotonic scale.
         failures: (place in the plan, failure) in the order they happened.
         settled: True once the receipt is made; a request ends once.
+        passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
         begun: Attempts that have begun.
@@ -49,10 +53,12 @@ class Run:
     started_s: float
     deadline_s: float
     deadline_at_s: float
+    passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
+    passed_over: Set[int] = _NOBODY
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
     begun: int = 0
@@ -62,7 +68,7 @@ class Run:
     @property
     def barred(self) -> frozenset[int]:
         """Who of the plan can do nothing more for the request."""
-        return frozenset() if self.seam is None else self.seam.barred
+        return _NOBODY if self.seam is None else self.seam.barred
 
     def claim(self) -> bool:
         """Return whether an attempt that has an answer may give it: the first of those that race."""
@@ -85,6 +91,7 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        self.passage.over()
         return receipt
 
 

@@ -7,13 +7,14 @@ the caller is told, with what had come.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.receipt import Receipt
-from hybridllm._core.resilience.outcome import BreakerEffect, FailureKind
+from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.stream_end import StreamEnd
 from hybridllm._runtime.upstream import Upstream
 
@@ -21,16 +22,13 @@ if TYPE_CHECKING:
     from hybridllm._core.resilience.seams import Continued, Restarted
     from hybridllm._runtime.resume import Resume
 
-# Closings of streams that were dropped; a task that nobody holds may vanish before it is done.
-_closings: set[asyncio.Task[None]] = set()
-
 
 class Stream:
     """An answer as it comes: `async for chunk in stream`, best inside `async with stream`.
 
     Chunks are `openai` `ChatCompletionChunk`s. After the last one, or after `close`, `receipt` tells
     what became of the request. A stream that is left early is closed, and so is its backend's work, at
-    the end of the `async with` block. One task reads it at a time.
+    the end of the `async with` block. One task reads it at a time, in the event loop that it was opened in.
     """
 
     def __init__(
@@ -51,6 +49,7 @@ class Stream:
         self._reading = False
         self._resume = resume  # None: where it breaks, it ends
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
 
     @property
     def receipt(self) -> Receipt:
@@ -81,10 +80,10 @@ class Stream:
 
         Raises:
             StopAsyncIteration: At the end of a whole answer, and only then.
-            StreamInterrupted: If the stream broke, or was closed or cancelled before its end; it
-                holds the text so far.
+            StreamInterrupted: If the stream broke, or was closed or cancelled before its end, or its
+                router was (`cause` is `router_closed`); it holds the text so far.
             DeadlineExceeded: If the request's deadline passed in its middle.
-            RuntimeError: If another task is reading it.
+            RuntimeError: If another task is reading it, or it belongs to another event loop.
         """
         if self._held:
             return self._held.popleft()
@@ -95,6 +94,7 @@ class Stream:
         if self._reading:
             raise RuntimeError("another task is reading this stream; one reads at a time")
         upstream = self._upstream
+        at_home = self._at_home()
         while not self._over():
             self._reading = True
             try:
@@ -111,11 +111,12 @@ class Stream:
             chunk = upstream.take()
             if chunk is not None:
                 return chunk
-        if self._end.receipt is None and self._resume is not None:
+        if at_home and self._end.receipt is None and self._resume is not None:
             seam = await self._resumed(self._resume)
             if seam is not None:
                 return seam
-        await upstream.close()
+        if at_home:
+            await upstream.close()
         broken = self._end.untold()
         if broken is not None:
             raise broken
@@ -143,7 +144,24 @@ class Stream:
         """Go on as the stream of another attempt, which nobody else has seen."""
         self._upstream, self._held = begun._upstream, begun._held
         self._end, self._idle_s = begun._end, begun._idle_s
-        del begun._loop
+        self._upstream.trial.run.passage.stream = self._end
+        del begun._pid
+
+    def _at_home(self) -> bool:
+        """False in another loop than its own, where there is nothing left to wait for.
+
+        Raises:
+            RuntimeError: If its own loop could still go on with it.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return True
+        if self._end.receipt is None:
+            if not self._loop.is_closed():
+                raise RuntimeError(
+                    "this stream belongs to another event loop; read and close it where it was opened"
+                )
+            self._end.loop_ended()
+        return False
 
     def _over(self) -> bool:
         """True once it has ended, or has broken where another attempt may go on; ends it otherwise."""
@@ -159,8 +177,13 @@ class Stream:
         """End the stream: whatever has not come is not wanted. Safe to call twice.
 
         Where every choice has had its finish_reason the answer was whole, and counts as served.
+
+        Raises:
+            RuntimeError: If it belongs to another event loop.
         """
         self._held.clear()
+        if not self._at_home():
+            return
         resume, self._resume = self._resume, None
         if resume is not None:
             await resume.stop()
@@ -181,9 +204,12 @@ class Stream:
         await self.close()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_loop") or self._end.receipt is not None:
+        if not hasattr(self, "_pid") or self._end.receipt is not None:
             return
-        self._upstream.permit.settle(BreakerEffect.ABANDONED)
+        if self._pid != os.getpid():
+            return  # a copy: the process that this one was forked from has the stream
+        # In its loop, and not here: this may be any thread, in the middle of anything; and somebody may
+        # wait for the slot that is freed.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_dropped, self._end, self._upstream)
         else:
@@ -212,6 +238,4 @@ def _close_dropped(end: StreamEnd, upstream: Upstream) -> None:
     """End a dropped stream in its loop; without a close the backend would work to its end."""
     if end.receipt is None:
         end.left("dropped")
-    task = asyncio.get_running_loop().create_task(upstream.close())
-    _closings.add(task)
-    task.add_done_callback(_closings.discard)
+    upstream.trial.run.passage.hold(upstream.close())

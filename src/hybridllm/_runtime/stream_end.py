@@ -6,8 +6,9 @@ that was dropped can still be ended, by its loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import AttemptOutcome, Receipt, RequestOutcome
@@ -116,6 +117,26 @@ class StreamEnd:
             return self._before.first_token_s
         own_s, trial, run = self._upstream.first_token_s, self._upstream.trial, self._run
         return None if own_s is None else trial.started_s + own_s - run.started_s
+
+    def break_off(self, words: str) -> Coroutine[Any, Any, None]:
+        """See `Breakable.break_off`."""
+        upstream, resume = self._upstream, self._run.resume
+        if self.receipt is None and self._attempt_over and resume is not None:
+            return resume.stop("router_closed")  # the reader waits for another attempt
+        told = classify_wire(FailureKind.LOCAL, words)
+        upstream.interrupt(replace(told, label="router_closed", maybe_billed=True))
+        if self.receipt is None:
+            if upstream.failure is None:
+                self.served()
+            else:
+                self.broken(upstream.failure)
+        return upstream.close()
+
+    def loop_ended(self) -> None:
+        """See `Breakable.loop_ended`."""
+        self.break_off("its event loop ended").close()
+        if self.receipt is None:
+            self.left("router_closed")
 
     def untold(self) -> HybridLLMError | None:
         """Return what the caller must still be told; None: the answer was whole, or it was told."""

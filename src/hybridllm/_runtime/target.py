@@ -23,11 +23,13 @@ class Target:
     Attributes:
         urls: Per operation.
         secrets: What must never be shown of what this backend says.
+        private: Whether its host may have an address of a private network.
     """
 
     urls: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    private: bool = False
 
 
 class Targets:
@@ -106,4 +108,4 @@ class Targets:
             headers["Authorization"] = f"Bearer {secret.reveal()}"
             secrets = (secret.reveal(),)
         urls = {operation: backend.base_url + path for operation, path in _PATHS.items()}
-        return Target(urls, headers, secrets)
+        return Target(urls, headers, secrets, backend.private)

@@ -11,10 +11,14 @@ _logger = logging.getLogger("hybridllm")
 
 
 def log_transition(candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
-    """Log a transition: opening as a warning, closing as information, half-open for debugging only."""
+    """Log a transition.
+
+    Opening is a warning; a probe that failed, and closing, are information; half-open is for debugging.
+    """
     if after.phase is Phase.OPEN:
         seconds = after.until_s - after.changed_at_s
-        _logger.warning(
+        _logger.log(
+            logging.WARNING if before.phase is Phase.CLOSED else logging.INFO,
             "breaker of %s: %s -> open for %.1f s (opening %d)",
             candidate.name,
             before.phase.value,

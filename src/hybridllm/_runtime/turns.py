@@ -11,12 +11,10 @@ from typing import Any
 
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptReason
-from hybridllm._core.resilience import budget
 from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
-    GiveUpReason,
     Queue,
     attempt_limit_s,
     candidates_left,
@@ -31,8 +29,9 @@ from hybridllm._runtime.ports import Clock, Parsed
 from hybridllm._runtime.race import Race
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.slots import WAIT_S_MAX, WAIT_SHARE
+from hybridllm._runtime.spending import Spending
 from hybridllm._runtime.stream import Stream
-from hybridllm.errors import InvalidRequest, RouterClosed
+from hybridllm.errors import InvalidRequest
 
 INTERACTIVE = "interactive"
 
@@ -42,7 +41,6 @@ class Turns:
 
     Args:
         draw: A number in [0, 1], drawn anew at each call.
-        closed: Whether the router was closed meanwhile.
     """
 
     def __init__(
@@ -50,13 +48,11 @@ class Turns:
         fleet: Fleet,
         clock: Clock,
         draw: Callable[[], float],
-        closed: Callable[[], bool],
     ) -> None:
         self._fleet = fleet
         self._clock = clock
         self._draw = draw
-        self._closed = closed
-        self._budget: budget.Budget | None = None
+        self.spending = Spending()
 
     async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
         """Try until an answer is there. A first attempt that succeeds costs no retry machinery.
@@ -65,8 +61,7 @@ class Turns:
             RequestFailed: If no answer can be had; the request is settled then.
         """
         now_s = self._clock.monotonic_s()
-        config = run.plan.policy.budget
-        self._budget = budget.after_request(self._budget or budget.new_budget(config, now_s), now_s)
+        self.spending.request(run.plan.policy.budget, now_s)
         step = self._step(run)
         if isinstance(step, Queue):
             step = await self._after_queue(run, step)
@@ -90,21 +85,16 @@ class Turns:
 
         return await repeat(turn, sleep=self._clock.sleep)
 
-    def budget_left(self, config: budget.BudgetConfig) -> float:
-        """Return how many attempts beyond the first could be made now."""
-        now_s = self._clock.monotonic_s()
-        return budget.left(self._budget or budget.new_budget(config, now_s), config, now_s)
-
     def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
         """Ask what is next; raise the request's error if nothing is."""
-        if self._closed():
-            raise RouterClosed("this router was closed while a request was under way")
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
         standing = self._fleet.standings.now(
             kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
         )
+        barred = run.barred
+        run.passed_over = standing.refused.keys() | barred if barred else standing.refused.keys()
         if standing.refused:
             standing = self._panicking(run, standing)
         verdict = next_step(
@@ -115,17 +105,15 @@ class Turns:
             remaining_s=remaining_s,
             jitter=self._draw() if run.failures else 0.0,
             standing=standing,
-            affordable=not run.failures or self._affordable(run, now_s),
-            barred=run.barred,
+            affordable=not run.failures or self.spending.affordable(policy.budget, now_s),
+            barred=barred,
         )
         if isinstance(verdict, GiveUp):
-            if verdict.reason is not GiveUpReason.UNAVAILABLE:
-                raise failed(run, verdict, now_s=now_s)
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
             refused = self._refused(run, standing)
             raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
         if isinstance(verdict, Call) and verdict.extra:
-            self._spend(run, now_s)
+            self.spending.spend(policy.budget, now_s)
         return verdict
 
     def _refused(self, run: Run, standing: Standing) -> list[Refused]:
@@ -145,15 +133,6 @@ class Turns:
             return standing
         panic = self._fleet.standings.in_panic(kept, standing, untried)
         return Standing(standing.refused, standing.gates, standing.full, standing.slow, panic)
-
-    def _affordable(self, run: Run, now_s: float) -> bool:
-        spent = self._budget
-        return spent is None or budget.can_spend(spent, run.plan.policy.budget, now_s)
-
-    def _spend(self, run: Run, now_s: float, *, hedge: bool = False) -> None:
-        config = run.plan.policy.budget
-        before = self._budget or budget.new_budget(config, now_s)
-        self._budget = budget.after_spent(before, config, now_s, hedge=hedge)
 
     async def _after_queue(self, run: Run, queue: Queue) -> Call:
         """Wait for a slot, and ask again what is next."""
@@ -233,13 +212,9 @@ class Turns:
             )
             place = hedge_place(run.plan.kept, step.index, standing)
             config = run.plan.policy.budget
-            if (
-                place is None
-                or self._budget is None
-                or not budget.can_spend(self._budget, config, now_s, hedge=True)
-            ):
+            if place is None or not self.spending.affordable(config, now_s, hedge=True):
                 return None
-            self._spend(run, now_s, hedge=True)
+            self.spending.spend(config, now_s, hedge=True)
             return begun(Call(place, 0.0, AttemptReason.HEDGE, extra=True))
 
         race: Race[Parsed | Stream] = Race(_dropped)
@@ -262,7 +237,7 @@ class Turns:
             candidates_left=candidates_left(
                 kept=kept,
                 failures=run.failures,
-                gated=self._fleet.standings.now(kept).refused.keys() | run.barred,
+                gated=run.passed_over,
                 attempts_max=run.plan.policy.attempts_max,
             ),
             own_limit_s=None if stream else timeouts.attempt_s,

@@ -140,6 +140,8 @@ class Upstream:
                 self._response.chunk(), until_s=min(until_s, deadline_at_s)
             )
         except TimeoutError:
+            if self.over:
+                return  # it was interrupted
             kind = kind if until_s <= deadline_at_s else FailureKind.ATTEMPT_TIMEOUT
             self._fail(classify_wire(kind, "the stream stalled"))
             return
@@ -147,6 +149,8 @@ class Upstream:
             self._fail(classify_wire(error.kind, error.detail))
             return
         self._waited_s += self._clock.monotonic_s() - now_s
+        if self.over:
+            return
         if not data:
             self._body_over = True
             return
@@ -154,6 +158,18 @@ class Upstream:
             self._events.extend(self._decoder.feed(data))
         except SseLimitExceeded as error:
             self._fail(invalid_response(str(error)))
+
+    def interrupt(self, failure: Failure) -> None:
+        """Take nothing more; an answer whose every choice has ended is whole, any other has failed so.
+
+        Whoever waits for more is woken.
+        """
+        if not self.over:
+            if self.state.complete:
+                self._end()
+            else:
+                self._fail(failure)
+            self._watch.fire()
 
     def _classified(self, found: Failure | ErrorBody) -> Failure:
         if isinstance(found, Failure):

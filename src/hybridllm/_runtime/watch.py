@@ -53,6 +53,12 @@ class Watch:
         finally:
             self._task = None
 
+    def fire(self) -> None:
+        """Interrupt the wait under way, if there is one, as if it had taken too long."""
+        if self._task is not None and not self._fired:
+            self._fired = True
+            self._task.cancel()
+
     def stop(self) -> None:
         """Disarm the timer; a later wait arms it anew."""
         if self._timer is not None:
@@ -71,5 +77,4 @@ class Watch:
         if self._loop.time() < self._until_s:
             self._arm()
             return
-        self._fired = True
-        task.cancel()
+        self.fire()

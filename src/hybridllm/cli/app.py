@@ -25,10 +25,15 @@ COMMANDS = {
     "diff": "hybridllm.cli.diff",
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
+    "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
+    "status": "hybridllm.cli.status.command",
+    "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
-_SERVING = frozenset({"ask", "demo"})  # the others end before there is garbage worth collecting
+_SERVING = frozenset(
+    {"ask", "batch", "chaos", "demo", "status"}
+)  # the others end before there is garbage worth collecting
 
 
 def app_with(names: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -30,7 +30,8 @@ def exit_code(error: errors.HybridLLMError) -> Exit:
     """Return how a command ends that met `error`."""
     if isinstance(error, errors.PolicyDenied):
         return Exit.DENIED
-    return Exit.USAGE if isinstance(error, errors.InvalidRequest) else Exit.FAILED
+    is_usage = isinstance(error, errors.InvalidRequest | errors.BulkFileError)
+    return Exit.USAGE if is_usage else Exit.FAILED
 
 
 def tell(error: errors.HybridLLMError, *, as_json: bool) -> None:
@@ -58,6 +59,8 @@ def error_facts(error: errors.HybridLLMError) -> dict[str, Any]:
     facts: dict[str, Any] = {"type": kind.__name__, "message": str(error)}
     if isinstance(error, errors.PolicyError):
         facts["problems"] = [problem_facts(problem) for problem in error.problems]
+    if isinstance(error, errors.BulkFileError):
+        facts |= {"path": error.path, "line": error.line}
     if isinstance(error, errors.PolicyDenied):
         facts["rule"] = error.rule
     if isinstance(error, errors.RequestFailed):

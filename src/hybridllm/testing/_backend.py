@@ -18,7 +18,7 @@ from hybridllm.testing._metrics import Load
 from hybridllm.testing._shapes import BackendKind, Shapes
 from hybridllm.testing._shapes_api import ApiShapes
 from hybridllm.testing._shapes_vllm import VllmShapes
-from hybridllm.testing._tokens import draw
+from hybridllm.testing._struck import Struck
 
 
 class SimulatedBackend:
@@ -110,7 +110,7 @@ class SimulatedBackend:
         self.errors: list[Exception] = []
         self._tls = tls
         self._fault = fault
-        self._struck: dict[int, int] = {}
+        self._struck = Struck(fault)
         self._arrived = 0
         self._in_progress = 0
         self._open: set[Connection] = set()
@@ -171,7 +171,7 @@ class SimulatedBackend:
     @fault.setter
     def fault(self, fault: Fault | Sequence[Fault] | None) -> None:
         self._fault = fault
-        self._struck.clear()
+        self._struck = Struck(fault)
         self._down = False
         if self._listener is not None:
             self._apply_to_port()
@@ -204,7 +204,7 @@ class SimulatedBackend:
 
     def _apply_to_port(self) -> None:
         """Listen, refuse or be a black hole, as the faults say."""
-        kinds = {fault.kind for fault in _as_faults(self._fault)}
+        kinds = {fault.kind for fault in self._struck.faults}
         if FaultKind.BLACKHOLE in kinds:
             self._port.blackhole()
         elif self._down or FaultKind.REFUSE in kinds:
@@ -275,21 +275,9 @@ class SimulatedBackend:
         return not exchange.will_cut
 
     def _fault_for(self, request: RecordedRequest) -> Fault | None:
-        for index, fault in enumerate(_as_faults(self._fault)):
-            struck = self._struck.get(index, 0)
-            if fault.path is not None and not request.path.endswith(fault.path):
-                continue
-            if fault.times is not None and struck >= fault.times:
-                continue
-            if fault.kind is FaultKind.STALE_KEEP_ALIVE and request.number_on_connection == 1:
-                continue
-            if draw(self.seed, index, self._arrived) < fault.probability:
-                self._struck[index] = struck + 1
-                return fault
-        return None
-
-
-def _as_faults(fault: Fault | Sequence[Fault] | None) -> tuple[Fault, ...]:
-    if fault is None:
-        return ()
-    return (fault,) if isinstance(fault, Fault) else tuple(fault)
+        return self._struck.fault_for(
+            path=request.path,
+            seed=self.seed,
+            number=self._arrived,
+            fresh_connection=request.number_on_connection == 1,
+        )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from hybridllm.testing import _cuts as cuts
 from hybridllm.testing._faults import BEFORE_THE_ROLE, Fault, FaultKind
 from hybridllm.testing._http1 import Connection, RecordedRequest
 from hybridllm.testing._shapes import Event, Json, Shapes
@@ -22,18 +23,6 @@ SSE_TYPE = "text/event-stream; charset=utf-8"
 
 _BEFORE_BREAKING_S = 0.01
 _TURNS_BEFORE_BREAKING = 10
-_PING_INTERVAL_S = 0.05
-_DONE = b"data: [DONE]\n\n"
-_NOT_CHUNKS = {
-    "bad_json": b'data: {"id": "chatcmpl-broken", "choices": [{"ind\n\n',
-    "bad_utf8": b'data: {"id": "chatcmpl-broken", "choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
-    "list": b"data: [1, 2]\n\n",
-    "null": b"data: null\n\n",
-}
-_ERROR_MESSAGE = (
-    "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    " (simulated by hybridllm.testing)"
-)
 _USAGE_MARK = "\x00usage\x00"
 _NO_FAULT = Fault(FaultKind.NONE)
 
@@ -136,24 +125,24 @@ class Exchange:
             await self._cut_stream(cut.how)
             return
         for event in events:
-            if cut is not None and _is_due(cut, event, tokens):
+            if cut is not None and cuts.is_due(cut, event, tokens):
                 if cut.how == "abort":
                     aborted = True
-                elif cut.how not in _NOT_CHUNKS:
+                elif cut.how not in cuts.NOT_CHUNKS:
                     await self._cut_stream(cut.how)
                     return
                 else:
-                    await self._chunk(_NOT_CHUNKS[cut.how])
+                    await self._chunk(cuts.NOT_CHUNKS[cut.how])
                 cut = None
             if event.carries == "token":
                 if aborted:
                     continue
                 await before_token(tokens)
                 tokens += 1
-            data = _aborted(event, tokens) if aborted else event.data
+            data = cuts.aborted(event, tokens) if aborted else event.data
             if (data := self._altered(data)) or event.carries != "usage":
                 await self._chunk(b"data: " + self._dumps(data) + b"\n\n")
-        await self._chunk(_DONE)
+        await self._chunk(cuts.DONE)
         await self._end()
 
     def give_up(self) -> None:
@@ -162,57 +151,31 @@ class Exchange:
 
     async def _cut_stream(self, how: str) -> None:
         """End, or never end, what was streamed so far."""
-        match how:
-            case "fin" | "rst":
-                await _let_client_read()
-                self._break(how)
-                return
-            case "stall":
-                await _forever()
-            case "pings":
-                while True:
-                    await self._chunk(b": ping\n\n")
-                    await asyncio.sleep(_PING_INTERVAL_S)
-            case "partial_event":
-                await self._chunk(b'data: {"id": "chatcmpl-broken", "choi')
-            case "done_without_finish":
-                await self._chunk(_DONE)
-            case "error_event" | "named_error_event" | "flat_error":
-                prefix = b"event: error\n" if how == "named_error_event" else b""
-                error = json.dumps(self._error(how)).encode()
-                await self._chunk(prefix + b"data: " + error + b"\n\n")
-                await self._chunk(_DONE)
+        if how in cuts.BREAKS:
+            await _let_client_read()
+            self._break(how)
+            return
+        if how == "stall":
+            await _forever()
+        while how == "pings":
+            await self._chunk(cuts.PING)
+            await asyncio.sleep(cuts.PING_INTERVAL_S)
+        for data in cuts.last_events(how, error=self._error()):
+            await self._chunk(data)
         await self._end()
 
     async def _send_cut_json(self, status: int, value: Json, how: str) -> None:
         """What `cut_after` does to an answer that is not streamed."""
-        match how:
-            case "done_without_finish":
-                value = _with_finish_reason(value, None)
-            case "abort":
-                value = _with_finish_reason(value, "abort")
-            case "error_event" | "named_error_event" | "flat_error":
-                status, value = 500, self._error(how)
-        body = self._dumps(value)
-        half = body[: len(body) // 2]
-        match how:
-            case "fin" | "rst" | "stall" | "pings":
-                await self._head(status, JSON_TYPE, (), length=len(body))
-                await self._send(half)
-                if how in {"stall", "pings"}:
-                    await _forever()
-                await _let_client_read()
-                self._break(how)
-                return
-            case "eof" | "partial_event" | "bad_json":
-                body = half
-            case "list":
-                body = b"[1, 2]"
-            case "null":
-                body = b"null"
-            case "bad_utf8":
-                body = half + b"\xff\xfe" + body[len(half) :]
-        await self.send_body(status, body, JSON_TYPE)
+        cut = cuts.cut_answer(status, value, how, error=self._error(), dumps=self._dumps)
+        if cut.length == len(cut.body):
+            await self.send_body(cut.status, cut.body, JSON_TYPE)
+            return
+        await self._head(cut.status, JSON_TYPE, (), length=cut.length)
+        await self._send(cut.body)
+        if how in cuts.HANGS:
+            await _forever()
+        await _let_client_read()
+        self._break(how)
 
     async def _send_payload(self, fault: Fault) -> None:
         """An answer that the fault holds, or an error in the backend's own shape."""
@@ -274,17 +237,14 @@ class Exchange:
         else:
             self._connection.fin()
 
-    def _error(self, how: str) -> Json:
-        error = self._shapes.error(500, _ERROR_MESSAGE)
-        if how != "flat_error":
-            return error
-        return {"object": "error", **error["error"], "code": 500}
+    def _error(self) -> Json:
+        return self._shapes.error(500, cuts.ERROR_MESSAGE)
 
     def _altered(self, value: Json) -> Json:
         """The answer as the fault wants it; empty if nothing of it is left."""
         fault = self._fault
         if fault.kind is FaultKind.FINISH_REASON:
-            return _with_finish_reason(value, fault.how)
+            return cuts.with_finish_reason(value, fault.how)
         if fault.kind is FaultKind.USAGE and value.get("usage") is not None:
             rest = {name: each for name, each in value.items() if name != "usage"}
             if fault.payload is not None:
@@ -320,36 +280,6 @@ class _Packer:
             packed += self._gzip.compress(block[: self._missing])
             self._missing -= len(block)
         return bytes(packed) + self._gzip.flush()
-
-
-def _is_due(cut: Fault, event: Event, tokens: int) -> bool:
-    """Tell if the stream is to be cut before this event."""
-    if event.carries == "token":
-        return tokens >= cut.size
-    return (
-        event.carries != "role"
-    )  # No tokens are left: it is cut all the same, before it finishes.
-
-
-def _aborted(event: Event, tokens: int) -> Json:
-    """An event after vLLM gave up the request: finish reason `abort`, usage up to here."""
-    if event.carries != "usage":
-        return _with_finish_reason(event.data, "abort")
-    usage = event.data["usage"]
-    total = usage["prompt_tokens"] + tokens
-    return {**event.data, "usage": {**usage, "total_tokens": total, "completion_tokens": tokens}}
-
-
-def _with_finish_reason(value: Json, reason: str | None) -> Json:
-    """Replace every finish reason that is set."""
-    choices = value.get("choices")
-    if not isinstance(choices, list):
-        return value
-    changed: list[Mapping[str, Any]] = [
-        {**choice, "finish_reason": reason} if choice.get("finish_reason") else choice
-        for choice in choices
-    ]
-    return {**value, "choices": changed}
 
 
 def _phrase(status: int) -> str:

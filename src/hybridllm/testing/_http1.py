@@ -22,6 +22,13 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST, not FIN
 
 
+def reset_on_close(transport: asyncio.BaseTransport) -> None:
+    """Have the peer be told of a break, not of an end, when the connection is closed."""
+    peer: socket.socket | None = transport.get_extra_info("socket")
+    if peer is not None and peer.fileno() >= 0:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
 class MalformedRequest(Exception):
     """The client's bytes are not an HTTP/1.1 request."""
 
@@ -219,8 +226,8 @@ class Connection(asyncio.Protocol):
         self._may_write.set()
 
     def write(self, data: bytes) -> None:
-        """Send, as soon as may be."""
-        if self._transport is not None:
+        """Send, as soon as may be; to a client who has left, nothing."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     async def drain(self) -> None:
@@ -236,9 +243,7 @@ class Connection(asyncio.Protocol):
         """Break the connection off, as a process or a machine does that dies."""
         if self._transport is None:
             return
-        peer: socket.socket | None = self._transport.get_extra_info("socket")
-        if peer is not None:
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(self._transport)
         self._transport.abort()
 
     def _go_on(self) -> None:

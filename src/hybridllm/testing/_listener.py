@@ -1,4 +1,4 @@
-"""The port of a simulated backend: opened, closed and opened again, at once and without awaiting."""
+"""A port that others connect to: opened, closed and opened again, at once and without awaiting."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-
-from hybridllm.testing._http1 import Connection
 
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
@@ -22,7 +20,7 @@ class Listener:
     """A loopback port, kept for the whole time, with or without somebody who listens on it."""
 
     def __init__(
-        self, make_connection: Callable[[], Connection], *, tls: ssl.SSLContext | None
+        self, make_connection: Callable[[], asyncio.BaseProtocol], *, tls: ssl.SSLContext | None
     ) -> None:
         self._make_connection = make_connection
         self._tls = tls
@@ -46,7 +44,7 @@ class Listener:
         self._socket = self._bound(_BACKLOG)
         # The kernel takes connections from now on; who answers them is ready a moment later.
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._start(self._socket), name="simulated backend starts")
+        task = loop.create_task(self._start(self._socket), name="a simulated port opens")
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from hybridllm._core.resilience.outcome import FailureKind
 from hybridllm._runtime.ports import WireError, WireRequest, WireResponse
 from hybridllm.testing._headers import Headers
+from hybridllm.testing._played import PlayedResponse, strike, wait
 from hybridllm.testing._reply import Reply
 
 
@@ -69,6 +70,8 @@ class ScriptedWire:
         closed: True once the wire was closed.
     """
 
+    any_loop = True  # it holds nothing of any
+
     def __init__(self, scripts: Mapping[str, Step | Sequence[Step]]) -> None:
         self._scripts = {key: _Script(steps) for key, steps in scripts.items()}
         self.requests: list[SentRequest] = []
@@ -97,23 +100,27 @@ class ScriptedWire:
         self.requests.append(sent)
         reply = script.next(sent)
         try:
-            await _wait(reply.delay_s)
+            await wait(reply.delay_s)
             if reply.headless:
-                await _strike(reply)
+                await strike(reply)
         except BaseException:
             # Cancelled or broken: either way there is no connection to give back any more.
             sent.closed = True
             raise
-        return _ScriptedResponse(reply, sent)
+
+        def given_back(reusable: bool) -> None:
+            sent.closed, sent.reusable = True, reusable
+
+        return PlayedResponse(reply, given_back)
 
     async def _health(self, request: WireRequest, script: _Script) -> WireResponse:
         """Answer a look at a health page: well, unless the next request would not be answered at all."""
         self.health_requests.append(request.url)
         reply = script.coming
         if reply is not None and reply.headless:
-            await _strike(reply)
+            await strike(reply)
         said = Reply.status(200) if reply is None else Reply.status(reply.status_code)
-        return _ScriptedResponse(said, SentRequest("GET", request.url, Headers({}), None, 0.0))
+        return PlayedResponse(said)
 
     async def close(self) -> None:
         """Refuse every further request."""
@@ -125,7 +132,7 @@ class ScriptedWire:
 
     def sent_to(self, address: str) -> list[SentRequest]:
         """Return the requests that went to an address, given as in the script."""
-        return [sent for sent in self.requests if _fits(address, sent.url)]
+        return [sent for sent in self.requests if fits(address, sent.url)]
 
     @property
     def active(self) -> int:
@@ -133,7 +140,7 @@ class ScriptedWire:
         return sum(not sent.closed for sent in self.requests)
 
     def _script_for(self, url: str) -> _Script:
-        fitting = [address for address in self._scripts if _fits(address, url)]
+        fitting = [address for address in self._scripts if fits(address, url)]
         if not fitting:
             known = ", ".join(self._scripts) or "none"
             raise UnscriptedRequest(f"no script for {url!r}; scripted addresses: {known}")
@@ -161,55 +168,10 @@ class _Script:
         return step if isinstance(step, Reply) else step(sent)
 
 
-class _ScriptedResponse:
-    """The head and the body of a reply, as a `WireResponse`."""
-
-    def __init__(self, reply: Reply, sent: SentRequest) -> None:
-        self._reply = reply
-        self._sent = sent
-        self._next = 0
-        self._headers = Headers(reply.headers)
-
-    @property
-    def status(self) -> int:
-        return self._reply.status_code
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._headers
-
-    async def chunk(self) -> bytes:
-        if self._sent.closed:
-            raise WireError(FailureKind.LOCAL, "the answer was closed before it was read")
-        if self._next < len(self._reply.chunks):
-            await _wait(self._reply.chunk_delay_s)
-            self._next += 1
-            return self._reply.chunks[self._next - 1]
-        await _strike(self._reply)
-        return b""
-
-    async def close(self, *, reusable: bool) -> None:
-        if not self._sent.closed:
-            self._sent.closed = True
-            self._sent.reusable = reusable
-
-
-def _fits(address: str, url: str) -> bool:
+def fits(address: str, url: str) -> bool:
+    """Return whether a URL begins with an address, or has it as its host."""
     if "://" not in address:
         parts = urlsplit(url)
         return address in {parts.netloc, parts.hostname}
     prefix = address.rstrip("/")
     return url == prefix or url.startswith((f"{prefix}/", f"{prefix}?"))
-
-
-async def _wait(seconds: float) -> None:
-    if seconds > 0:
-        await asyncio.sleep(seconds)
-
-
-async def _strike(reply: Reply) -> None:
-    """Hang or fail, if the reply says so."""
-    if reply.failure is not None:
-        raise WireError(reply.failure, "scripted failure")
-    if reply.hangs:
-        await asyncio.get_running_loop().create_future()

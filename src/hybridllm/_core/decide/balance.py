@@ -15,7 +15,7 @@ from math import floor, log2
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.resilience.pace import expected_s, faded_s
+from hybridllm._core.resilience.pace import faded_s
 
 _ALIKE_S = 0.1
 """Paces up to here are alike; above, those within a factor of 1.4. Noise is no reason to prefer anybody."""
@@ -23,35 +23,44 @@ _ALIKE_S = 0.1
 
 def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     """Return candidates in the order to ask them."""
-    in_flight = snapshot.in_flight
-    if len(kept) < 2 or not (in_flight or snapshot.paces or snapshot.returning):
+    in_flight, returning = snapshot.in_flight, snapshot.returning
+    if len(kept) < 2 or not (in_flight or snapshot.paces or returning):
         return kept
-    pace_s = _pace_s(kept, snapshot)
-    waits = [
-        expected_s(
-            pace_s[place],
-            in_flight.get(one.candidate.backend.name, 0),
-            snapshot.returning.get(one.candidate.name, 1.0),
-        )
-        for place, one in enumerate(kept)
-    ]
+    waits, busy = [], False
+    for one, pace_s in zip(kept, _paces_s(kept, snapshot), strict=True):
+        under_way = in_flight.get(one.candidate.backend.name, 0)
+        busy = busy or under_way > 0
+        waits.append(pace_s * (under_way + 1))
+    if returning:
+        for place, one in enumerate(kept):
+            waits[place] /= returning.get(one.candidate.name, 1.0)
+    if len(kept) == 2:
+        return kept if waits[0] <= waits[1] else (kept[1], kept[0])
     order = sorted(range(len(kept)), key=waits.__getitem__)
-    busy = any(one.candidate.backend.name in in_flight for one in kept)
-    if busy and snapshot.two_of is not None and len(kept) > 2:
-        first = min(_two(len(kept), snapshot.two_of), key=lambda place: (waits[place], place))
+    if busy and snapshot.two_of is not None:
+        drawn = _two(len(kept), snapshot.two_of)
+        first = min(drawn, key=lambda place: (waits[place], place))
         order.remove(first)
         order.insert(0, first)
     return tuple([kept[place] for place in order])
 
 
-def _pace_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
+def _paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
     """How long each lets one wait; who was not measured counts as the fastest of the others."""
-    found: list[float | None] = []
+    paces, now_s, best = snapshot.paces, snapshot.now_s, 0.0
+    found: list[float] = []
     for one in kept:
-        pace = snapshot.paces.get(one.candidate.name)
-        found.append(None if pace is None else _step_s(faded_s(pace, snapshot.now_s)))
-    best = min((seconds for seconds in found if seconds is not None), default=_ALIKE_S)
-    return [best if seconds is None else seconds for seconds in found]
+        pace = paces.get(one.candidate.name)
+        if pace is None:
+            found.append(0.0)
+            continue
+        # A pace does nothing but fade: what was no more than alike is so still.
+        seconds = _ALIKE_S if pace.value_s <= _ALIKE_S else _step_s(faded_s(pace, now_s))
+        found.append(seconds)
+        if not best or seconds < best:
+            best = seconds
+    best = best or _ALIKE_S
+    return [seconds or best for seconds in found]
 
 
 def _step_s(seconds: float) -> float:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
+
+from hybridllm._core.policy.addresses import Reach, hidden_in, plainly_private, reach_of
 
 _URL = re.compile(r"(https?)://([^/?#]*)(/[^?#]*)?\Z", re.IGNORECASE)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?\Z")
@@ -17,18 +20,16 @@ _HOST_NAME = re.compile(
 )
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?\Z")
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+_HOST_IN_ANY_SCRIPT = re.compile(r"https?://([\w.-]{1,253})(?::[0-9]+)?(?:/|\Z)", re.IGNORECASE)
 _LENGTH_MAX = 2_048
-# Where clouds hand out credentials to whoever asks from inside, besides the link-local 169.254.169.254:
-# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html (IPv6), Azure's
-# wire server, Alibaba Cloud, Oracle Cloud.
-_METADATA_ADDRESSES = frozenset(
-    ipaddress.ip_address(text)
-    for text in ("fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")
-)
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
+_METADATA_NAMES = frozenset(
+    {
+        "instance-data", "instance-data.ec2.internal", "metadata", "metadata.azure.internal", "metadata.goog",
+        "metadata.google.internal", "metadata.tencentyun.com",
+    }
+)  # fmt: skip
 # Public names that resolve to whatever address they spell: 169.254.169.254.nip.io.
 _ADDRESS_IN_NAME = (".nip.io", ".sslip.io", ".xip.io", ".localtest.me", ".lvh.me")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
@@ -40,6 +41,7 @@ def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
     if not url.isascii():
         raise ValueError(
             "holds a character that is not ASCII; a letter of another script may look the same"
+            + _in_ascii(url)
         )
     if not url.isprintable() or " " in url or "\\" in url or len(url) > _LENGTH_MAX:
         raise ValueError(
@@ -66,6 +68,31 @@ def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
         )
     _check_path(path)
     return f"{scheme}://{host}{port}{path.rstrip('/')}"
+
+
+def host_of(base_url: str) -> str:
+    """Return the host of a checked base URL, an IPv6 address without its brackets."""
+    return urlsplit(base_url).hostname or ""
+
+
+def private_by_default(base_url: str) -> bool:
+    """Return whether whoever wrote a checked base URL can only have meant a private network.
+
+    Plain text to another machine is for networks that one trusts, so it is meant too.
+    """
+    return base_url.startswith("http://") or plainly_private(host_of(base_url))
+
+
+def _in_ascii(url: str) -> str:
+    """Tell how a host of letters is written in ASCII (RFC 3492), where that can be told."""
+    match = _HOST_IN_ANY_SCRIPT.match(url)
+    if match is None or match[1].isascii():
+        return ""
+    labels = [
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
+        for label in match[1].lower().split(".")
+    ]
+    return f"; if this host is meant, write {'.'.join(labels)}"
 
 
 def _host_and_port(authority: str) -> tuple[str, str]:
@@ -103,25 +130,16 @@ def _ipv6(text: str) -> ipaddress.IPv6Address:
         address = ipaddress.IPv6Address(text)
     except ipaddress.AddressValueError:
         raise ValueError("has a host in brackets that is no IPv6 address") from None
-    if (
-        address.scope_id
-        or address.ipv4_mapped
-        or address.sixtofour
-        or address.teredo
-        or address in _NAT64
-    ):
+    if address.scope_id or hidden_in(address):
         raise ValueError("hides another address in an IPv6 address; write that address itself")
     return address
 
 
 def _checked_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if address.is_link_local or address in _METADATA_ADDRESSES:
+    reach = reach_of(address)
+    if reach is Reach.METADATA:
         raise ValueError("is a link-local or metadata address, which is never a backend")
-    if (
-        address.is_unspecified
-        or address.is_multicast
-        or (address.is_reserved and not address.is_loopback)
-    ):
+    if reach is Reach.NOBODY or (address.is_reserved and not address.is_loopback):
         raise ValueError("is not the address of one machine")
     return address.is_loopback
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
+from hybridllm._core.policy.base_url import private_by_default
 from hybridllm._core.policy.compile_limits import (
     compiled_budget,
     compiled_concurrency,
@@ -132,10 +133,17 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         headers=tuple(spec.headers.items()),
         timeouts=_timeouts(spec),
         propagate_trace=own_vllm if spec.propagate_trace is None else spec.propagate_trace,
+        private=_is_private(spec) if spec.private is None else spec.private,
         prefill=spec.prefill,
         concurrency=compiled_concurrency(spec.concurrency),
         health_url=health_url(spec.health, spec.base_url, spec.kind),
     )
+
+
+def _is_private(spec: BackendSpec) -> bool:
+    """Whoever runs a server himself has it in a network of his own, or may; a hosted API is public."""
+    own = spec.kind is BackendKind.VLLM or spec.operator == "self"
+    return own or private_by_default(spec.base_url)
 
 
 def _timeouts(spec: BackendSpec) -> Timeouts:

@@ -89,6 +89,7 @@ class Backend:
         retention: How long it keeps data, `none` or `30d`; None: not declared.
         environments: Where it may be used; empty: everywhere.
         propagate_trace: Whether `traceparent` is sent to it.
+        private: Whether its host may have an address of a private network.
         prefill: Whether it continues a last message of the assistant (`continue_final_message`).
         concurrency: How many requests it may have at once; None: no limit.
         health_url: Looked at while its breaker is open; None: nothing is.
@@ -105,6 +106,7 @@ class Backend:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeouts: Timeouts = field(default_factory=Timeouts)
     propagate_trace: bool = False
+    private: bool = False
     prefill: bool = False
     concurrency: Concurrency | None = None
     health_url: str | None = None

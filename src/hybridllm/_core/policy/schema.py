@@ -1,14 +1,14 @@
 """What may stand in a policy file, as pydantic models: the shape only.
 
 Whether names fit together is told by `references.py`; what they come to, by `compile.py`. The models
-also give the JSON Schema that editors use. Field names are the file's keys.
+also give the JSON Schema that editors use (`json_schema.py`). Field names are the file's keys.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -19,7 +19,8 @@ from pydantic import (
     field_validator,
 )
 
-from hybridllm._core.policy.base_url import checked_base_url
+from hybridllm._core.policy.addresses import plainly_private
+from hybridllm._core.policy.base_url import checked_base_url, host_of
 from hybridllm._core.policy.compiled import BackendKind, Bucket, Capability
 from hybridllm._core.policy.fields import (
     ConnectS,
@@ -137,6 +138,12 @@ class BackendSpec(Spec):
         default=False,
         description="Allows http:// to another machine: prompts and keys go over the network unencrypted.",
     )
+    private: Flag | None = Field(
+        default=None,
+        description="Whether its host may have an address of a private network. Default: yes for kind vllm, "
+        "for operator: self, for http:// and for a host that is plainly private (localhost, 10.0.0.7, "
+        "llm.internal); no for any other. Link-local and metadata addresses: never.",
+    )
     base_url: str = Field(description="Up to and including /v1; https, or http to this machine.")
     api_key_env: VariableName | None = Field(
         default=None,
@@ -201,7 +208,10 @@ class BackendSpec(Spec):
     @classmethod
     def _usable(cls, value: str, info: ValidationInfo) -> str:
         # An allow_plaintext that is wrong itself is told there; here it must not be told again.
-        return checked_base_url(value, allow_plaintext=info.data.get("allow_plaintext", True))
+        checked = checked_base_url(value, allow_plaintext=info.data.get("allow_plaintext", True))
+        if info.data.get("private") is False and plainly_private(host_of(checked)):
+            raise ValueError("is in a private network, which private: false forbids")
+        return checked
 
 
 class ServedSpec(Spec):
@@ -377,23 +387,3 @@ class BesideSpec(Spec):
     """A file of tests beside a policy: NAME.test.yaml beside NAME.yaml."""
 
     tests: tuple[CaseSpec, ...] = Field(min_length=1, description="Cases, as in a policy.")
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a policy file, as editors use it."""
-    schema = PolicySpec.model_json_schema()
-    for model in (schema, *schema["$defs"].values()):
-        for name, key in model.get("properties", {}).items():
-            model["properties"][name] = _without_null(key)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _without_null(key: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a key that may be left out, but not left without a value."""
-    kinds = [kind for kind in key.get("anyOf", ()) if kind != {"type": "null"}]
-    if not kinds:
-        return key
-    told = {name: value for name, value in key.items() if name not in ("anyOf", "default")}
-    if key.get("default") is not None:
-        told["default"] = key["default"]
-    return {**(kinds[0] if len(kinds) == 1 else {"anyOf": kinds}), **told}

@@ -117,7 +117,7 @@ class BudgetSpec(Spec):
         default=Decimal(1), description="Attempts a second beyond that, saved up."
     )
     reserve_max: Reserve = Field(
-        default=Decimal(100), description="How many are saved up at most; at first all of them are."
+        default=Decimal(50), description="How many are saved up at most; at first all of them are."
     )
 
 

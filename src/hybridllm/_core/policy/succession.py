@@ -58,4 +58,4 @@ def _same_place(former: Backend | None, backend: Backend) -> bool:
 
 
 def _place(backend: Backend) -> tuple[object, ...]:
-    return backend.kind, backend.base_url, backend.api_key_env
+    return backend.kind, backend.base_url, backend.api_key_env, backend.private

@@ -19,6 +19,7 @@ from hybridllm._core.request.facts import NO_METADATA, Facts, Hints
 from hybridllm._core.request.fields import NOT_EXTRA
 from hybridllm._core.request.hints import shown
 from hybridllm._core.request.prompt import read_input, read_messages, read_tools
+from hybridllm._core.request.smuggled import smuggled
 from hybridllm._core.request.tokens import value_tokens
 from hybridllm.errors import InvalidRequest
 
@@ -245,6 +246,11 @@ def _checked_extra_body(extra: Any) -> dict[str, Any]:
             raise InvalidRequest(
                 f"extra_body: {name!r} may not stand there; pass it as a keyword of the call, if it is one"
             )
+    where = smuggled(extra)
+    if where is not None:
+        raise InvalidRequest(
+            f"extra_body: {where!r} may not stand there, at no depth; places and keys come from the policy"
+        )
     return dict(extra)
 
 

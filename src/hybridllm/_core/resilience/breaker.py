@@ -11,7 +11,10 @@ success, failure, throttled or abandoned; a probe's permit that does not come ba
 
 When it trips depends on how much there is to see. Five failures in a row mean something where ten attempts in
 ten seconds are not reached; at 70 attempts a second and 20 % random errors they happen every 47 seconds. So
-with ten attempts or more it takes half of them, or ten in a row.
+with ten attempts or more it takes half of them, or ten in a row. A row is counted twice: as attempts end,
+and as they began. A backend that dies at a hundred requests a second goes on answering what it had taken, and
+those answers say nothing of the requests that are refused meanwhile; an attempt that is still under way is
+no failure, so quick errors among slow answers are not taken for a row.
 """
 
 from __future__ import annotations
@@ -84,6 +87,7 @@ class BreakerState:
         by_health: Whether the health page let the probe through.
         generation: Of the permits that count now.
         window: Of attempts that ended while it was closed.
+        failed: Closed: numbers of those that failed, of the last ones that began.
     """
 
     phase: Phase = Phase.CLOSED
@@ -97,6 +101,7 @@ class BreakerState:
     by_health: bool = False
     generation: Permit = Permit(0)
     window: Window = EMPTY
+    failed: tuple[int, ...] = ()
 
 
 _CLOSED, _OPEN, _HALF_OPEN = Phase.CLOSED, Phase.OPEN, Phase.HALF_OPEN
@@ -142,6 +147,8 @@ def settle(
     *,
     jitter: float = 0.5,
     slow: bool = False,
+    number: int | None = None,
+    begun: int = 0,
 ) -> BreakerState:
     """Return the state after an attempt came back.
 
@@ -154,6 +161,8 @@ def settle(
         now_s: Monotonic.
         jitter: In [0, 1]; spreads how long it stays open.
         slow: Whether it took far longer than is usual there, whatever came of it.
+        number: Of the attempt, in the order in which they began; None: not counted.
+        begun: The number of the one that began last.
     """
     if permit != state.generation:
         return _after_panic(state, effect, now_s) if permit is None else state
@@ -161,7 +170,10 @@ def settle(
         if effect is _SUCCESS:
             return _after_success(state, config, now_s, jitter=jitter, slow=slow)
         if effect is _FAILURE:
-            return _after_failure(state, config, now_s, jitter=jitter, slow=slow)
+            failed = _failed(state, config, number, begun)
+            return _after_failure(
+                replace(state, failed=failed), config, now_s, jitter=jitter, slow=slow
+            )
         return state
     if effect is _SUCCESS:
         return _after_probe(state, config, now_s)
@@ -172,6 +184,16 @@ def settle(
         before = replace(state, openings=max(0, state.openings - 1))
         return _opened(before, config, now_s, jitter=jitter)
     return replace(state, probing=False) if state.probing else state
+
+
+def after_successes(state: BreakerState, count: int, now_s: float) -> BreakerState:
+    """Return a closed breaker's state after good attempts of one second, where none failed in between.
+
+    Nothing but their number matters then, so they may be put into the window together.
+    """
+    return replace(
+        state, window=counted(state.window, now_s=now_s, failed=False, slow=False, times=count)
+    )
 
 
 def after_health(
@@ -213,6 +235,7 @@ def _after_success(
         False,
         state.generation,
         window,
+        state.failed,
     )
 
 
@@ -225,11 +248,22 @@ def _after_failure(
     few = sums.attempts < config.attempts_min
     if (
         row >= (config.row_few if few else config.row_many)
+        or len(state.failed) >= config.row_many
         or _enough(sums.failures, sums.attempts, config.failure_share, config)
         or _enough(sums.slow, sums.attempts, config.slow_share, config)
     ):
         return _opened(state, config, now_s, jitter=jitter)
     return replace(state, row=row, window=window)
+
+
+def _failed(
+    state: BreakerState, config: BreakerConfig, number: int | None, begun: int
+) -> tuple[int, ...]:
+    """Return which of the last attempts that began have failed, this one among them."""
+    if number is None:
+        return state.failed
+    oldest = begun - config.row_many
+    return tuple([one for one in (*state.failed, number) if one > oldest])
 
 
 def _enough(count: int, attempts: int, share: float, config: BreakerConfig) -> bool:

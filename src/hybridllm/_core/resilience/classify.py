@@ -43,6 +43,7 @@ _NOT_IMPLEMENTED = frozenset({501, 505})
 _WIRE: Final[Mapping[FailureKind, Failure]] = {
     kind: Failure(kind, then, effect, str(kind), maybe_billed=billed)
     for kind, then, effect, billed in (
+        (FailureKind.ADDRESS_REFUSED, Next.ELSEWHERE, _FAILED, False),
         (FailureKind.CONNECT, Next.RETRY, _FAILED, False),
         (FailureKind.CONNECT_TIMEOUT, Next.RETRY, _FAILED, False),
         (FailureKind.TLS, Next.ELSEWHERE, _FAILED, False),

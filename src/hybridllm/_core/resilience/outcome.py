@@ -15,6 +15,7 @@ class FailureKind(StrEnum):
     Where a backend answered with an HTTP status, the status itself is shown instead.
     """
 
+    ADDRESS_REFUSED = "address_refused"  # its name has an address that the policy does not allow it
     CONNECT = "connect"  # DNS, TCP; nothing was sent
     CONNECT_TIMEOUT = "connect_timeout"
     TLS = "tls"

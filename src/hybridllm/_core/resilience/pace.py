@@ -38,14 +38,3 @@ def after_answer(pace: Pace | None, seconds: float, now_s: float) -> Pace:
 def faded_s(pace: Pace, now_s: float) -> float:
     """Return the pace as it counts now: the longer nobody asked, the less of it."""
     return pace.value_s * exp(min(0.0, pace.at_s - now_s) / MEMORY_S)
-
-
-def expected_s(pace_s: float, in_flight: int, weight: float) -> float:
-    """Return what one more request has to expect there.
-
-    Args:
-        pace_s: See `faded_s`.
-        in_flight: Requests under way there.
-        weight: In (0, 1]; less for one that has just come back.
-    """
-    return pace_s * (in_flight + 1) / weight

@@ -45,18 +45,17 @@ class Throttle:
 UNTRIED = Throttle()
 
 
-def after_sent(throttle: Throttle, now_s: float) -> Throttle:
-    """Return the counts after one more request was sent."""
+def after_sent(throttle: Throttle, now_s: float, *, count: int = 1) -> Throttle:
+    """Return the counts after one more request was sent, or several lately."""
     fade = _fade(throttle, now_s)
-    return Throttle(
-        throttle.sent * fade + 1.0, throttle.accepted * fade, now_s, now_s, throttle.accepted_at_s
-    )
+    sent = throttle.sent * fade + count
+    return Throttle(sent, throttle.accepted * fade, now_s, now_s, throttle.accepted_at_s)
 
 
-def after_accepted(throttle: Throttle, now_s: float) -> Throttle:
-    """Return the counts after the candidate answered a request."""
+def after_accepted(throttle: Throttle, now_s: float, *, count: int = 1) -> Throttle:
+    """Return the counts after the candidate answered a request, or several lately."""
     fade = _fade(throttle, now_s)
-    accepted = throttle.accepted * fade + 1.0
+    accepted = throttle.accepted * fade + count
     return Throttle(throttle.sent * fade, accepted, now_s, throttle.sent_at_s, now_s)
 
 

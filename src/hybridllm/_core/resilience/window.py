@@ -27,8 +27,8 @@ Window = tuple[Bucket, ...]
 EMPTY: Window = ()
 
 
-def counted(window: Window, *, now_s: float, failed: bool, slow: bool) -> Window:
-    """Return the window after one more attempt."""
+def counted(window: Window, *, now_s: float, failed: bool, slow: bool, times: int = 1) -> Window:
+    """Return the window after one more attempt, or several alike."""
     second = int(now_s)
     if window and window[-1].second >= second:  # a clock does not go back; two loops' may differ
         last = window[-1]
@@ -38,7 +38,9 @@ def counted(window: Window, *, now_s: float, failed: bool, slow: bool) -> Window
         before = window
         if window and window[0].second <= second - WINDOW_S:
             before = tuple([one for one in window if one.second > second - WINDOW_S])
-    grown = Bucket(second, last.attempts + 1, last.failures + failed, last.slow + slow)
+    grown = Bucket(
+        second, last.attempts + times, last.failures + failed * times, last.slow + slow * times
+    )
     return (*before, grown)
 
 

@@ -14,6 +14,7 @@ EVENT_BYTES_MAX = 4 << 20
 STREAM_BYTES_MAX = 32 << 20
 
 _BOM = b"\xef\xbb\xbf"
+_COLON = ord(":")
 
 
 class SseLimitExceeded(Exception):
@@ -143,7 +144,12 @@ class SseDecoder:
             if len(line) > self._line_max:
                 raise SseLimitExceeded("line", self._line_max)
             if line:
-                self._take_field(line)
+                if (
+                    line[0] == _COLON
+                ):  # here, because there may be a hundred thousand of them a second
+                    self.comments += 1
+                else:
+                    self._take_field(line)
             elif self._data:
                 events.append((self._name, b"\n".join(self._data)))
                 self._name = b""
@@ -162,7 +168,7 @@ class SseDecoder:
             line = line[len(_BOM) :]
         field, _, value = line.partition(b":")
         if not field:
-            # An empty line was handled before; here it can only be one that held a BOM and no more.
+            # Empty lines and comments were handled before; but for those behind a BOM.
             self.comments += line.startswith(b":")
             return
         value = value.removeprefix(b" ")

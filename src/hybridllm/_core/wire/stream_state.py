@@ -17,6 +17,7 @@ class StreamState:
         text: Pieces of the first choice's content.
         tokens_seen: Chunks that carried output; about as many tokens.
         answers: How many choices were asked for.
+        spoken: The choices of which output has come.
         problem: Why it can no longer be a whole answer; None while all is well.
     """
 
@@ -26,6 +27,7 @@ class StreamState:
         "model",
         "problem",
         "response_id",
+        "spoken",
         "text",
         "tokens_seen",
         "usage",
@@ -36,6 +38,7 @@ class StreamState:
         self.text: list[str] = []
         self.tokens_seen = 0
         self.finish_reasons: dict[int, str | None] = {}
+        self.spoken: set[int] = set()
         self.model: str | None = None
         self.response_id: str | None = None
         self.usage: Any = None
@@ -46,6 +49,10 @@ class StreamState:
 
         Content, reasoning, refusals, tool calls and sound are semantic; a role, an empty delta or a
         usage report is not.
+
+        A proxy that asks a second time and glues the answers together shows itself: by output that goes
+        on after its end, or by a chunk that begins another answer, with a role and an id of its own. A
+        server that writes a finish_reason, a role or a new id into every chunk does neither.
         """
         if self.model is None:
             self.model = chunk.model
@@ -59,25 +66,20 @@ class StreamState:
                 self.problem = "a choice with a negative index"
             reason = choice.finish_reason
             if reason is not None:
-                self.finish_reasons[index] = reason
-                if reason not in FINISH_REASONS:
-                    self.problem = f"finish_reason {str(reason)[:40]!r}"
+                self._finish(index, reason)
             elif index not in self.finish_reasons:
                 self.finish_reasons[index] = None
             delta = choice.delta
             content = delta.content
-            if content:
+            if content or _other_output(delta):
                 semantic = True
-                if index == 0 and content.__class__ is str:
+                self.spoken.add(index)
+                if reason is None and self.finish_reasons[index] is not None:
+                    self.problem = "output after a finish_reason"
+                if index == 0 and content and content.__class__ is str:
                     self.text.append(content)
-            elif not semantic and (
-                delta.tool_calls
-                or delta.refusal
-                or delta.function_call
-                or delta.audio
-                or _extra_output(delta)
-            ):
-                semantic = True
+            elif index in self.spoken and delta.role and chunk.id != self.response_id:
+                self.problem = "another answer began in its middle"
         if semantic:
             self.tokens_seen += 1
         return semantic
@@ -95,6 +97,11 @@ class StreamState:
         """True if all output so far was text of the first choice: a piece of it came with every token."""
         return len(self.text) == self.tokens_seen and self.finish_reasons.keys() <= {0}
 
+    def _finish(self, index: int, reason: str) -> None:
+        self.finish_reasons[index] = reason
+        if reason not in FINISH_REASONS:
+            self.problem = f"finish_reason {str(reason)[:40]!r}"
+
     @property
     def complete(self) -> bool:
         """True if every choice that was seen has ended with a reason that means an answer."""
@@ -108,6 +115,9 @@ class StreamState:
         return self.problem or "no finish_reason"
 
 
-def _extra_output(delta: Any) -> bool:
+def _other_output(delta: Any) -> bool:
+    """Whether a piece without content carries output all the same."""
+    if delta.tool_calls or delta.refusal or delta.function_call or delta.audio:
+        return True
     extra = delta.model_extra
     return bool(extra) and any(extra.get(name) for name in ("reasoning", "reasoning_content"))

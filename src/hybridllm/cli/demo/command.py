@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,10 +23,28 @@ def demo(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of traffic and simulated answers.")
     ] = 7,
+    drain: Annotated[
+        float,
+        typer.Option(
+            "--drain",
+            min=0,
+            max=600,
+            metavar="S",
+            help="After SIGTERM or Ctrl-C, how long requests under way may take.",
+        ),
+    ] = 5.0,
     plain: Annotated[
         bool,
         typer.Option("--plain", help="Lines instead of a picture, as where there is no terminal."),
     ] = False,
+    status_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--status-dir",
+            metavar="DIR",
+            help="Where `hybridllm status DIR` finds the demo's router.",
+        ),
+    ] = None,
     as_json: hints.AsJson = False,
 ) -> None:
     """Watch a region die under traffic; no key needed.
@@ -33,15 +52,25 @@ def demo(
     Starts two simulated API regions and one simulated vLLM as real HTTP servers on this machine, sends
     mixed traffic through the real router by the shipped policy api-first, kills a region halfway,
     brings it back, and tells what became of the requests and what they cost.
+
+    SIGTERM or Ctrl-C stops it in good order: nothing more is sent, what is under way may end, and the summary
+    is printed. A second one ends it at once.
     """
     from hybridllm.cli.borders import errors_told
     from hybridllm.cli.demo.play import play
+    from hybridllm.cli.demo.run import Course
     from hybridllm.cli.output import keep_logs_quiet
+    from hybridllm.cli.signals import ended_by, run_until_stopped
 
     keep_logs_quiet()
+    course = Course(requests, seconds, drain_s=drain)
     with errors_told(as_json=as_json):
-        passed = asyncio.run(
-            play(requests=requests, seconds=seconds, seed=seed, plain=plain, as_json=as_json)
+        passed, stop = run_until_stopped(
+            lambda stop: play(
+                course, stop, seed=seed, plain=plain, as_json=as_json, status_dir=status_dir
+            )
         )
     if not passed:
         raise typer.Exit(Exit.FAILED)
+    if stop.signal is signal.SIGINT:
+        raise ended_by(stop)

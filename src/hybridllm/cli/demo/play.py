@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from hybridllm import Router
@@ -13,16 +15,27 @@ from hybridllm.cli.demo.traffic import traffic
 from hybridllm.cli.demo.world import POLICY, World, open_world
 from hybridllm.cli.output import note, paragraph, print_json, terminal_width
 from hybridllm.cli.policy_files import policy_path
+from hybridllm.cli.signals import Stop
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-async def play(*, requests: int, seconds: float, seed: int, plain: bool, as_json: bool) -> bool:
-    """Run the demo and print it; return True if nothing unexpected happened."""
-    course = Course(requests, seconds)
-    asks = traffic(requests=requests, seconds=seconds, seed=seed)
+async def play(
+    course: Course,
+    stop: Stop,
+    *,
+    seed: int,
+    plain: bool,
+    as_json: bool,
+    status_dir: Path | None = None,
+) -> tuple[bool, Stop]:
+    """Run the demo and print it; return True if nothing unexpected happened, and how it was stopped."""
+    asks = traffic(requests=course.requests, seconds=course.seconds, seed=seed)
     path = policy_path(POLICY)
     async with (
         open_world(seed=seed) as world,
-        Router.from_file(path, environ=world.environ) as router,
+        Router.from_file(path, environ=world.environ, status_dir=status_dir) as router,
     ):
         if as_json:
             screen: Screen = SilentScreen()
@@ -30,17 +43,17 @@ async def play(*, requests: int, seconds: float, seed: int, plain: bool, as_json
             _introduce(world)
             screen = PlainScreen() if plain or terminal_width() is None else LiveScreen(world)
         with screen:
-            await run(router, world, course, asks, screen)
+            await run(router, world, course, asks, screen, stop)
         # The strictest tag of the traffic: two of three backends are out.
         explained = router.explain(task="summarize", residency="phi", tenant="acme")
     passed = not course.tally.count(Ending.UNEXPECTED)
     if as_json:
         print_json(summary.facts(course, explained, ok=passed))
-        return passed
+        return passed, stop
     if isinstance(screen, PlainScreen):
         show_picture(course, world)
     summary.draw(course, explained)
-    return passed
+    return passed, stop
 
 
 def _introduce(world: World) -> None:

@@ -10,6 +10,7 @@ from hybridllm import errors, receipt
 from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
 from hybridllm.cli.demo.traffic import Ask
 from hybridllm.cli.demo.world import KILLED, MAY_SEE, World
+from hybridllm.cli.signals import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +25,17 @@ UNDER_WAY_MAX = 200  # more than this machine can answer at once only makes a qu
 
 @dataclass(slots=True)
 class Course:
-    """Where the demo stands; written by `run`, read by whoever draws it."""
+    """Where the demo stands; written by `run`, read by whoever draws it.
+
+    Attributes:
+        drain_s: How long requests under way may take when it is stopped.
+        stopped: By which signal; None: it was not.
+    """
 
     requests: int
     seconds: float
+    drain_s: float = 5.0
+    stopped: str | None = None
     phase: Phase = Phase.HEALTHY
     now_s: float = 0.0
     tally: Tally = field(default_factory=Tally)
@@ -44,11 +52,20 @@ class Screen(Protocol):
         """Show where the demo stands now."""
         ...
 
+    def say(self, words: str) -> None:
+        """Show a line of text, at once."""
+        ...
+
 
 async def run(
-    router: Router, world: World, course: Course, asks: Sequence[Ask], screen: Screen
+    router: Router,
+    world: World,
+    course: Course,
+    asks: Sequence[Ask],
+    screen: Screen,
+    stop: Stop,
 ) -> None:
-    """Send every request of `asks` at its time, and return when all have ended."""
+    """Send every request of `asks` at its time, or until it is stopped; return when all have ended."""
     screen.draw(course)
     # Not counted: the first request of a process loads `openai` and opens the connections.
     await router.chat.completions.create(
@@ -60,16 +77,33 @@ async def run(
     async with asyncio.TaskGroup() as helpers:
         drawing = helpers.create_task(_draw(course, screen, started_s))
         weather = helpers.create_task(_weather(world, course))
+        closing = helpers.create_task(_closed_when_asked(router, course, stop, screen))
         async with asyncio.TaskGroup() as group:
             for ask in asks:
-                await asyncio.sleep(max(0.0, started_s + ask.at_s - loop.time()))
+                if await stop.within(max(0.0, started_s + ask.at_s - loop.time())):
+                    break
                 await slots.acquire()
                 sent = group.create_task(_send(router, ask, course, started_s))
                 sent.add_done_callback(lambda _: slots.release())
-        await weather
+        if stop.asked.is_set():
+            weather.cancel()
+            await closing
+        else:
+            await weather
+            closing.cancel()
         drawing.cancel()
     course.now_s = loop.time() - started_s
     screen.draw(course)
+
+
+async def _closed_when_asked(router: Router, course: Course, stop: Stop, screen: Screen) -> None:
+    """Let what is under way end, for a while, once somebody asks for the end."""
+    await stop.asked.wait()
+    course.stopped = None if stop.signal is None else stop.signal.name
+    screen.say(
+        f"{course.stopped}: what is under way may take {course.drain_s:g} s; once more ends it at once"
+    )
+    await router.aclose(drain_s=course.drain_s)
 
 
 async def _draw(course: Course, screen: Screen, started_s: float) -> None:
@@ -136,6 +170,10 @@ def _ending(ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None)
         return Ending.UNEXPECTED
     if isinstance(error, errors.PolicyDenied) and ask.denied:
         return Ending.DENIED
+    if isinstance(error, errors.RouterClosed) or (
+        isinstance(error, errors.StreamInterrupted) and error.cause == "router_closed"
+    ):
+        return Ending.STOPPED
     # A stream that lost its backend after the first token cannot be continued by another.
     if isinstance(error, errors.StreamInterrupted) and error.backend == KILLED:
         return Ending.CUT

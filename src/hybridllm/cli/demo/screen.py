@@ -63,6 +63,10 @@ class LiveScreen:
         width = self._live.console.width
         self._live.update(_picture(course, self._world, width=width), refresh=True)
 
+    def say(self, words: str) -> None:
+        """Show a line above the picture."""
+        self._live.console.print(words)
+
     def __enter__(self) -> Self:
         self._live.start()
         return self
@@ -95,6 +99,10 @@ class PlainScreen:
             f"  failovers {tally.switches('failover'):>3}  {shares}"
         )
 
+    def say(self, words: str) -> None:
+        """Write it."""
+        typer.echo(words)
+
     def __enter__(self) -> Self:
         return self
 
@@ -106,6 +114,9 @@ class SilentScreen(PlainScreen):
     """Draws nothing: `--json`."""
 
     def draw(self, course: Course) -> None:
+        """Nothing."""
+
+    def say(self, words: str) -> None:
         """Nothing."""
 
 

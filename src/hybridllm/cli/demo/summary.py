@@ -22,6 +22,12 @@ def draw(course: Course, explained: Explanation) -> None:
     """Print the end of the demo, below the last picture."""
     tally = course.tally
     typer.echo()
+    if course.stopped is not None:
+        told = (
+            f"Stopped by {course.stopped} after {len(tally.records)} of {course.requests} requests"
+        )
+        cut = tally.count(Ending.STOPPED)
+        typer.echo(told + (f"; {cut} under way did not end in time." if cut else "."))
     _verdict(tally)
     failover = _a_failover(tally)
     if failover is not None:
@@ -75,10 +81,11 @@ def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]
     """Return the end of the demo as a JSON object."""
     tally = course.tally
     answered = tally.count(Ending.ANSWERED)
-    allowed = len(tally.records) - tally.count(Ending.DENIED)
+    allowed = len(tally.records) - tally.count(Ending.DENIED) - tally.count(Ending.STOPPED)
     return {
         "ok": ok,
         "simulated": True,
+        "stopped": course.stopped,
         "requests": len(tally.records),
         "seconds": round(course.now_s, 3),
         "endings": {ending.value: tally.count(ending) for ending in Ending},

@@ -29,6 +29,7 @@ class Ending(StrEnum):
 
     ANSWERED = "answered"
     CUT = "cut"  # a stream broke after its first token: the caller is told and has the partial text
+    STOPPED = "stopped"  # the demo was: nobody waited for the answer any longer
     DENIED = "denied"  # as it must be: the traffic holds a few that the policy forbids
     UNEXPECTED = "unexpected"
 

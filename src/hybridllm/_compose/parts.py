@@ -1,0 +1,143 @@
+"""What a router is put together of: each part made once, when it is first needed, and closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from hybridllm._adapters.environment import environment_of
+from hybridllm._runtime.in_force import InForce
+from hybridllm._runtime.once import Once
+from hybridllm._runtime.wall_clock import utc_by
+from hybridllm.errors import InvalidRequest, RouterClosed
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from hybridllm._adapters.status_socket import StatusSocket
+    from hybridllm._core.policy.compiled import Policy
+    from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.lifetime import Lifetime
+    from hybridllm._runtime.ports import Clock, Wire
+    from hybridllm._runtime.reload import Reloader
+    from hybridllm._runtime.source import PolicySource, Taken
+
+_CLOSED = "this router is closed; open a new one"
+WATCH_S = 1.0
+_Read = TypeVar("_Read")
+
+
+class Parts:
+    """The parts of a router; see there for what is handed in."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        environ: Mapping[str, str] | None,
+        wire: Wire | None,
+        tracer_provider: TracerProvider | None,
+        meter_provider: MeterProvider | None,
+        clock: Clock | None,
+        chance: Callable[[], float] | None,
+    ) -> None:
+        self._in_force = InForce(policy, utc_by(clock))
+        self._environ = environment_of(environ)
+        self._wire = wire
+        self._tracer_provider = tracer_provider
+        self._meter_provider = meter_provider
+        self._clock = clock
+        self._chance = chance
+        self._source: tuple[PolicySource, Taken] | None = None
+        self._watch_s: float | None = None
+        self._socket: StatusSocket | None = None
+        self._closed = False
+        self._lifetime = Once(self._made_lifetime)
+        self._engine_once = Once(self._made_engine)
+        self._reloader = Once(self._made_reloader)
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine, built at the first request: `explain` needs none, and starts the sooner."""
+        return self._engine_once()
+
+    def _made_engine(self) -> Engine:
+        if self._closed:
+            raise RouterClosed(_CLOSED)
+        from hybridllm._compose.build import built_engine
+
+        return built_engine(
+            self._in_force,
+            self._lifetime(),
+            environ=self._environ,
+            tracer_provider=self._tracer_provider,
+            meter_provider=self._meter_provider,
+            clock=self._clock,
+            chance=self._chance,
+            ready=self._begin,
+        )
+
+    def _made_lifetime(self) -> Lifetime:
+        from hybridllm._runtime.lifetime import Lifetime
+
+        return Lifetime(self._wire)
+
+    def _begin(self) -> None:
+        """Begin to watch the file and to tell the status, if that is wanted."""
+        if self._watch_s is not None:
+            self._reloading().watch()
+        if self._socket is not None and not self._closed:
+            self._socket.open()
+
+    def _reloading(self) -> Reloader:
+        if self._source is None:
+            raise InvalidRequest(
+                "reload: this router was not made from a file, so there is nothing to read again; make "
+                "it with Router.from_file(path), or make a new router of the new policy"
+            )
+        if self._closed:
+            raise RouterClosed(_CLOSED)
+        return self._reloader()
+
+    def _made_reloader(self) -> Reloader:
+        from hybridllm._compose.build import built_reloader
+
+        if self._source is None:
+            raise AssertionError("only what was read from a file can be reloaded")
+        source, first = self._source
+        return built_reloader(
+            source,
+            first,
+            self._in_force,
+            swap=self._swap,
+            meter_provider=self._meter_provider,
+            clock=self._clock,
+            watch_s=self._watch_s or WATCH_S,
+        )
+
+    def _read(self, what: Callable[[], _Read]) -> _Read:
+        """Return what `what` returns, called where nothing changes meanwhile."""
+        lifetime = self._lifetime.made
+        return what() if lifetime is None else lifetime.read(what)
+
+    def _swap(self, policy: Policy) -> None:
+        """Put another policy in force. Requests under way keep the one they began with."""
+        engine = self._engine_once.made
+        if engine is not None:
+            engine.follow(policy)
+        self._in_force.policy = policy
+
+    async def _end(self, drain_s: float) -> None:
+        """Close every part; what is under way may take `drain_s` seconds."""
+        self._closed = True
+        try:
+            await self._lifetime().aclose(drain_s)
+        finally:
+            try:
+                reloader = self._reloader.made
+                if reloader is not None:
+                    await reloader.close()
+            finally:  # last: who looks how the router ends can still ask
+                if self._socket is not None:
+                    await self._socket.close()

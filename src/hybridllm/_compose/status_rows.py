@@ -1,0 +1,221 @@
+"""How each candidate and each backend is, read from the fleet: one row each.
+
+Reads values and changes nothing, so that any thread may ask. Holds no word of a backend: of a failure it
+tells the status or the kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase, refuses
+from hybridllm._core.resilience.pace import Pace, faded_s
+from hybridllm._core.resilience.window import totals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hybridllm._core.policy.compiled import Candidate, Policy
+    from hybridllm._runtime.fleet import Fleet
+
+_PROBES = BreakerConfig().probes
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateStatus:
+    """A backend and a model on it, at one moment. Times are in milliseconds or seconds, as the names say.
+
+    Attributes:
+        backend: Its name in the policy.
+        model: The logical model.
+        breaker: `closed`, `open` or `half_open`.
+        refused: Whether breaker or gate refuse it: then it is asked only if everybody is refused.
+        reason: Why, or what else is to be said, in words; empty: all is well.
+        probe_in_s: Until a request may see whether it is back; 0: the next one may; None: it is closed.
+        openings: Of its breaker, that are not forgotten; each doubles how long the next one lasts.
+        failures_in_row: Since the last answer; 0 once the breaker has opened.
+        attempts: That ended in the last 10 s while the breaker was closed; so `failures` and `slow`, of them.
+        last_failure: Its status or kind, `503`, `first_token_timeout`; None: none since the start.
+        last_failure_ago_s: How long ago that was.
+        gate: `rate`, `quota`, `credential` or `model`, if one is closed.
+        gate_after: The status or kind of the answer that closed it.
+        gate_ends_s: Until it ends by itself.
+        pace_ms: What a whole answer takes lately, by which load is balanced; None: not measured.
+        first_token_pace_ms: The same for a stream's first token.
+        first_token_ms_p50: Half of the latest first tokens took at most this; None: not measured lately.
+        first_token_ms_p95: The same for 95 of 100.
+        answer_ms_p50: The same for whole answers without a stream.
+        answer_ms_p95: The same for 95 of 100.
+        share: Of its traffic, that it gets: below 1 in the first seconds after its breaker has closed.
+    """
+
+    backend: str
+    model: str
+    breaker: str = "closed"
+    refused: bool = False
+    reason: str = ""
+    probe_in_s: float | None = None
+    openings: int = 0
+    failures_in_row: int = 0
+    attempts: int = 0
+    failures: int = 0
+    slow: int = 0
+    last_failure: str | None = None
+    last_failure_ago_s: float | None = None
+    gate: str | None = None
+    gate_after: str | None = None
+    gate_ends_s: float | None = None
+    pace_ms: float | None = None
+    first_token_pace_ms: float | None = None
+    first_token_ms_p50: float | None = None
+    first_token_ms_p95: float | None = None
+    answer_ms_p50: float | None = None
+    answer_ms_p95: float | None = None
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """`backend/model`, as logs and errors call it."""
+        return f"{self.backend}/{self.model}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """A backend at one moment.
+
+    Attributes:
+        backend: Its name in the policy.
+        in_flight: Requests under way there.
+        limit: How many it may have at once now; None: the policy sets no `concurrency`.
+        waiting: Requests that wait for a slot there.
+    """
+
+    backend: str
+    in_flight: int = 0
+    limit: int | None = None
+    waiting: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ...]:
+    """Return the backends, in the order of the policy; None: nothing was sent yet."""
+    if fleet is None:
+        return tuple(BackendStatus(name) for name in policy.backends)
+    in_flight = fleet.in_flight_by_backend
+    rows = []
+    for name in policy.backends:
+        limit, waiting = fleet.slots.seen(name) or (None, 0)
+        rows.append(BackendStatus(name, in_flight.get(name, 0), limit, waiting))
+    return tuple(rows)
+
+
+def candidate_rows(
+    policy: Policy, fleet: Fleet | None, *, now_s: float
+) -> tuple[CandidateStatus, ...]:
+    """Return the candidates of every model, in the order of the policy."""
+    return tuple(
+        _untried(candidate) if fleet is None else _row(candidate, fleet, now_s)
+        for candidates in policy.candidates.values()
+        for candidate in candidates
+    )
+
+
+def models_in_panic(rows: tuple[CandidateStatus, ...]) -> tuple[str, ...]:
+    """Return the models of which every candidate is refused."""
+    served = dict.fromkeys(row.model for row in rows)
+    return tuple(
+        model for model in served if all(row.refused for row in rows if row.model == model)
+    )
+
+
+def _untried(candidate: Candidate) -> CandidateStatus:
+    return CandidateStatus(candidate.backend.name, candidate.model.name)
+
+
+def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
+    record = fleet.remembered(candidate)
+    if record is not None:
+        record.count_good()
+    state = BreakerState() if record is None else record.breaker
+    failed = None if record is None else record.failed
+    closed = fleet.gate(candidate)
+    share = fleet.share(candidate)
+    sums = totals(state.window, now_s)
+    words = []
+    gate_ends_s = None
+    if closed is not None:
+        gate_ends_s = max(0.0, closed.until_s - now_s)
+        words.append(f"{closed.words}, {spell_s(gate_ends_s)} left")
+    words += _breaker_words(state, failed, now_s)
+    if share < 1.0:
+        words.append(f"gets its share back: {share:.0%}")
+    first_tokens, answers = fleet.latencies.seen(candidate.name)
+    return CandidateStatus(
+        candidate.backend.name,
+        candidate.model.name,
+        breaker=state.phase.value,
+        refused=closed is not None or refuses(state, now_s),
+        reason="; ".join(words),
+        probe_in_s=_probe_in_s(state, now_s),
+        openings=state.openings,
+        failures_in_row=state.row if state.phase is Phase.CLOSED else 0,
+        attempts=sums.attempts,
+        failures=sums.failures,
+        slow=sums.slow,
+        last_failure=None if failed is None else failed[0],
+        last_failure_ago_s=None if failed is None else round(max(0.0, now_s - failed[1]), 1),
+        gate=None if closed is None else closed.gate.value,
+        gate_after=None if closed is None else closed.failure.label,
+        gate_ends_s=None if gate_ends_s is None else round(gate_ends_s, 1),
+        pace_ms=_pace_ms(None if record is None else record.pace, now_s),
+        first_token_pace_ms=_pace_ms(None if record is None else record.first_token_pace, now_s),
+        first_token_ms_p50=_ms(first_tokens, 50),
+        first_token_ms_p95=_ms(first_tokens, 95),
+        answer_ms_p50=_ms(answers, 50),
+        answer_ms_p95=_ms(answers, 95),
+        share=round(share, 2),
+    )
+
+
+def _breaker_words(
+    state: BreakerState, failed: tuple[str, float] | None, now_s: float
+) -> list[str]:
+    last = "" if failed is None else f", last {failed[0]}"
+    if state.phase is Phase.CLOSED:
+        return [f"failures in a row: {state.row}{last}"] if state.row else []
+    if state.phase is Phase.OPEN:
+        left_s = state.until_s - now_s
+        when = f"probe in {spell_s(left_s)}" if left_s > 0 else "the next request is a probe"
+        return [f"open{last}; {when}"]
+    good = f"{state.row} of {_PROBES} probes good"
+    if refuses(state, now_s):
+        return [f"a probe is under way, {good}"]
+    return [f"{good}, the next request is a probe"]
+
+
+def _probe_in_s(state: BreakerState, now_s: float) -> float | None:
+    if state.phase is Phase.CLOSED:
+        return None
+    return round(state.until_s - now_s, 1) if refuses(state, now_s) else 0.0
+
+
+def _pace_ms(pace: Pace | None, now_s: float) -> float | None:
+    return None if pace is None else round(faded_s(pace, now_s) * 1e3, 1)
+
+
+def _ms(percentiles: Mapping[int, float], rank: int) -> float | None:
+    found = percentiles.get(rank)
+    return None if found is None else round(found, 1)
+
+
+def spell_s(seconds: float) -> str:
+    """Show seconds to people."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""`hybridllm batch`: a batch file answered, with a progress bar, resumable after a kill."""

@@ -1,0 +1,1 @@
+"""`hybridllm chaos`: a policy against simulated backends that fail."""

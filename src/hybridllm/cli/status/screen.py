@@ -1,0 +1,127 @@
+"""What `hybridllm status` shows: for each process a head, its candidates and its backends."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hybridllm.cli.status.ask import Found
+
+_PIPE_WIDTH = 400
+_BREAKERS = {"closed": "green", "open": "bold red", "half_open": "yellow"}
+_GATE = "magenta"
+
+
+def console() -> Console:
+    """Return where to draw: in a pipe as wide as it needs to be. Nothing in our texts is markup."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def picture(found: Found, folder: str) -> RenderableType:
+    """Return everything that there is to see."""
+    parts: list[RenderableType] = []
+    for told in found.processes:
+        parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
+    parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
+    if not parts:
+        parts = [Text(nobody(folder))]
+    return Group(*(parts[:-1] if found.processes and not found.silent else parts))
+
+
+def nobody(folder: str) -> str:
+    """Say that nobody is there, and how somebody would be."""
+    return (
+        f"no process tells its status in {folder}; a router does that from its first request on, if it was "
+        f"made with Router.from_file(..., status_dir={folder!r})"
+    )
+
+
+def _head(told: dict[str, Any]) -> Iterator[Text]:
+    head = Text(f"{told['policy']}", style="bold")
+    head.append(f"  {told['version']}", style="not bold dim")
+    if told.get("file"):
+        head.append(f"  {told['file']}", style="not bold dim")
+    yield head
+    program = PurePath(str(told["argv0"]))
+    argv0 = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    since = str(told["started_at"]).replace("T", " ").replace("+00:00", " UTC")
+    facts = [f"pid {told['pid']}", argv0, f"since {since}"]
+    yield Text("  ".join(fact for fact in facts if fact))
+    line = Text(f"retry budget: {_whole(told['retry_budget_left'])} attempts left   ")
+    line.append(f"reloads: {told['reloads']}")
+    if told["failed"]:
+        line.append(f", {told['failed']} failed", style="yellow")
+    yield line
+    if told.get("last_error"):
+        first = str(told["last_error"]).splitlines()[0]
+        yield Text(f"the last reload failed: {first}", style="yellow")
+    if told["panic"]:
+        models = ", ".join(map(str, told["panic"]))
+        yield Text(f"PANIC: everybody is refused for {models}", style="bold red")
+
+
+def _candidates(told: dict[str, Any]) -> Table:
+    made = _table()
+    made.add_column("candidate", overflow="fold")
+    made.add_column("state", no_wrap=True)
+    made.add_column("failed\n10 s", justify="right", no_wrap=True)
+    made.add_column("first token\np50/p95 ms", justify="right", no_wrap=True)
+    made.add_column("answer\np50/p95 ms", justify="right", no_wrap=True)
+    made.add_column("why", overflow="fold", min_width=20)
+    for row in told["candidates"]:
+        made.add_row(
+            f"{row['backend']}/{row['model']}",
+            _state(row),
+            f"{row['failures']}/{row['attempts']}" if row["attempts"] else "-",
+            _both_ms(row, "first_token_ms"),
+            _both_ms(row, "answer_ms"),
+            str(row["reason"]),
+        )
+    return made
+
+
+def _state(row: dict[str, Any]) -> Text:
+    """Return the gate that is closed, or the breaker's phase; words differ, so colours may be missing."""
+    if row["gate"]:
+        return Text(f"{row['gate']} gate", style=_GATE)
+    phase = str(row["breaker"])
+    return Text(phase.replace("_", "-"), style=_BREAKERS.get(phase, ""))
+
+
+def _backends(told: dict[str, Any]) -> Table:
+    made = _table()
+    made.add_column("backend", overflow="fold")
+    for name in ("under way", "limit", "waiting"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for row in told["backends"]:
+        limit, in_flight = row["limit"], row["in_flight"]
+        full = limit is not None and in_flight >= limit
+        made.add_row(
+            str(row["backend"]),
+            Text(str(in_flight), style="yellow" if full else ""),
+            "-" if limit is None else str(limit),
+            Text(str(row["waiting"]), style="yellow" if row["waiting"] else ""),
+        )
+    return made
+
+
+def _table() -> Table:
+    return Table(header_style="dim", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _both_ms(row: dict[str, Any], name: str) -> str:
+    half, most = row.get(f"{name}_p50"), row.get(f"{name}_p95")
+    return "-" if half is None or most is None else f"{_whole(half)}/{_whole(most)}"
+
+
+def _whole(value: Any) -> str:
+    return f"{value:.0f}" if isinstance(value, int | float) else str(value)
