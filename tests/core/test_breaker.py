@@ -219,6 +219,8 @@ def test_a_new_breaker_is_closed_and_knows_nothing() -> None:
         Phase.CLOSED, 0, 0, 0.0, 0.0, False, 0, 0, False, Permit(0), ()
     )
     assert settle(BreakerState(row=4), CONFIG, Permit(0), FAILURE, 9.0).until_s == 14.0
+    quick = settle(BreakerState(), CONFIG, Permit(0), SUCCESS, 9.0)
+    assert quick.window == (Bucket(9, 1, 0, 0),)
 
 
 def test_a_share_of_failures_at_random_does_not_open_it_at_volume() -> None:

@@ -69,7 +69,7 @@ def test_admission(state: BreakerState, now_s: float, admitted: bool) -> None:
     """`refuses` says what `admit` would do, and takes nothing."""
     after, permit = admit(state, CONFIG, now_s)
     assert (permit is not None) is admitted
-    assert refuses(state, now_s) is not admitted
+    assert refuses(state, now_s) is (not admitted)
     assert permit is None or permit == after.generation
     if not admitted or state.phase is Phase.CLOSED:
         assert after is state

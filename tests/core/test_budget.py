@@ -257,5 +257,5 @@ class BudgetMachine(RuleBasedStateMachine):
         assert self.attempts <= 0.25 * len(self.requests) + 4 + 0.5 * self.now_s
 
 
-BudgetMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+BudgetMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestBudgetAgainstModel = BudgetMachine.TestCase

@@ -135,6 +135,12 @@ def test_a_slow_first_token_is_a_sign_of_overload(
     assert after.usual_s[0] > 1.0
 
 
+@pytest.mark.parametrize(("usual_s", "seconds"), [(2.0, 6.0), (0.5, 1.5)])
+def test_three_times_is_three_times_whatever_is_usual(usual_s: float, seconds: float) -> None:
+    assert first_token(known(usual_s), seconds).limit == 32.0
+    assert first_token(known(usual_s), seconds + 0.01).limit < 32.0
+
+
 def test_a_quick_first_token_is_an_answer() -> None:
     """It grows the limit where that is used, and is learnt from."""
     assert first_token(known(), 1.0, in_flight=16).limit == 33.0

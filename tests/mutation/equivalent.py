@@ -2,4 +2,17 @@
 
 from __future__ import annotations
 
-EQUIVALENT: dict[tuple[str, int, str], str] = {}
+_TEN = "with ten attempts, five failures in a row are half of them: they open it either way"
+_NOW = "at that very moment the time is put to what it is"
+_PRUNED = "only when old buckets go, not whether they count"
+_EQUAL = "of two equal numbers either is the average"
+_LENGTH = "no date and no number is near that length; any bound from 40 on does"
+
+EQUIVALENT: dict[tuple[str, int, str], str] = {
+    ("breaker", 225, "Lt -> LtE"): _TEN,
+    ("breaker", 267, "Lt -> LtE"): _NOW,
+    ("window", 39, "Sub -> Add"): _PRUNED,
+    ("pace", 32, "GtE -> Gt"): _EQUAL,
+    ("retry_after", 18, "64 -> 65"): _LENGTH,
+    ("retry_after", 18, "64 -> 63"): _LENGTH,
+}

@@ -116,7 +116,7 @@ async def leaving(task: asyncio.Task[None], visit: Visit) -> None:
         task.cancel()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(visits, min_size=1, max_size=14),
     limits,
@@ -143,7 +143,7 @@ def test_nothing_is_left_whatever_comes_in_one_moment(
     run_in_virtual_time(main)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(visits, min_size=1, max_size=14), limits)
 def test_with_patience_everybody_is_served(everybody: list[Visit], limit: dict[str, int]) -> None:
     """Nobody is forgotten: who waits long enough, and is not sent away from a full queue, has a slot."""
