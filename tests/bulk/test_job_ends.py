@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bulk.jobs import all_of, backend, drain, request, requests
-from hybridllm import BulkFileError, BulkJob, BulkResult
+from hybridllm import BulkFileError, BulkJob, BulkResult, RouterClosed
 from hybridllm.testing import Reply, run_in_virtual_time
 
 THREAD = "hybridllm-journal"
@@ -175,6 +175,33 @@ def test_two_consumers_share_one_job() -> None:
                     group.create_task(consume(mine))
             assert sorted(shares[0] + shares[1]) == list(range(50))
             assert all(shares)
+
+    run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("why", ["closed", "progress"])
+def test_a_job_that_cannot_go_on_does_not_wait_for_more_input(why: str) -> None:
+    """The next item may be hours away, and nobody could answer it."""
+
+    async def main() -> None:
+        async with backend() as here:
+
+            async def slow() -> AsyncIterator[Any]:
+                yield request(0)
+                await asyncio.sleep(5)
+                if why == "closed":
+                    await here.router.aclose(drain_s=0)
+                    yield request(1)
+                await asyncio.sleep(3_600)
+
+            def told(progress: object) -> None:
+                raise OSError("the screen is gone")
+
+            on_progress = told if why == "progress" else None
+            got: list[BulkResult] = []
+            with pytest.raises(RouterClosed if why == "closed" else OSError):
+                await _taken(here.router.map(slow(), on_progress=on_progress), got, for_s=60)
+            assert got[0].ok
 
     run_in_virtual_time(main)
 

@@ -248,7 +248,7 @@ class Run:
             given = result(answer=self._answerer.read(told), paid=paid, resumed=True)
         except (BulkFileError, ValueError) as error:
             message = f"{journal.name}: an answer in it cannot be read: {error}"
-            self._ending = BulkFileError(message, path=journal.name)
+            self._end_with(BulkFileError(message, path=journal.name))
             given = result(error=BulkFileError(message, path=journal.name))
         tally.under_way -= 1
         self._finished(given, tally)
@@ -267,23 +267,27 @@ class Run:
                 await intent
         except BulkFileError as error:
             tally.under_way -= 1
-            self._ending = error
+            self._end_with(error)
             self._finished(result(error=error), tally)
             return
         ended = await ask(self._answerer, prepared, clock=self._clock, draw=self._draw, tally=tally)
         if isinstance(ended.error, RouterClosed):
-            self._ending = (
-                ended.error
-            )  # nothing more can be asked; whether this was paid is unknown
+            # Nothing more can be asked; whether this was paid is unknown.
+            self._end_with(ended.error)
         elif self._journal is not None:
             try:
                 await self._journal.append(self._line_of(index, ended))
             except BulkFileError as error:
-                self._ending = error  # the answer is handed out all the same: it is paid for
+                self._end_with(error)  # the answer is handed out all the same: it is paid for
         tally.under_way -= 1
         self._finished(
             result(ended.answer, ended.error, ended.receipt, ended.paid, tries=ended.tries), tally
         )
+
+    def _end_with(self, error: Exception) -> None:
+        """Take no more items, and end with this error once all is handed out."""
+        self._ending = error
+        self.stop()
 
     def _line_of(self, index: int, ended: Ended) -> bytes:
         if ended.error is None:
@@ -308,7 +312,8 @@ class Run:
         try:
             self._on_progress(tally.progress(now_s=now_s))
         except Exception as error:  # noqa: BLE001 - the caller's own: raised when all is handed out
-            self._ending, self._on_progress = error, None
+            self._on_progress = None
+            self._end_with(error)
 
 
 def _is_another(standing: Standing, prepared: Prepared | Exception) -> bool:
