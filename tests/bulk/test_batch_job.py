@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hybridllm import BatchJob, BatchSummary, BulkFileError, InvalidRequest
+from hybridllm._adapters.file_lock import locked
 from hybridllm._core.bulk.batch_input import LINE_BYTES_MAX
 from hybridllm.testing import Fault
 from runtime.world import World, world
@@ -137,6 +138,38 @@ async def test_an_output_that_cannot_be_written_is_told(here: World, tmp_path: P
     with pytest.raises(BulkFileError, match=r"out\.jsonl\.part: cannot be written"):
         await BatchJob(here.router, source, tmp_path / "out.jsonl").run()
     assert here["eu"].requests == []
+
+
+async def test_two_jobs_with_one_output_and_a_journal_each_are_one_too_many(
+    here: World, tmp_path: Path
+) -> None:
+    """The second is refused before it sends, and what the first has written stays."""
+    (tmp_path / "in.jsonl").write_bytes(chat(0))
+    part = tmp_path / "out.jsonl.part"
+    with part.open("ab") as file:
+        assert locked(file.fileno())
+        job = BatchJob(
+            here.router, tmp_path / "in.jsonl", tmp_path / "out.jsonl", journal=tmp_path / "j"
+        )
+        with pytest.raises(BulkFileError, match="another process is writing this output"):
+            await job.run()
+    assert here["eu"].requests == []
+    assert (await job.run()).complete
+
+
+@pytest.mark.parametrize("resume", [False, True])
+async def test_a_part_without_its_journal_is_not_written_over(
+    here: World, tmp_path: Path, resume: bool
+) -> None:
+    """It may hold the only answers that there are; an empty one holds none."""
+    part = tmp_path / "out.jsonl.part"
+    part.write_bytes(b"answers\n")
+    with pytest.raises(BulkFileError, match=r"out\.jsonl\.part: is there"):
+        await run(here, tmp_path, chat(0), resume=resume)
+    assert part.read_bytes() == b"answers\n"
+    part.write_bytes(b"")
+    summary, _ = await run(here, tmp_path, chat(0), resume=resume)
+    assert summary.complete
 
 
 async def test_a_job_that_is_stopped_before_it_began_sends_nothing(

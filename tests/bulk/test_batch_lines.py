@@ -68,6 +68,9 @@ BAD = [
     pytest.param(b"[1]\n", "invalid_json_line", "a JSON list, not an object", id="a-list"),
     pytest.param(b"\xff\n", "invalid_json_line", "not UTF-8", id="bytes"),
     pytest.param(b"[" * 100_000, "invalid_json_line", "nested too deeply", id="deep"),
+    pytest.param(
+        b'{"n": ' + b"1" * 5_000 + b"}", "invalid_json_line", "too many digits", id="digits"
+    ),
     pytest.param(None, "line_too_large", "more than 32 MiB", id="large"),
     pytest.param(line(custom_id=...), "invalid_custom_id", "got NoneType", id="no-id"),
     pytest.param(line(custom_id=7), "invalid_custom_id", "got int 7", id="a-number"),

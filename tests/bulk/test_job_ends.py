@@ -207,6 +207,33 @@ def test_two_consumers_share_one_job() -> None:
     run_in_virtual_time(main)
 
 
+@pytest.mark.parametrize("why", ["closed", "progress"])
+def test_a_job_that_cannot_go_on_does_not_wait_for_more_input(why: str) -> None:
+    """The next item may be hours away, and nobody could answer it."""
+
+    async def main() -> None:
+        async with backend() as here:
+
+            async def slow() -> AsyncIterator[Any]:
+                yield request(0)
+                await asyncio.sleep(5)
+                if why == "closed":
+                    await here.router.aclose(drain_s=0)
+                    yield request(1)
+                await asyncio.sleep(3_600)
+
+            def told(progress: object) -> None:
+                raise OSError("the screen is gone")
+
+            on_progress = told if why == "progress" else None
+            got: list[BulkResult] = []
+            with pytest.raises(RouterClosed if why == "closed" else OSError):
+                await _taken(here.router.map(slow(), on_progress=on_progress), got, for_s=60)
+            assert got[0].ok
+
+    run_in_virtual_time(main)
+
+
 def test_an_answer_that_hangs_is_freed_too() -> None:
     """A job that is closed waits for nobody."""
 

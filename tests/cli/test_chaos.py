@@ -77,7 +77,20 @@ def test_a_struck_pair_without_a_fallback_is_said_to_be_the_policys_to_mend(
     """No tag keeps these requests from others: only nobody else serves the model."""
     asked = ("--fault", "503", "--struck", "all", "--residency", "public", "--task", "review")
     result = hybridllm("chaos", policy_file, *LITTLE, *asked)
-    assert "nobody was left to answer" in result.output
+    assert "everybody was struck, so no failure is held against the policy" in result.output
+
+
+def test_a_broken_stream_is_not_said_to_be_what_residency_wants(
+    hybridllm: Any, policy_file: Path
+) -> None:
+    """It would have broken without a tag, too; names may be given as the table has them."""
+    asked = ("--fault", " cut, cut", "--struck", "region eu", "--residency", "eu")
+    result = hybridllm("chaos", policy_file, "--rate", "20", "--seconds", "18", *asked)
+    words = " ".join(result.output.split())
+    assert result.exit_code == 0
+    assert "that nobody else may answer broke after the first token" in words
+    assert "failed rather than travel" not in words
+    assert words.count("cut: 20 %") == 1
 
 
 def test_the_same_seed_prints_the_same(hybridllm: Any, policy_file: Path) -> None:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+from hybridllm._adapters.file_lock import locked
 from hybridllm._core.bulk.batch_input import LINE_BYTES_MAX
 from hybridllm.errors import BulkFileError
 
@@ -82,19 +83,27 @@ class BatchOutput:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self.part = self._path.with_name(self._path.name + ".part")
+        self.part = part_of(self._path)
         self._file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Open it, and leave it as it is: another process may be writing it.
+        """Open and lock it, and leave what is in it: whether the journal is ours is not known yet.
 
         Raises:
-            BulkFileError: If that fails.
+            BulkFileError: If that fails, or another process is writing it.
         """
         try:
-            self._file = self.part.open("ab", buffering=0)
+            file = self._file = self.part.open("ab", buffering=0)
+            # The one who had it may have put it in its place meanwhile: then it is no part any more.
+            ours = locked(file.fileno()) and _is_at(file, self.part)
         except (OSError, ValueError) as error:
             raise _trouble(self.part, "cannot be written", error) from None
+        if not ours:
+            raise BulkFileError(
+                f"{self.part}: another process is writing this output; wait until it has ended, or name "
+                "another output",
+                path=str(self.part),
+            )
 
     def begin(self) -> None:
         """Begin it anew: what an earlier run wrote stands in the journal."""
@@ -137,21 +146,38 @@ def check_places(source: Path, target: Path, journal: Path, *, resume: bool) -> 
         raise BulkFileError(
             f"{target}: input, output and journal must be three files", path=str(target)
         )
+    part = part_of(target)
+    outputs = [target] if target.exists() else []
+    if part.is_file() and part.stat().st_size:  # an empty one was opened, and nothing came of it
+        outputs.append(part)
     if resume:
-        if target.exists() and not journal.exists():
+        if outputs and not journal.exists():
             raise BulkFileError(
-                f"{target}: is there, and the journal {journal} is not, so there is nothing to resume; move "
-                "the file away to begin anew, or name its journal",
-                path=str(target),
+                f"{outputs[0]}: is there, and the journal {journal} is not, so there is nothing to resume; "
+                "move the file away to begin anew, or name its journal",
+                path=str(outputs[0]),
             )
         return
-    there = next((path for path in (journal, target) if path.exists()), None)
-    if there is not None:
+    there = [journal, *outputs] if journal.exists() else outputs
+    if there:
+        files = " and ".join(map(str, sorted(there)))
         raise BulkFileError(
-            f"{there}: is there already. --resume goes on where the last run ended (and tries again what "
-            f"failed); to begin anew, and pay anew, delete {target} and {journal}",
-            path=str(there),
+            f"{there[0]}: is there already. --resume goes on where the last run ended (and tries again what "
+            f"failed); to begin anew, and pay anew, delete {files}",
+            path=str(there[0]),
         )
+
+
+def part_of(target: Path) -> Path:
+    """Return where an output is while it is not whole."""
+    return target.with_name(target.name + ".part")
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lines_in(file: IO[bytes]) -> int:

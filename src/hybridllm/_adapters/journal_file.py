@@ -11,14 +11,10 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from hybridllm._adapters.file_lock import locked
 from hybridllm._core.bulk.journal_lines import header_line, read_entry, read_header
 from hybridllm._core.bulk.journal_state import JournalState
 from hybridllm.errors import BulkFileError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows: whoever runs two jobs on one journal is not told
-    fcntl = None  # type: ignore[assignment]
 
 _MODE = 0o600  # it holds answers
 
@@ -93,16 +89,12 @@ class JournalFile:
             raise self._trouble("cannot be opened", error) from None
 
     def _lock(self) -> None:
-        if fcntl is None:  # pragma: no cover
-            return
-        try:
-            fcntl.flock(self._open_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(self._open_fd):
             raise BulkFileError(
                 f"{self.name}: another process is at work with this journal; wait until it has ended, or "
                 "give this job a journal of its own",
                 path=self.name,
-            ) from None
+            )
 
     def _read(self, operation: str) -> JournalState:
         header, state = header_line(operation), JournalState()

@@ -60,7 +60,7 @@ MaxCost = Annotated[
 
 def listed(given: list[str] | None) -> list[str]:
     """Return the names of an option that takes several, separated by commas or given again."""
-    return [name for text in given or () for name in text.split(",")]
+    return [name.strip() for text in given or () for name in text.split(",")]
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:

@@ -159,6 +159,10 @@ def _object(line: bytes | None) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise _Wrong("invalid_json_line", "the line is not UTF-8") from None
+    except ValueError:  # Python's limit; others are told above
+        raise _Wrong(
+            "invalid_json_line", "the line has a number with too many digits (more than 4,300)"
+        ) from None
     except RecursionError:
         raise _Wrong("invalid_json_line", "the line is nested too deeply") from None
     if not isinstance(said, dict):

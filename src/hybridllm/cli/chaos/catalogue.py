@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,13 +79,13 @@ def struck_sets(policy: Policy) -> list[Struck]:
     return [Struck(name, backends) for backends, name in found.items()]
 
 
-def chosen_troubles(names: Iterable[str]) -> list[Trouble]:
-    """Return the troubles that are asked for; none named: the usual ones.
+def chosen_troubles(names: Sequence[str]) -> list[Trouble]:
+    """Return the troubles that are asked for, each once; none named: the usual ones.
 
     Raises:
         KeyError: If one is not in the catalogue.
     """
-    wanted = [name for text in names for name in text.split(",")] or list(USUAL)
+    wanted = list(dict.fromkeys(names)) or list(USUAL)
     if ALL in wanted:
         return list(CATALOGUE.values())
     return [CATALOGUE[name] for name in wanted]

@@ -100,7 +100,7 @@ def chaos(
 
     with errors_told(as_json=as_json):
         rules = check(path, environment=environment).policy
-        troubles, sets = _troubles(fault or ()), _sets(rules, struck)
+        troubles, sets = _troubles(hints.listed(fault)), _sets(rules, struck)
         mix = _mix(rules, hints.listed(task), hints.listed(residency))
         course = Course(rate, seconds, seed)
         if not as_json:
@@ -198,7 +198,7 @@ def _mix(rules: Policy, tasks: list[str], tags: list[str]) -> Mix:
     return mix
 
 
-def _troubles(names: Any) -> list[Trouble]:
+def _troubles(names: list[str]) -> list[Trouble]:
     from hybridllm.cli.chaos.catalogue import ALL, CATALOGUE, chosen_troubles
 
     try:
@@ -215,7 +215,7 @@ def _sets(rules: Policy, names: list[str] | None) -> list[Struck]:
     if not names:
         return sets
     by_name = {one.name.replace(" ", ":"): one for one in sets}
-    wanted = hints.listed(names)
+    wanted = [name.replace(" ", ":") for name in hints.listed(names)]  # as the table has it
     for name in wanted:
         if name not in by_name:
             raise typer.BadParameter(f"--struck: {name!r} is not one of {', '.join(by_name)}")

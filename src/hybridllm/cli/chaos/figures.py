@@ -25,12 +25,14 @@ class Nowhere:
 
     Attributes:
         tag: The residency tag that says so; None: no tag does, only those backends serve its models.
+        cut: How many of them are streams that broke after their first token.
     """
 
     tag: str | None
     backends: tuple[str, ...]
     kinds: tuple[str, ...]
     failed: int
+    cut: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Figures:
                     "backends": list(each.backends),
                     "kinds": list(each.kinds),
                     "failed": each.failed,
+                    "streams_cut": each.cut,
                 }
                 for each in self.nowhere
             ],
@@ -155,13 +158,16 @@ def figures_of(seen: Seen, mix: Mix, course: Course) -> Figures:
 def _nowhere(
     bad: Sequence[Journey], kinds: dict[str, Kind], struck: frozenset[str]
 ) -> Iterable[Nowhere]:
-    failed = Counter(j.ask.kind for j in bad if kinds[j.ask.kind].backends <= struck)
+    there = [j for j in bad if kinds[j.ask.kind].backends <= struck]
+    failed = Counter(j.ask.kind for j in there)
+    cut = Counter(j.ask.kind for j in there if j.ending is Ending.CUT)
     groups: dict[tuple[str | None, tuple[str, ...]], list[str]] = {}
     for name in failed:
         kind = kinds[name]
         groups.setdefault((kind.tag, tuple(sorted(kind.backends))), []).append(name)
     for (tag, backends), names in groups.items():
-        yield Nowhere(tag, backends, tuple(sorted(names)), sum(failed[name] for name in names))
+        sums = (sum(counts[name] for name in names) for counts in (failed, cut))
+        yield Nowhere(tag, backends, tuple(sorted(names)), *sums)
 
 
 def _back_s(seen: Seen, course: Course, struck: Sequence[str]) -> float | None:

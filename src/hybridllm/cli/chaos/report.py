@@ -25,10 +25,11 @@ _NAMES_MAX = 4
 def opening(mix: Mix, course: Course, *, policy: str) -> None:
     """Say what is about to be simulated."""
     calm_s, fault_s = course.from_s, course.until_s - course.from_s
+    after_s = course.seconds - course.until_s
     paragraph(
         f"{policy}: {plural(len(mix.kinds), 'kind')} of requests (its tasks x its residency tags), "
-        f"{course.rate:g} a second, half of them streams; {calm_s:g} s of calm, {fault_s:g} s of trouble, "
-        f"{course.seconds - course.until_s:g} s after it. Simulated backends, virtual time, "
+        f"{course.rate:g} a second, half of them streams; {calm_s:.3g} s of calm, {fault_s:.3g} s of "
+        f"trouble, {after_s:.3g} s after it. Simulated backends, virtual time, "
         f"seed {course.seed}."
     )
     if mix.denied:
@@ -95,11 +96,9 @@ def _who(figures: Figures) -> str:
 
 def _words(found: Sequence[Figures]) -> Iterator[str]:
     for figures in found:
-        said = [_said(each) for each in figures.nowhere]
-        if figures.struck == ALL:
-            said = ["nobody was left to answer."] if said else []
-        elif any(each.tag is not None for each in figures.nowhere):
-            said.append("That is right, not wrong: the policy wants it so.")
+        said = list(_kept(figures.nowhere))
+        if figures.struck == ALL and said:
+            said = ["everybody was struck, so no failure is held against the policy."]
         if figures.other_model:
             answers = plural(figures.other_model, "answer")
             said.append(
@@ -109,14 +108,24 @@ def _words(found: Sequence[Figures]) -> Iterator[str]:
             yield f"{figures.struck}: {' '.join(said)}"
 
 
-def _said(nowhere: Nowhere) -> str:
-    count = plural(nowhere.failed, "request")
-    only = " or ".join(nowhere.backends)
-    if nowhere.tag is not None:
-        return f"{count} with residency '{nowhere.tag}' may go to {only} only, and failed rather than travel."
-    names = ", ".join(nowhere.kinds[:_NAMES_MAX])
-    more = ", ..." if len(nowhere.kinds) > _NAMES_MAX else ""
-    return (
-        f"{count} ({names}{more}) can be answered by {only} only, and failed: a fallback in the policy could "
-        "help."
-    )
+def _kept(nowhere: Sequence[Nowhere]) -> Iterator[str]:
+    """Say what failed because nobody else may answer: first what the policy wants so."""
+    failed = [each for each in nowhere if each.failed > each.cut]
+    tagged = [each for each in failed if each.tag is not None]
+    for each in tagged:
+        yield (
+            f"{plural(each.failed - each.cut, 'request')} with residency '{each.tag}' may go to "
+            f"{' or '.join(each.backends)} only, and failed rather than travel."
+        )
+    if tagged:
+        yield "That is right, not wrong: the policy wants it so."
+    for each in failed:
+        if each.tag is None:
+            names = ", ".join(each.kinds[:_NAMES_MAX])
+            more = ", ..." if len(each.kinds) > _NAMES_MAX else ""
+            yield (
+                f"{plural(each.failed - each.cut, 'request')} ({names}{more}) can be answered by "
+                f"{' or '.join(each.backends)} only, and failed: a fallback in the policy could help."
+            )
+    if cut := sum(each.cut for each in nowhere):
+        yield f"{plural(cut, 'stream')} that nobody else may answer broke after the first token."

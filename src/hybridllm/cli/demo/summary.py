@@ -52,8 +52,8 @@ def _verdict(tally: Tally) -> None:
     )
     if cut:
         paragraph(
-            f"{plural(cut, 'stream')} lost the region after the first token. Nobody else can go on with "
-            "such a stream: its caller gets a StreamInterrupted that holds the text so far."
+            f"{plural(cut, 'stream')} lost the region after the first token. The demo asks for no "
+            "more (`on_interrupt`), so its caller gets a StreamInterrupted that holds the text so far."
         )
     if not unexpected:
         tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
