@@ -289,11 +289,6 @@ class Run:
             result(ended.answer, ended.error, ended.receipt, ended.paid, tries=ended.tries), tally
         )
 
-    def _end_with(self, error: Exception) -> None:
-        """Take no more items, and end with this error once all is handed out."""
-        self._ending = error
-        self.stop()
-
     def _line_of(self, index: int, ended: Ended) -> bytes:
         if ended.error is None:
             try:
