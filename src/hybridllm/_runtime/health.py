@@ -46,17 +46,19 @@ class HealthWatch:
         self._clock = clock
         self._backends = backends
         self._looking: asyncio.Task[None] | None = None
+        self._closed = False
 
     def wake(self) -> None:
         """Begin to look, if nobody does; a breaker has opened."""
-        if self._looking is None and self._ailing():
+        if self._looking is None and not self._closed and self._ailing():
             # In a context of its own: the request that met the failure is not what this is done for.
             self._looking = asyncio.get_running_loop().create_task(
                 self._look(), name="hybridllm-health", context=Context()
             )
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop looking, for good."""
+        self._closed = True
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.cancel()
