@@ -27,13 +27,18 @@ def run_file(path: str, name: str, *, left_out: Sequence[str] = ()) -> int:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     count = 0
-    for key, value in list(vars(module).items()):
+    # Tables first, generated ones last: most mutants are found by the former, in no time.
+    for key, value in sorted(vars(module).items(), key=lambda one: _generates(one[1])):
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
             value("runTest").runTest()
             count += 1
         elif key.startswith("test_") and not any(words in key for words in left_out):
             count += _run(value)
     return count
+
+
+def _generates(test: Any) -> bool:
+    return isinstance(test, type) or hasattr(test, "hypothesis")
 
 
 def _run(test: Any) -> int:

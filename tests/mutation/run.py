@@ -35,7 +35,7 @@ PACKAGE = "hybridllm._core.resilience"
 KILLED_MIN = 0.85
 LIMIT_S = 120.0
 TESTS = {
-    "breaker": ["test_breaker.py", "test_breaker_probes.py"],
+    "breaker": ["test_breaker.py", "test_breaker_probes.py", "test_breaker_rows.py"],
     "budget": ["test_budget.py"],
     "throttle": ["test_throttle.py"],
     "window": ["test_window.py"],
