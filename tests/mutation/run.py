@@ -41,7 +41,7 @@ TESTS = {
     "window": ["test_window.py"],
     "limit": ["test_limit.py"],
     "pace": ["test_pace.py"],
-    "classify": ["test_classify.py", "test_classify_captures.py"],
+    "classify": ["test_classify.py", "test_classify_billed.py", "test_classify_captures.py"],
     "retry_after": ["test_retry_after.py", "test_classify.py"],
 }
 _LEFT_OUT = ("at_volume", "next_to_nothing")  # long, and about other things
