@@ -4,13 +4,16 @@ from __future__ import annotations
 
 _TEN = "with ten attempts, five failures in a row are half of them: they open it either way"
 _NOW = "at that very moment the time is put to what it is"
+_WITH_A_NUMBER = "a default that is read only with a number, which never comes without it"
 _PRUNED = "only when old buckets go, not whether they count"
 _EQUAL = "of two equal numbers either is the average"
 _LENGTH = "no date and no number is near that length; any bound from 40 on does"
 
 EQUIVALENT: dict[tuple[str, int, str], str] = {
-    ("breaker", 225, "Lt -> LtE"): _TEN,
-    ("breaker", 267, "Lt -> LtE"): _NOW,
+    ("breaker", 151, "0 -> 1"): _WITH_A_NUMBER,
+    ("breaker", 151, "0 -> -1"): _WITH_A_NUMBER,
+    ("breaker", 248, "Lt -> LtE"): _TEN,
+    ("breaker", 301, "Lt -> LtE"): _NOW,
     ("window", 39, "Sub -> Add"): _PRUNED,
     ("pace", 32, "GtE -> Gt"): _EQUAL,
     ("retry_after", 18, "64 -> 65"): _LENGTH,
