@@ -48,3 +48,13 @@ def test_a_code_of_theirs_is_cut_at_a_hundred(length: int, kept: int) -> None:
     failure = answered(500, message="m", code="x" * length)
     assert failure.code is not None
     assert len(failure.code) == kept
+
+
+def test_our_own_words_are_redacted_all_the_same() -> None:
+    """A library's message may hold a key; the failure stays what it is."""
+    failure = classify_wire(
+        FailureKind.CONNECT, "no route for sk-secret-1", secrets=["sk-secret-1"]
+    )
+    assert failure.kind is FailureKind.CONNECT
+    assert "sk-secret-1" not in failure.message
+    assert failure.message.startswith("no route for")

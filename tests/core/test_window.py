@@ -86,3 +86,15 @@ def test_it_counts_as_a_list_of_all_attempts_would(
         seconds = [one.second for one in window]
         assert len(seconds) <= WINDOW_S
         assert seconds == sorted(set(seconds))
+
+
+@pytest.mark.parametrize(
+    ("failed", "slow", "expected"),
+    [
+        (False, False, Bucket(12, 4, 0, 0)),
+        (True, False, Bucket(12, 4, 4, 0)),
+        (False, True, Bucket(12, 4, 0, 4)),
+    ],
+)
+def test_several_alike_are_counted_at_once(failed: bool, slow: bool, expected: Bucket) -> None:
+    assert counted(EMPTY, now_s=12.9, failed=failed, slow=slow, times=4) == (expected,)

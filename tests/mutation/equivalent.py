@@ -7,6 +7,7 @@ _NOW = "at that very moment the time is put to what it is"
 _WITH_A_NUMBER = "a default that is read only with a number, which never comes without it"
 _PRUNED = "only when old buckets go, not whether they count"
 _EQUAL = "of two equal numbers either is the average"
+_CUT = "the code was cut to a hundred as it was read"
 _LENGTH = "no date and no number is near that length; any bound from 40 on does"
 
 EQUIVALENT: dict[tuple[str, int, str], str] = {
@@ -16,6 +17,7 @@ EQUIVALENT: dict[tuple[str, int, str], str] = {
     ("breaker", 301, "Lt -> LtE"): _NOW,
     ("window", 39, "Sub -> Add"): _PRUNED,
     ("pace", 32, "GtE -> Gt"): _EQUAL,
+    ("classify", 243, "100 -> 101"): _CUT,
     ("retry_after", 18, "64 -> 65"): _LENGTH,
     ("retry_after", 18, "64 -> 63"): _LENGTH,
 }

@@ -33,7 +33,7 @@ from plain import run_file  # noqa: E402
 
 PACKAGE = "hybridllm._core.resilience"
 KILLED_MIN = 0.85
-LIMIT_S = 120.0
+LIMIT_S = 30.0
 TESTS = {
     "breaker": ["test_breaker.py", "test_breaker_probes.py", "test_breaker_rows.py"],
     "budget": ["test_budget.py"],
