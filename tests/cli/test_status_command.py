@@ -265,3 +265,19 @@ def test_the_demo_can_be_asked(folder: Path, hybridllm: Callable[..., Result]) -
     assert done.exit_code == 0
     assert f"pid {demo.pid}  python -m hybridllm" in done.stdout
     assert "vllm-fra/qwen3-32b" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("owner", "asker", "shown"),
+    [
+        pytest.param(1000, 1000, True, id="ones-own"),
+        pytest.param(0, 1000, True, id="of-root"),
+        pytest.param(1001, 1000, False, id="of-somebody-else"),
+        pytest.param(1001, 0, True, id="asked-by-root"),
+    ],
+)
+def test_only_what_ones_own_processes_tell_is_shown(owner: int, asker: int, shown: bool) -> None:
+    """In a folder that all may write to, anybody could put a socket with an invented status."""
+    from hybridllm.cli.status.ask import trusted
+
+    assert trusted(owner, asker) is shown

@@ -207,7 +207,7 @@ def test_the_limits_unless_others_are_given() -> None:
         open_s_max=30.0,
         open_spread=0.2,
         forget_s=60.0,
-        probe_limit_s=30.0,
+        probe_limit_s=90.0,
         probes=2,
         healthy_answers=2,
     )

@@ -75,7 +75,7 @@ def test_admission(state: BreakerState, now_s: float, admitted: bool) -> None:
         assert after is state
     else:
         assert after == half_open(
-            until_s=now_s + 30.0,
+            until_s=now_s + 90.0,
             generation=Permit(8),
             changed_at_s=now_s if state is OPEN else 0.0,
         )
@@ -170,10 +170,10 @@ def test_a_result_of_another_generation_changes_nothing(
 def test_a_replaced_probe_is_not_heard() -> None:
     """Its place was given to another; only the other's result counts."""
     state, lost = admit(OPEN, CONFIG, 100.0)
-    state, second = admit(state, CONFIG, 130.0)
+    state, second = admit(state, CONFIG, 190.0)
     for effect in BreakerEffect:
-        assert settle(state, CONFIG, lost, effect, 131.0) is state
-    assert settle(state, CONFIG, second, SUCCESS, 131.0).row == 1
+        assert settle(state, CONFIG, lost, effect, 191.0) is state
+    assert settle(state, CONFIG, second, SUCCESS, 191.0).row == 1
 
 
 def test_a_slow_probe_whose_place_nobody_took_is_heard() -> None:

@@ -112,7 +112,20 @@ def test_a_gate_that_is_soon_over_is_waited_for(
     gates: dict[int, float], remaining_s: float, expected: Call
 ) -> None:
     """Two seconds and a quarter of the time left, at most; otherwise it is panic."""
-    assert step(standing(refused=(0, 1, 2), gates=gates), remaining_s=remaining_s) == expected
+    found = step(standing(refused=(0, 1, 2), gates=gates), remaining_s=remaining_s, jitter=0.0)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("left_s", "jitter", "after_s"),
+    [(1.0, 0.0, 1.0), (1.0, 0.5, 1.05), (2.0, 1.0, 2.2), (0.1, 1.0, 0.125), (0.0, 1.0, 0.025)],
+)
+def test_those_who_wait_for_one_gate_do_not_all_go_at_once(
+    left_s: float, jitter: float, after_s: float
+) -> None:
+    """Up to a tenth later, and 25 ms at least; never earlier."""
+    found = step(standing(refused=(0, 1, 2), gates={0: left_s, 1: 9.0, 2: 9.0}), jitter=jitter)
+    assert found == Call(0, pytest.approx(after_s), PRIMARY)
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,8 @@ def test_if_both_fail_it_goes_on_as_without_a_hedge() -> None:
         async with scripted(text, eu=eu, us=us, ap=Reply.chat("ap").after(5.0)) as here:
             await warm(here)
             assert story(await here.chat()) == [
-                ("us", AttemptReason.HEDGE, FAILED),
                 ("eu", AttemptReason.PRIMARY, FAILED),
+                ("us", AttemptReason.HEDGE, FAILED),
                 ("ap", AttemptReason.FAILOVER, SERVED),
             ]
 
@@ -376,5 +376,18 @@ def test_hedges_stay_within_a_limit() -> None:
                 for _ in range(5):
                     group.create_task(here.chat(priority="batch"))
             assert most == 2
+
+    run_in_virtual_time(main)
+
+
+def test_who_is_covered_up_for_looks_slow_all_the_same() -> None:
+    """A loser would have taken at least as long as it ran: the next request goes to the other first."""
+
+    async def main() -> None:
+        text = hedged("eu", "us", ordered=False)
+        async with scripted(text, eu=quick_then(LATE), us=THERE) as here:
+            await warm(here)
+            assert story(await here.chat())[0][0] == "eu"
+            assert [one[0] for one in story(await here.chat())] == ["us"]
 
     run_in_virtual_time(main)

@@ -187,7 +187,7 @@ def test_only_who_declares_it_is_asked_to_continue() -> None:
     """`us` has not said that it takes a prefill: it is passed over, though it stands before `fra`."""
 
     async def main() -> None:
-        text = policy("eu", "us", "fra").replace("region: fra, ", "region: fra, prefill: true")
+        text = policy("eu", "us", "fra").replace("region: fra", "region: fra, prefill: true")
         async with scripted(text, eu=broken("one"), us=REST, fra=REST) as here:
             found = await read(await here.stream(on_interrupt="continue"))
             assert (found.text, [s.backend for s in found.seams]) == ("one three four", ["fra"])

@@ -134,7 +134,7 @@ class Attempts:
                 return self._failed(trial, permit, step, failure)
             if not run.claim():
                 await upstream.close()
-                return self._lost(trial, permit, None)
+                return self._lost(trial, permit, estimated_usage(run, upstream.state.tokens_seen))
             self._committed_to(upstream)
             end = StreamEnd(
                 run,
@@ -360,9 +360,13 @@ class Attempts:
     def _lost(self, trial: Trial, permit: Permit, usage: Usage | None) -> Failure:
         """Another attempt of the same request answered first; this one is paid for all the same."""
         permit.settle(BreakerEffect.ABANDONED)
+        now_s = self.clock.monotonic_s()
+        if permit.stands:
+            ran_s = now_s - permit.taken_at_s
+            self.fleet.outrun(permit, ran_s, now_s, stream=trial.run.call.stream)
         trial.ended(
             AttemptOutcome.LOST_HEDGE,
-            now_s=self.clock.monotonic_s(),
+            now_s=now_s,
             usage=usage or estimated_usage(trial.run, 0),
         )
         return classify_wire(FailureKind.LOCAL, "another attempt answered first")

@@ -183,6 +183,21 @@ class Fleet:
         self.slowest_s = max(self.slowest_s, seconds)
         record.pace = self._paces[False][name] = after_answer(record.pace, seconds, now_s)
 
+    def outrun(self, permit: Permit, ran_s: float, now_s: float, *, stream: bool) -> None:
+        """Note that another attempt answered first: this one would have taken at least so long.
+
+        Else a slow backend that others cover up for would never look slow.
+        """
+        name, record = permit.candidate.name, permit.record
+        pace = record.first_token_pace if stream else record.pace
+        if pace is not None and ran_s <= pace.value_s:
+            return
+        pace = self._paces[stream][name] = after_answer(pace, ran_s, now_s)
+        if stream:
+            record.first_token_pace = pace
+        else:
+            record.pace = pace
+
     def heard_health(self, backend: str, *, healthy: bool) -> None:
         """Tell the open breakers of a backend what its health page said."""
         now_s = self._now_s()
@@ -232,7 +247,7 @@ class Fleet:
         for seen in (*self._paces, self._closed_at_s):
             for name in seen.keys() - names:
                 del seen[name]
-        self.slots.follow(policy.backends)
+        self.slots.follow(policy.backends, {backend for backend, model in kept if model is None})
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return

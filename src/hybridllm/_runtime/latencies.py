@@ -51,7 +51,11 @@ class Latencies:
     def percentile_s(self, candidate: str, rank: int, *, stream: bool) -> float | None:
         """The same for 90, 95 or 99 of a hundred."""
         both = self._samples.get(candidate)
-        found = None if both is None else percentiles(both[0 if stream else 1]).get(rank)
+        if both is None:
+            return None
+        samples = both[0 if stream else 1]
+        forget_old(samples, now_s=self._now_s())
+        found = percentiles(samples).get(rank)
         return None if found is None else found / 1e3
 
     def seen(self, candidate: str) -> tuple[Mapping[int, float], Mapping[int, float]]:

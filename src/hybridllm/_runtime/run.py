@@ -240,7 +240,7 @@ def _receipt(
         plan.candidate_names,
         plan.reasons,
         plan.dropped_names,
-        tuple(sorted(run.attempts, key=_number) if run.claimed else run.attempts),
+        tuple(sorted(run.attempts, key=_number) if run.begun > 1 else run.attempts),
         outcome,
         error,
         run.started_at,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybridllm._core.policy.compiled import Backend
@@ -76,8 +76,13 @@ class Slots:
         self._now_s = now_s
         self._lanes: dict[str, _Lane] = {}
 
-    def follow(self, backends: Mapping[str, Backend]) -> None:
-        """Have a lane for each of these backends that has a limit; one that keeps it keeps what it learnt."""
+    def follow(self, backends: Mapping[str, Backend], same: Collection[str] | None = None) -> None:
+        """Have a lane for each of these backends that has a limit.
+
+        Args:
+            backends: By name.
+            same: Those that are where they were: they keep what was learnt. None: all.
+        """
         former, self._lanes = self._lanes, {}
         for name, backend in backends.items():
             config = backend.concurrency
@@ -86,8 +91,8 @@ class Slots:
             lane = former.pop(name, None)
             if lane is None:
                 lane = _Lane(backend, limit.new_limit(config))
-            elif lane.backend.concurrency != config:
-                lane.state = limit.new_limit(config)
+            elif lane.backend.concurrency != config or (same is not None and name not in same):
+                lane.state, lane.held_s = limit.new_limit(config), 0.0
             lane.backend = backend
             self._lanes[name] = lane
         for lane in former.values():  # no limit any more: everybody may go

@@ -97,7 +97,8 @@ class Standings:
         now_s = self._now_s()
         waits = []
         for place, one in enumerate(kept):
-            open_s = self._fleet.record(one.candidate).breaker.until_s - now_s
+            record = self._fleet.remembered(one.candidate)
+            open_s = 0.0 if record is None else record.breaker.until_s - now_s
             waits.append(max(0.0, standing.gates.get(place, 0.0), open_s))
         return min(waits, default=0.0)
 

@@ -85,8 +85,14 @@ class Turns:
 
         return await repeat(turn, sleep=self._clock.sleep)
 
-    def _step(self, run: Run, promised: str | None = None) -> Call | Queue:
-        """Ask what is next; raise the request's error if nothing is."""
+    def _step(self, run: Run, promised: str | None = None, *, paid: bool = False) -> Call | Queue:
+        """Ask what is next; raise the request's error if nothing is.
+
+        Args:
+            run: The request.
+            promised: The backend of which it was promised a slot.
+            paid: Whether the budget has been charged for its next attempt.
+        """
         now_s = self._clock.monotonic_s()
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
@@ -103,16 +109,16 @@ class Turns:
             retries_max=policy.retries_max,
             attempts_max=policy.attempts_max,
             remaining_s=remaining_s,
-            jitter=self._draw() if run.failures else 0.0,
+            jitter=self._draw() if run.failures or standing.refused else 0.0,
             standing=standing,
-            affordable=not run.failures or self.spending.affordable(policy.budget, now_s),
+            affordable=paid or not run.failures or self.spending.affordable(policy.budget, now_s),
             barred=barred,
         )
         if isinstance(verdict, GiveUp):
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
             refused = self._refused(run, standing)
             raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
-        if isinstance(verdict, Call) and verdict.extra:
+        if isinstance(verdict, Call) and verdict.extra and not paid:
             self.spending.spend(policy.budget, now_s)
         return verdict
 
@@ -151,6 +157,15 @@ class Turns:
             self._fleet.slots.freed(promised)
             queue = step
 
+    async def _after_wait(self, run: Run, step: Call) -> Call:
+        """Look again after a wait: meanwhile a breaker may have opened, or the slots may have gone."""
+        kept = run.plan.kept
+        standing = self._fleet.standings.now(kept, stream=run.call.stream)
+        if step.index not in standing.refused and step.index not in standing.full:
+            return Call(step.index, 0.0, step.reason, extra=step.extra)
+        again = self._step(run, paid=step.extra)
+        return await self._after_queue(run, again) if isinstance(again, Queue) else again
+
     async def _slot(self, run: Run, places: tuple[int, ...]) -> str:
         """Wait for a slot on one of these candidates' backends; return which."""
         kept, task = run.plan.kept, run.plan.task
@@ -169,10 +184,9 @@ class Turns:
         return granted
 
     async def _tried(self, attempts: Attempts, run: Run, step: Call) -> Parsed | Stream | Failure:
-        if step.after_s:
+        while step.after_s:
             await self._clock.sleep(step.after_s)
-            if self._fleet.slots.full(run.plan.kept[step.index].candidate.backend.name):
-                await self._slot(run, (step.index,))
+            step = await self._after_wait(run, step)
         task = run.plan.task
         if task is None or task.hedge is None or run.failures or step.panic:
             return await self._attempted(attempts, run, step)
@@ -233,15 +247,19 @@ class Turns:
         kept = run.plan.kept
         timeouts = timeouts_for(run.plan.task, kept[step.index].candidate.backend)
         stream = run.call.stream
-        limit_s = attempt_limit_s(
-            remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
-            candidates_left=candidates_left(
+        own_limit_s = None if stream else timeouts.attempt_s
+        left = 1
+        if own_limit_s is None:
+            left = candidates_left(
                 kept=kept,
                 failures=run.failures,
                 gated=run.passed_over,
                 attempts_max=run.plan.policy.attempts_max,
-            ),
-            own_limit_s=None if stream else timeouts.attempt_s,
+            )
+        limit_s = attempt_limit_s(
+            remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
+            candidates_left=left,
+            own_limit_s=own_limit_s,
         )
         try:
             if stream:

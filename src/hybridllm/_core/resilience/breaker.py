@@ -67,7 +67,7 @@ class BreakerConfig:
     open_s_max: float = 30.0
     open_spread: float = 0.2
     forget_s: float = 60.0
-    probe_limit_s: float = 30.0
+    probe_limit_s: float = 90.0
     probes: int = 2
     healthy_answers: int = 2
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.receipt import AttemptReason
-from hybridllm._core.resilience.backoff import backoff_s, failover_s
+from hybridllm._core.resilience.backoff import after_gate_s, backoff_s, failover_s
 from hybridllm._core.resilience.outcome import Failure, Next
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
 
@@ -112,7 +112,7 @@ def next_step(
     if not failures:
         if standing is ALL_FREE and kept and not kept[0].fallback:
             return _FIRST
-        return _first(kept, standing, remaining_s)
+        return _first(kept, standing, remaining_s, jitter)
     index, failure = failures[-1]
     tally = _tally(failures)
     stale = failure.next is Next.SAME_ONCE and _is_first_stale(failures)
@@ -187,7 +187,9 @@ def attempt_limit_s(
     return remaining_s / max(1, candidates_left)
 
 
-def _first(kept: Sequence[Kept], standing: Standing, remaining_s: float) -> Call | Queue | GiveUp:
+def _first(
+    kept: Sequence[Kept], standing: Standing, remaining_s: float, jitter: float
+) -> Call | Queue | GiveUp:
     """The first attempt: the first who can be asked; if everybody is refused, the least hopeless."""
     free = [i for i in range(len(kept)) if i not in standing.refused]
     for index in free:
@@ -200,7 +202,7 @@ def _first(kept: Sequence[Kept], standing: Standing, remaining_s: float) -> Call
         return GiveUp(GiveUpReason.DEADLINE)
     soon = min(standing.gates.items(), key=lambda gate: gate[1], default=(0, float("inf")))
     if soon[1] <= min(_WAIT_S_MAX, remaining_s * _WAIT_SHARE):
-        return Call(soon[0], soon[1], _first_reason(kept, soon[0]))
+        return Call(soon[0], after_gate_s(soon[1], jitter=jitter), _first_reason(kept, soon[0]))
     panic = standing.in_panic()
     for index in panic:
         if index not in standing.full:

@@ -67,12 +67,19 @@ def asked(folder: Path) -> Found:
     return found
 
 
+def trusted(owner: int, asker: int) -> bool:
+    """Return whether what a socket of this user tells may be shown to that one."""
+    return asker == 0 or owner in (asker, 0)
+
+
 def _told(path: Path) -> dict[str, Any] | str | None:
     """Return a document, or why there is none; None: nobody is there."""
     try:
         before = path.lstat()
         if not stat.S_ISSOCK(before.st_mode):
             return "is no socket"
+        if not trusted(before.st_uid, os.geteuid()):
+            return "belongs to another user, who may tell anything"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(ANSWER_S)
             try:
