@@ -193,6 +193,17 @@ def test_the_bound_that_is_published(steps: list[tuple[float, int, int]]) -> Non
         assert attempts <= 1.2 * requests + now_s + 50 + 1e-6
 
 
+def test_requests_of_one_second_may_be_put_in_together() -> None:
+    """Spread over nothing, earned in full: as if they had come one by one."""
+    one_by_one = new_budget(NO_RESERVE, 3.0)
+    for _ in range(40):
+        one_by_one = after_request(one_by_one, NO_RESERVE, 3.0)
+    together = after_request(new_budget(NO_RESERVE, 3.0), NO_RESERVE, 3.0, count=40)
+    assert together.seconds == one_by_one.seconds
+    assert together.earned == pytest.approx(one_by_one.earned)
+    assert spent_as_often_as_possible(together, NO_RESERVE, 3.0) == 8
+
+
 class BudgetMachine(RuleBasedStateMachine):
     """The budget beside a model that keeps the time of everything."""
 

@@ -8,6 +8,8 @@ _WITH_A_NUMBER = "a default that is read only with a number, which never comes w
 _PRUNED = "only when old buckets go, not whether they count"
 _EQUAL = "of two equal numbers either is the average"
 _CUT = "the code was cut to a hundred as it was read"
+_BETWEEN = "sums of shares are never exactly the bound, which lies a rounding error below 1"
+_NEVER = "what was earned is never below nothing"
 _LENGTH = "no date and no number is near that length; any bound from 40 on does"
 
 EQUIVALENT: dict[tuple[str, int, str], str] = {
@@ -17,6 +19,11 @@ EQUIVALENT: dict[tuple[str, int, str], str] = {
     ("breaker", 301, "Lt -> LtE"): _NOW,
     ("window", 39, "Sub -> Add"): _PRUNED,
     ("pace", 32, "GtE -> Gt"): _EQUAL,
+    ("budget", 86, "GtE -> Gt"): _BETWEEN,
+    ("budget", 95, "GtE -> Gt"): _BETWEEN,
+    ("budget", 108, "0.0 -> -1.0"): _NEVER,
+    ("budget", 134, "0 -> -1"): _PRUNED,
+    ("budget", 134, "Sub -> Add"): _PRUNED,
     ("classify", 243, "100 -> 101"): _CUT,
     ("retry_after", 18, "64 -> 65"): _LENGTH,
     ("retry_after", 18, "64 -> 63"): _LENGTH,

@@ -99,11 +99,11 @@ def test_the_priority_of_a_task(priority: str) -> None:
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [
-        ("{}", BudgetConfig(0.2, 1.0, 100.0)),
+        ("{}", BudgetConfig(0.2, 1.0, 50.0)),
         ("{ratio: 0.3, reserve_per_s: 5, reserve_max: 10}", BudgetConfig(0.3, 5.0, 10.0)),
         ("{ratio: 0, reserve_per_s: 0, reserve_max: 0}", BudgetConfig(0.0, 0.0, 0.0)),
-        ("{ratio: 1}", BudgetConfig(1.0, 1.0, 100.0)),
-        ("{reserve_per_s: 0.5}", BudgetConfig(0.2, 0.5, 100.0)),
+        ("{ratio: 1}", BudgetConfig(1.0, 1.0, 50.0)),
+        ("{reserve_per_s: 0.5}", BudgetConfig(0.2, 0.5, 50.0)),
     ],
 )
 def test_the_retry_budget(budget: str, expected: BudgetConfig) -> None:

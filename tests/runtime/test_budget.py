@@ -93,7 +93,7 @@ def test_each_extra_attempt_costs_one() -> None:
             for _ in range(2):
                 await here.chat()
                 turns = here.router._engine.turns
-                config_left.append(turns.budget_left(here.router.policy.budget))
+                config_left.append(turns.spending.left(here.router.policy.budget, 0.0))
             assert config_left == [8.0, 8.0]
 
     run_in_virtual_time(main)
