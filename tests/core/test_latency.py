@@ -44,14 +44,14 @@ def test_a_candidate_counts_as_unmeasured_again_when_its_samples_are_old() -> No
     now_s = 0.0
     latencies = Latencies(lambda: now_s)
     for _ in range(SAMPLES_MIN):
-        latencies.first_token("a/m", 0.3)
-        latencies.answer("b/m", 2.0)
+        latencies.first_token("a/m", 0.3, now_s)
+        latencies.answer("b/m", 2.0, now_s)
     first = latencies.snapshot()
     assert first["a/m"].ttft_ms == {50: 300, 90: 300, 95: 300, 99: 300}
     assert (first["a/m"].total_ms, first["b/m"].total_ms[50]) == ({}, 2_000)
     assert latencies.snapshot() is first
     now_s = AGE_S_MAX + 1
-    latencies.answer("b/m", 9.0)
+    latencies.answer("b/m", 9.0, now_s)
     assert latencies.snapshot() == {}
     assert set(first) == {"a/m", "b/m"}
     assert latencies._samples.keys() == {"b/m"}  # what is empty is not kept

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridllm._core.resilience.pace import Pace, after_answer, expected_s, faded_s
+from hybridllm._core.resilience.pace import Pace, after_answer, faded_s
 
 
 @pytest.mark.parametrize(
@@ -36,17 +36,6 @@ def test_an_answer_moves_it(pace: Pace | None, seconds: float, expected_s: float
 def test_without_answers_it_fades(now_s: float, expected_s: float) -> None:
     """So that who was slow is tried again."""
     assert faded_s(Pace(2.0, 100.0), now_s) == pytest.approx(expected_s)
-
-
-@pytest.mark.parametrize(
-    ("pace_s", "in_flight", "weight", "seconds"),
-    [(0.5, 0, 1.0, 0.5), (0.5, 3, 1.0, 2.0), (0.5, 0, 0.1, 5.0), (0.5, 3, 0.5, 4.0)],
-)
-def test_what_a_request_has_to_expect(
-    pace_s: float, in_flight: int, weight: float, seconds: float
-) -> None:
-    """The pace, for each request under way and its own; more where somebody has just come back."""
-    assert expected_s(pace_s, in_flight, weight) == pytest.approx(seconds)
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 100), st.floats(0, 60)), min_size=1))

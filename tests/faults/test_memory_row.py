@@ -51,7 +51,8 @@ async def test_c11_a_process_without_memory_sheds_and_goes_on() -> None:
     told = json.loads(printed)
     outcomes = told["told"]
     assert "corrupt" not in outcomes
-    assert outcomes["whole"] < 24, "there was room for all of them: the limit limits nothing"
-    assert set(outcomes) <= {"whole", "MemoryError", "RouteExhausted", "DeadlineExceeded"}
+    assert outcomes.get("whole", 0) < 24, "there was room for all of them: the limit limits nothing"
+    shed = {"MemoryError", "RouteExhausted", "BackendsUnavailable", "DeadlineExceeded"}
+    assert set(outcomes) <= {"whole", *shed}
     assert told["in_flight"] == {"own": 0}
     assert told["after"] == ["x"] * 10

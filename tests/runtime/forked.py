@@ -196,7 +196,7 @@ def watched() -> Facts:
 
     async def main() -> Facts:
         await router.reload()
-        router._watch()
+        router._begin()
         wait = in_child(lambda: watch_again(router))
         child = await asyncio.to_thread(wait)
         found = {"child": child, "watching": router.status().watching}

@@ -197,13 +197,17 @@ def test_breakers_never_empty_a_plan() -> None:
                 with pytest.raises(RouteExhausted) as caught:
                     await here.chat()
                 assert {a.backend for a in receipt(caught.value).attempts} == {"eu", "us"}
+            unavailable = []
             for _ in range(300):
                 with pytest.raises(RouteExhausted) as caught:
                     await here.chat()
+                if isinstance(caught.value, BackendsUnavailable):
+                    unavailable.append(caught.value)
             assert 10 < here.sent("eu") + here.sent("us") < 100
-            assert isinstance(caught.value, BackendsUnavailable)
-            assert 0 < caught.value.retry_after_s <= OPEN_S
-            assert not receipt(caught.value).attempts
+            assert len(unavailable) > 200
+            for error in unavailable:
+                assert 0 < error.retry_after_s <= OPEN_S
+                assert not receipt(error).attempts
             here.wire.script("us.test", GOOD)
             await asyncio.sleep(OPEN_S + 0.01)
             assert receipt(await here.chat()).attempts[-1].backend == "us"

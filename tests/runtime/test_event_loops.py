@@ -237,7 +237,7 @@ def test_two_loops_in_one_thread_are_told_too_while_the_first_is_open() -> None:
 
 async def _entered(router: Any) -> None:
     """`async with` alone binds nothing; the first request does."""
-    router._watch()
+    router._begin()
     await asked(router)
 
 

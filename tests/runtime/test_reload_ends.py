@@ -125,7 +125,7 @@ def test_close_from_another_loop_ends_the_watch(
     router = Router.from_file(path, environ={}, watch=True, watch_s=0.01)
 
     async def begin() -> asyncio.Task[None]:
-        router._watch()
+        router._begin()
         await asyncio.sleep(0.03)
         (watcher,) = asyncio.all_tasks() - {asyncio.current_task()}
         return watcher
@@ -150,7 +150,7 @@ def test_a_watch_begins_again_in_another_loop(path: Path, tidy: bool) -> None:
 
     async def begin() -> None:
         assert await router.reload() is False
-        router._watch()
+        router._begin()
         assert router.status().watching
 
     async def again() -> None:

@@ -252,9 +252,18 @@ class AiohttpResponse:
             self._response.close()
 
 
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether it was our own shortage that broke the connection: it says nothing about the backend."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def _translated(error: Exception, *, stale: bool) -> WireError:
     """Say in our words what aiohttp said in its own; the text of its errors is never used."""
     name = type(error).__name__
+    if _out_of_memory(error):
+        return WireError(FailureKind.LOCAL, "this process has no memory left")
     unconnected = _not_connected(error)
     if unconnected is not None:
         return unconnected
