@@ -70,6 +70,7 @@ PUBLIC = [
     "check",
     "check_cases",
     "context",
+    "deadline_from",
     "diff",
     "model_book",
     "receipt",

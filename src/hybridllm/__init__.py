@@ -20,6 +20,7 @@ from hybridllm._core.decide.plan import Denied, Dropped, Kept, Plan
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.problems import Problem
 from hybridllm._core.receipt import Attempt, Receipt
+from hybridllm._core.request.deadline import deadline_from
 from hybridllm._runtime.context import context
 from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
@@ -118,6 +119,7 @@ __all__ = [
     "check",
     "check_cases",
     "context",
+    "deadline_from",
     "diff",
     "model_book",
     "receipt",

@@ -67,6 +67,7 @@ from hybridllm import (
     check,
     check_cases,
     context,
+    deadline_from,
     model_book,
     receipt,
 )
@@ -256,6 +257,7 @@ def deciding(router: Router) -> None:
     )
     assert_type(router.explain(task="classify", world=at_night), Explanation)
     assert_type(told.to_mermaid(), str)
+    assert_type(deadline_from({"grpc-timeout": "5S"}), float | None)
     with context(tenant="acme", residency="eu"):
         pass
 
