@@ -111,7 +111,7 @@ class BudgetSpec(Spec):
 
     ratio: Share = Field(
         default=Decimal("0.2"),
-        description="Share of the requests of the last ten seconds that may be tried once more.",
+        description="Share of the requests of the last five seconds that may be tried once more.",
     )
     reserve_per_s: Reserve = Field(
         default=Decimal(1), description="Attempts a second beyond that, saved up."

@@ -9,18 +9,18 @@ What is bounded: attempts <= 1.2 x requests + one for each second + 50. The last
 a quiet service repeat at all, and a service that has just been started survive that its first requests all
 met a dead region.
 
-Each request earns its share, and no more is kept than the requests of ten seconds earn. (To count what was
+Each request earns its share, and no more is kept than the requests of five seconds earn. (To count what was
 spent in ten seconds against what came in, as Finagle does, echoes: what was spent in one bad second is
 missing until ten seconds later, and then all of it is there again.)
 
-Source: Finagle's RetryBudget (share of the requests of 10 s, and a reserve per second).
+Source: Finagle's RetryBudget (a share of the requests of 10 s, and a reserve per second).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TTL_S = 10
+TTL_S = 5
 
 Second = tuple[int, int, int]
 """(second, requests, hedges)."""
@@ -33,10 +33,10 @@ class BudgetConfig:
     """How much may be spent.
 
     Attributes:
-        share: What a request earns; so many of the last ten seconds' requests may be tried once more.
+        share: What a request earns; so many of the last five seconds' requests may be tried once more.
         reserve_per_s: Attempts beyond that, saved up.
         reserve_max: How many are saved up at most; a new budget has them all.
-        hedge_share: Of the requests of the last ten seconds that may be hedged; within the rest.
+        hedge_share: Of the requests of the last five seconds that may be hedged; within the rest.
     """
 
     share: float = 0.2
@@ -53,8 +53,8 @@ class Budget:
     """What was earned and not spent yet.
 
     Attributes:
-        seconds: Of the last ten that had any requests or hedges; the oldest first.
-        earned: By requests, and not spent; no more of it counts than those of ten seconds earn.
+        seconds: Of the last five that had any requests or hedges; the oldest first.
+        earned: By requests, and not spent; no more of it counts than those of five seconds earn.
         reserve: Left of the reserve, at `reserve_at_s`.
     """
 
