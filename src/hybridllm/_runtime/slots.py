@@ -13,11 +13,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybridllm._core.policy.compiled import Backend
+from hybridllm._core.request.hints import PRIORITIES
 from hybridllm._core.resilience import limit
 from hybridllm._core.resilience.limit import LimitState
-
-PRIORITIES = ("interactive", "batch", "background")
-"""The most urgent first."""
 
 WAIT_S_MAX = {"interactive": 1.0, "batch": 10.0, "background": 30.0}
 WAIT_SHARE = {"interactive": 0.1, "batch": 0.5, "background": 0.5}

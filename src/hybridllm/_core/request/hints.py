@@ -21,6 +21,8 @@ TEXT_HINTS = frozenset(
     {"task", "residency", "tenant", "feature", "session", "priority", "vector_space"}
 )
 PRIORITIES = ("interactive", "batch", "background")
+"""The most urgent first."""
+
 ON_INTERRUPT = ("fail", "restart", "continue")
 CALL_ONLY = frozenset({"on_interrupt"})
 """What no block can say for its calls: only the reader of a stream knows what it can handle."""
