@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from hybridllm._core.policy.compiled import Ceilings, OrderBy, Policy, Route, Slo
+from hybridllm._core.policy.ceilings import Ceilings
+from hybridllm._core.policy.compiled import (
+    OrderBy,
+    Policy,
+    Route,
+    Slo,
+)
 from hybridllm._core.policy.conditions import Hours, Number
 from hybridllm.errors import PolicyError
 from policy.policy_text import load

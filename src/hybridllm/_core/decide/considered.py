@@ -13,7 +13,13 @@ from typing import Any
 from hybridllm._core.decide.decide import own_tags
 from hybridllm._core.decide.match import Subject, failing
 from hybridllm._core.decide.plan import Denied, Kept, Plan
-from hybridllm._core.policy.compiled import Ceilings, Constraint, Residency, Route, Slo
+from hybridllm._core.policy.ceilings import Ceilings
+from hybridllm._core.policy.compiled import (
+    Constraint,
+    Residency,
+    Route,
+    Slo,
+)
 
 _NO_ROUTE = "no route matches"  # the rule of a request that met every route, and fitted none
 

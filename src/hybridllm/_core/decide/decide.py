@@ -227,7 +227,7 @@ def _choice_now(
     policy: Policy, known: _Class, facts: Facts, snapshot: Snapshot
 ) -> tuple[_Choice, tuple[str, ...]]:
     """Look at what differs from request to request of a class: size, session, metadata, time."""
-    subject = Subject(facts, known.tags, known.task, snapshot.now_utc)
+    subject = Subject(facts, known.tags, known.task, snapshot.now_utc, snapshot.held)
     observed: list[str] = []
     decides = None
     for route in known.routes:

@@ -18,13 +18,18 @@ from hybridllm._core.policy.conditions import (
     Condition,
     Flag,
     Hours,
+    Live,
     Not,
     Number,
     Text,
     When,
     when_text,
 )
+from hybridllm._core.policy.hybrid import Volume
 from hybridllm._core.request.facts import Facts
+
+Held = tuple[Live, str]
+"""A live condition, and whom it holds for: the request's task or tenant if it is about one's own, or ''."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
@@ -37,12 +42,14 @@ class Subject:
         tags: The residency tags that hold for the request.
         task: Its task class, if the policy declares it.
         now_utc: The time.
+        held: The live conditions that hold now, each with the name of whom it holds for.
     """
 
     facts: Facts
     tags: tuple[str, ...]
     task: Task | None
     now_utc: datetime
+    held: frozenset[Held] = frozenset()
 
 
 def holds(when: When, subject: Subject) -> bool:
@@ -109,11 +116,21 @@ def _met(condition: Condition, subject: Subject) -> bool:
         return number is not None and condition.holds(number)
     if isinstance(condition, Hours):
         return within(condition, subject.now_utc)
+    if isinstance(condition, Live):
+        return (condition, whose(condition, subject.facts)) in subject.held
     if isinstance(condition, Not):
         return not holds(condition.when, subject)
     if isinstance(condition, AnyOf):
         return any(holds(one, subject) for one in condition.whens)
     raise AssertionError(f"unknown condition {condition}")
+
+
+def whose(condition: Live, facts: Facts) -> str:
+    """Return the name of whom a live condition is about for a request; empty: not about one's own."""
+    scope = condition.scope if isinstance(condition, Volume) else ""
+    if scope == "tenant":
+        return facts.tenant or ""
+    return facts.task or "" if scope == "task" else ""
 
 
 def within(hours: Hours, now_utc: datetime) -> bool:
@@ -138,6 +155,8 @@ def _number_of(fact: str, facts: Facts) -> Decimal | int | None:
 def _has(fact: str, subject: Subject) -> str:
     if fact == "time":
         return subject.now_utc.strftime("%a %H:%M UTC")
+    if fact in {"volume", "break_even"}:
+        return "not held it (so far)"
     if fact == "stream":
         return "a stream" if subject.facts.stream else "no stream"
     if fact == "input_tokens":

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from hybridllm._core.decide.match import Held
 from hybridllm._core.resilience.pace import Pace
 
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 _UNMEASURED: Mapping[str, Latency] = MappingProxyType({})
 _NO_PACES: Mapping[str, Pace] = MappingProxyType({})
+_NO_LOADS: Mapping[str, Load] = MappingProxyType({})
 _NO_WEIGHTS: Mapping[str, float] = MappingProxyType({})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,6 +32,43 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a backend is, as far as is known. What is not known is None, never 0.
+
+    Attributes:
+        in_flight: Our own requests under way there.
+        running: Requests that it works on, whoever sent them; own ones since it told so counted in.
+        waiting: Requests in its queue; own ones since it told so counted in.
+        kv_used: Share of its KV cache in use, 0 to 1.
+        wait_s: How long a new request would wait for its first token.
+        saturated: Why it has as much to do as it can take, in words; empty: it has not.
+        stale: True if it told something once, and not lately: it counts as saturated.
+        rate_limited: True while it is left alone because it said 429.
+        out: True while its breaker is open.
+        broke: True while it says that our credit is used up.
+        spent_usd: What its attempts of this UTC day and this UTC month cost, as far as is known.
+        cold: Seconds until it is expected to be awake; None: it is, or never sleeps.
+        average_usd_per_mtok: What a token on it costs at present use, per million; None: not known.
+        marginal_usd_per_mtok: What one more token on it costs, per million; None: it has no room for it.
+    """
+
+    in_flight: int = 0
+    running: float | None = None
+    waiting: float | None = None
+    kv_used: float | None = None
+    wait_s: float | None = None
+    saturated: str = ""
+    stale: bool = False
+    rate_limited: bool = False
+    out: bool = False
+    broke: bool = False
+    spent_usd: tuple[float, float] = (0.0, 0.0)
+    cold: float | None = None
+    average_usd_per_mtok: float | None = None
+    marginal_usd_per_mtok: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of the backends, the time, and chance.
 
@@ -42,6 +81,8 @@ class Snapshot:
         returning: Per candidate name, the share of its weight, for those that have just come back.
         now_s: Monotonic; paces fade with it.
         two_of: In [0, 1), drawn anew; which two of those under load are compared. None: all are.
+        loads: Per backend name, of those whose load decides somewhere; one that is not there is idle.
+        held: The live conditions (volume, break-even) that hold now, each with whom it holds for.
     """
 
     in_flight: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
@@ -52,6 +93,8 @@ class Snapshot:
     returning: Mapping[str, float] = field(default_factory=lambda: _NO_WEIGHTS)
     now_s: float = 0.0
     two_of: float | None = None
+    loads: Mapping[str, Load] = field(default_factory=lambda: _NO_LOADS)
+    held: frozenset[Held] = frozenset()
 
 
 IDLE = Snapshot()

@@ -10,6 +10,11 @@ from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
 from hybridllm._core.policy.base_url import private_by_default
+from hybridllm._core.policy.compile_hybrid import (
+    compiled_capacity,
+    compiled_cold_start,
+    compiled_saturation,
+)
 from hybridllm._core.policy.compile_limits import (
     compiled_budget,
     compiled_concurrency,
@@ -35,7 +40,7 @@ from hybridllm._core.policy.compiled import (
     Task,
     Timeouts,
 )
-from hybridllm._core.policy.conditions import facts_looked_at, named
+from hybridllm._core.policy.conditions import Live, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
 from hybridllm._core.policy.pricing import price_in_force
 from hybridllm._core.policy.references import DENY
@@ -49,7 +54,7 @@ from hybridllm._core.policy.schema import (
 )
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
-_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT)
+_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX)
 _FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
 
 
@@ -116,6 +121,12 @@ def compiled_policy(
             for use in route.use
         ),
         budget=compiled_budget(spec.retries.budget),
+        loaded=frozenset(
+            name for route in routes for one in route.overflows for name in one.sources
+        ),
+        live=tuple(
+            dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
+        ),
     )
 
 
@@ -137,6 +148,9 @@ def _backend(name: str, spec: BackendSpec) -> Backend:
         prefill=spec.prefill,
         concurrency=compiled_concurrency(spec.concurrency),
         health_url=health_url(spec.health, spec.base_url, spec.kind),
+        saturation=compiled_saturation(spec.saturation),
+        capacity=compiled_capacity(spec.capacity),
+        cold_start=compiled_cold_start(spec.cold_start),
     )
 
 

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 
+from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
+from hybridllm._core.policy.compile_hybrid import (
+    compiled_break_even,
+    compiled_overflows,
+    compiled_volume,
+)
 from hybridllm._core.policy.compiled import (
-    NO_CEILINGS,
     NO_SLO,
     Bucket,
     Candidate,
     Capability,
-    Ceilings,
     Constraint,
     Model,
     OrderBy,
@@ -75,6 +79,7 @@ class RouteCompiler:
             compiled_slo(spec.slo),
             observe=spec.mode == "observe",
             line=line,
+            overflows=compiled_overflows(spec.overflow),
         )
 
     def uses_of(self, spec: UseSpec) -> tuple[Use, ...]:
@@ -222,6 +227,10 @@ def _conditions(spec: WhenSpec) -> Iterator[Condition]:
         weekdays = frozenset(time.weekdays)
         zone = zone_of(time.zone) or UTC  # any other has been refused (references_when.py)
         yield Hours(time.from_, time.to, weekdays, zone, time.zone)
+    if spec.volume is not None:
+        yield compiled_volume(spec.volume)
+    if spec.break_even is not None:
+        yield compiled_break_even(spec.break_even)
     if spec.not_ is not None:
         yield Not(compiled_when(spec.not_))
     if spec.any is not None:

@@ -15,7 +15,17 @@ from types import MappingProxyType
 from typing import Any
 
 from hybridllm._core.money.price import Price
+from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.conditions import ALWAYS, When
+from hybridllm._core.policy.hybrid import (
+    DEFAULT_SATURATION,
+    BreakEven,
+    Capacity,
+    ColdStart,
+    Overflow,
+    Saturation,
+    Volume,
+)
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
 from hybridllm._core.resilience.budget import BudgetConfig
 from hybridllm._core.resilience.limit import Concurrency
@@ -56,6 +66,10 @@ class OrderBy(StrEnum):
     PRICE = "price"  # what this request is expected to cost
     LATENCY = "latency"  # measured; who was not measured yet goes first
     SPLIT = "split"  # by weights
+    MARGINAL_PRICE = (
+        "marginal_price"  # what this request adds to the bill; own machines are paid already
+    )
+    PREFIX = "prefix"  # requests that begin alike go where that beginning is cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,9 @@ class Backend:
         prefill: Whether it continues a last message of the assistant (`continue_final_message`).
         concurrency: How many requests it may have at once; None: no limit.
         health_url: Looked at while its breaker is open; None: nothing is.
+        saturation: From when on it has as much to do as it can take.
+        capacity: What it costs, whatever it does; None: not declared.
+        cold_start: How it wakes; None: it never sleeps.
     """
 
     name: str
@@ -110,6 +127,9 @@ class Backend:
     prefill: bool = False
     concurrency: Concurrency | None = None
     health_url: str | None = None
+    saturation: Saturation = DEFAULT_SATURATION
+    capacity: Capacity | None = None
+    cold_start: ColdStart | None = None
 
     @property
     def terms_declared(self) -> bool:
@@ -185,37 +205,6 @@ class Residency:
     operators: frozenset[str] = frozenset()
     retention: frozenset[str] = frozenset()
     taint_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ceilings:
-    """What a candidate may cost at most; None: no limit. A price that is not known is above any.
-
-    Attributes:
-        output_price: USD per 1,000,000 completion tokens.
-        request_cost: USD that the request at hand is expected to cost.
-    """
-
-    output_price: Decimal | None = None
-    request_cost: Decimal | None = None
-
-    def folded(self, other: Ceilings) -> Ceilings:
-        """Return the lower of each."""
-        if other is NO_CEILINGS or other == self:
-            return self
-        return Ceilings(
-            _lower(self.output_price, other.output_price),
-            _lower(self.request_cost, other.request_cost),
-        )
-
-
-NO_CEILINGS = Ceilings()
-
-
-def _lower(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +297,7 @@ class Route:
     slo: Slo = NO_SLO
     observe: bool = False
     line: int = 0
+    overflows: tuple[Overflow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -351,6 +341,8 @@ class Policy:
         taints: Tags that a session keeps once it has carried them, and for how many seconds.
         measures: True if measured latency orders candidates somewhere.
         balances: True if load orders candidates somewhere.
+        loaded: Backends whose load decides somewhere: those that overflows leave.
+        live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
@@ -377,6 +369,8 @@ class Policy:
     splits: bool = False
     measures: bool = False
     balances: bool = False
+    loaded: frozenset[str] = frozenset()
+    live: tuple[Volume | BreakEven, ...] = ()
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -12,13 +12,14 @@ from datetime import tzinfo
 from decimal import Decimal
 from typing import Any
 
+from hybridllm._core.policy.hybrid import BreakEven, Volume
 from hybridllm._core.policy.units import WEEKDAYS
 
 METADATA = "metadata."
 SINGLE = frozenset({"task", "tenant", "feature", "session", "environment"})
 GLOB_SIGNS = frozenset("*?[")
 # Facts with so many values that no decision about them is remembered; they are judged per request.
-PER_REQUEST = frozenset({"session", "input_tokens", "time"})
+PER_REQUEST = frozenset({"session", "input_tokens", "time", "volume", "break_even"})
 BOUNDS = ("gte", "gt", "lte", "lt")
 
 
@@ -106,8 +107,10 @@ class AnyOf:
     whens: tuple[When, ...]
 
 
-Condition = Text | Number | Flag | Hours | Not | AnyOf
-Leaf = Text | Number | Flag | Hours
+Live = Volume | BreakEven
+"""What holds or does not is found out over time, beside the requests, and stands in the snapshot."""
+Leaf = Text | Number | Flag | Hours | Volume | BreakEven
+Condition = Leaf | Not | AnyOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +218,32 @@ def _value(leaf: Leaf) -> Any:
         return {name: _number(at) for name in BOUNDS if (at := getattr(leaf, name)) is not None}
     if isinstance(leaf, Flag):
         return leaf.value
+    if isinstance(leaf, Volume):
+        return volume_facts(leaf)
+    if isinstance(leaf, BreakEven):
+        return break_even_facts(leaf)
     told: dict[str, Any] = {"from": clock_text(leaf.from_minute), "to": clock_text(leaf.to_minute)}
     if len(leaf.weekdays) < len(WEEKDAYS):
         told["weekdays"] = [WEEKDAYS[day] for day in sorted(leaf.weekdays)]
     return told | {"zone": leaf.zone_name}
+
+
+def volume_facts(volume: Volume) -> dict[str, Any]:
+    """Return a condition on volume as a policy file would write it, ready for JSON."""
+    rate = f"{volume.measure.value}_per_{volume.window.value}"
+    bound = f"{'lt' if volume.below else 'gte'} {_number(volume.enter)}"
+    told: dict[str, Any] = {rate: bound}
+    if volume.scope != "all":
+        told["of"] = volume.scope
+    if volume.sustained_days:
+        told["sustained"] = f"{volume.sustained_days}d"
+    return told
+
+
+def break_even_facts(condition: BreakEven) -> Any:
+    """Return a condition on break-even as a policy file would write it, ready for JSON."""
+    word = "above" if condition.above else "below"
+    return {"is": word, "of": list(condition.backends)} if condition.backends else word
 
 
 def _number(value: Decimal) -> int | str:

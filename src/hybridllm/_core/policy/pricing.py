@@ -7,7 +7,8 @@ from decimal import Decimal
 from hybridllm._core.money.book import BookEntry
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import BackendKind
-from hybridllm._core.policy.schema import FREE, BackendSpec, ModelSpec, PriceSpec, ServedSpec
+from hybridllm._core.policy.schema import BackendSpec, ModelSpec, ServedSpec
+from hybridllm._core.policy.schema_price import FREE, PriceSpec
 
 
 def is_own(backend: BackendSpec) -> bool:

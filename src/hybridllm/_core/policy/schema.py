@@ -14,8 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     field_validator,
 )
 
@@ -36,13 +34,13 @@ from hybridllm._core.policy.fields import (
     Retention,
     Retentions,
     TaintS,
-    UsdPerMtok,
     VariableName,
     WaitS,
     WireName,
     as_empty_mapping,
     as_list,
 )
+from hybridllm._core.policy.schema_hybrid import CapacitySpec, ColdStartSpec, SaturationSpec
 from hybridllm._core.policy.schema_limits import (
     HealthPath,
     HedgeSpec,
@@ -50,6 +48,7 @@ from hybridllm._core.policy.schema_limits import (
     Priority,
     RetriesSpec,
 )
+from hybridllm._core.policy.schema_price import MaybePrice
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
     ConstraintSpec,
@@ -65,38 +64,6 @@ from hybridllm._core.policy.units import usd
 Capabilities = Annotated[
     tuple[Capability, ...],
     BeforeValidator(as_list, json_schema_input_type=Capability | list[Capability]),
-]
-
-
-class PriceSpec(Spec):
-    """What tokens cost."""
-
-    input_per_1m: UsdPerMtok = Field(description="USD per 1,000,000 prompt tokens.")
-    output_per_1m: UsdPerMtok = Field(
-        description="USD per 1,000,000 completion tokens, reasoning included."
-    )
-    cached_input_per_1m: UsdPerMtok | None = Field(
-        default=None,
-        description="USD per 1,000,000 prompt tokens that the backend had cached. Default: the input price.",
-    )
-
-
-FREE = PriceSpec.model_construct(input_per_1m=Decimal(0), output_per_1m=Decimal(0))
-"""`price: free`. Compared by identity, so that a receipt can tell it from a price of 0."""
-
-
-def _price(value: object, read: ValidatorFunctionWrapHandler) -> PriceSpec | None:
-    if value is None or value == "free":
-        return FREE if value else None
-    if not isinstance(value, dict):
-        message = "is not a price; write free or {input_per_1m: 0.18, output_per_1m: 0.28}"
-        raise ValueError(message)  # noqa: TRY004  # pydantic tells of a ValueError, not of a TypeError
-    return read(value)  # type: ignore[no-any-return]  # pydantic types every handler as Any
-
-
-MaybePrice = Annotated[
-    PriceSpec | None,
-    WrapValidator(_price, json_schema_input_type=PriceSpec | Literal["free"] | None),
 ]
 
 
@@ -195,6 +162,19 @@ class BackendSpec(Spec):
     propagate_trace: Flag | None = Field(
         default=None,
         description="Whether traceparent is sent to it. Default: only to a vLLM with operator: self.",
+    )
+    saturation: SaturationSpec | None = Field(
+        default=None,
+        description="From when on it has as much to do as it can take; what `overflow` looks at. Default: "
+        "{queue_depth: 0, kv_cache_pct: 90, stale_after: 5s}.",
+    )
+    capacity: CapacitySpec | None = Field(
+        default=None,
+        description="What it costs, whatever it does, and how much it can do. Of machines of your own.",
+    )
+    cold_start: ColdStartSpec | None = Field(
+        default=None,
+        description="Says that it may sleep, and how it is woken. Default: who does not answer is down.",
     )
 
     @field_validator("headers")

@@ -27,6 +27,7 @@ from hybridllm._core.policy.fields import (
     Weight,
     as_list,
 )
+from hybridllm._core.policy.schema_hybrid import Overflows
 from hybridllm._core.policy.schema_when import WhenSpec
 from hybridllm._core.policy.spec import Spec
 
@@ -42,7 +43,7 @@ ModelNames = Annotated[
     BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
 Mode = Literal["enforce", "observe"]
-Order = Literal["price", "latency", "load"]
+Order = Literal["price", "latency", "load", "marginal_price", "prefix"]
 ENTRY_KINDS = ("model", "tier", "bucket", "split")
 
 
@@ -200,6 +201,11 @@ class RouteSpec(CeilingsSpec):
     )
     slo: SloSpec | None = Field(
         default=None, description="Latency objective; a task's own holds too."
+    )
+    overflow: Overflows | None = Field(
+        default=None,
+        description="When requests leave a backend that has too much to do, and for whom. Both are in `use` "
+        "or `fallbacks`.",
     )
 
 

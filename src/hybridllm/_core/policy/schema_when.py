@@ -22,6 +22,7 @@ from hybridllm._core.policy.fields import (
     Zone,
     as_list,
 )
+from hybridllm._core.policy.schema_hybrid import BreakEvenTest, VolumeSpec
 from hybridllm._core.policy.spec import Spec
 
 
@@ -162,9 +163,12 @@ class WhenSpec(Spec):
         max_length=128,
         description="Sets of conditions, of which one must hold.",
     )
-    volume: Reserved = Field(default=None, description="Reserved for live token volume.")
+    volume: VolumeSpec | None = Field(
+        default=None, description="Live volume: {tokens_per_day: {gte: 500M}, sustained: 90d}."
+    )
     budget: Reserved = Field(default=None, description="Reserved for money spent.")
     load: Reserved = Field(default=None, description="Reserved for live load of backends.")
-    break_even: Reserved = Field(
-        default=None, description="Reserved for live volume against fixed cost."
+    break_even: BreakEvenTest | None = Field(
+        default=None,
+        description="above: the APIs would cost more than the own machines do (`capacity`). below: less.",
     )

@@ -1,0 +1,176 @@
+"""What a policy says of own machines and of leaving them, made ready: capacity, load, overflow, cold start.
+
+Values only. Whether an overflow holds is judged in `decide/overflow.py`; what a capacity costs a token, in
+`money/capacity.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+DAYS_A_MONTH = Decimal("30.4375")
+"""Of 365.25 / 12: a month in which costs per month and volumes per day are compared."""
+HOURS_A_MONTH = DAYS_A_MONTH * 24
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """From when on a backend has as much to do as it can take; None: that is not looked at.
+
+    Attributes:
+        in_flight_max: Our own requests under way there; from so many on it is saturated.
+        waiting_max: Requests that wait in its queue, as it tells; more than so many and it is saturated.
+        kv_used_max: Share of its KV cache in use, 0 to 1; from there on it is saturated.
+        stale_after_s: What it told longer ago is not believed: it counts as saturated.
+    """
+
+    in_flight_max: int | None = None
+    waiting_max: int | None = 0
+    kv_used_max: float | None = 0.9
+    stale_after_s: float = 5.0
+
+
+DEFAULT_SATURATION = Saturation()
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a backend of one's own costs, whatever it does, and how much it can do.
+
+    Attributes:
+        usd_per_month: Machines, all together.
+        hidden_usd_per_month: What comes on top: people, monitoring, power.
+        tokens_per_s: Prompt and completion tokens that it can process; None: only what was measured.
+        elastic: True if machines are given back when idle, so that every token costs its share of an hour.
+    """
+
+    usd_per_month: Decimal
+    hidden_usd_per_month: Decimal = Decimal(0)
+    tokens_per_s: float | None = None
+    elastic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """A backend that may sleep.
+
+    Attributes:
+        takes_s: From waking to its first answer, as its owner expects.
+        wake_url: Asked (POST) to wake it; None: nobody is asked, the first request does it.
+        wake_at: Share of a volume threshold at which it is woken ahead; 1: not ahead.
+        waits: True if requests that only it may answer wait for it; False: they fail with `WarmingUp`.
+    """
+
+    takes_s: float
+    wake_url: str | None = None
+    wake_at: float = 0.8
+    waits: bool = False
+
+
+class Trigger(StrEnum):
+    """What makes requests leave a backend."""
+
+    SATURATED = "saturated"
+    PREDICTED_WAIT = "predicted_wait_ms"
+    KV_CACHE = "kv_cache_pct"
+    IN_FLIGHT = "inflight"
+    RATE_LIMITED = "rate_limited"
+    OUTAGE = "outage"
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason to overflow.
+
+    Attributes:
+        trigger: Of which kind.
+        above: Of a trigger that is a number: from more than this on (milliseconds, percent or requests);
+            of a budget: USD.
+        per: Of a budget, the window: `day` or `month`; None: only what the backend says itself.
+    """
+
+    trigger: Trigger
+    above: float | None = None
+    per: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """Leaving backends that have too much to do for others, and coming back.
+
+    Attributes:
+        sources: Backends that are left. A request leaves only if all of them that it may use are hot.
+        to: Backends that take what leaves; asked after `sources` as long as one of those is not hot.
+        causes: Any one is enough.
+        queue_s: How long a request that may not leave waits for a slot; None: as its priority says.
+    """
+
+    sources: tuple[str, ...]
+    to: tuple[str, ...]
+    causes: tuple[Cause, ...]
+    queue_s: float | None = None
+
+
+class Measure(StrEnum):
+    """What a volume counts."""
+
+    TOKENS = "tokens"  # prompt and completion, as billed
+    REQUESTS = "requests"
+    USD = "usd"  # at the prices of the policy
+
+
+class Window(StrEnum):
+    """The time that a volume is counted over: up to now, except the day and the month, which are UTC's."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A condition: so much came in a window, and, if that is asked, on every day of a row of days.
+
+    Attributes:
+        measure: What is counted.
+        window: Over which time; a volume per day with `sustained_days` looks at whole days.
+        scope: `all`, `task`, `tenant` (the request's own), or `task:NAME`, `tenant:NAME`, `model:NAME`,
+            `route:NAME`, `backend:NAME`.
+        enter: It begins to hold at this much or more; `below`: at less than this much.
+        exit: It ends to hold at less than this much (`below`: at this much or more).
+        below: True if it is a condition on little volume.
+        sustained_days: Whole days in a row that must each reach `enter`; 0: now is enough.
+        min_dwell_s: For so long it stays as it is, once it has changed.
+    """
+
+    measure: Measure
+    window: Window
+    enter: Decimal
+    exit: Decimal
+    scope: str = "all"
+    below: bool = False
+    sustained_days: int = 0
+    min_dwell_s: float = 60.0
+    fact: str = "volume"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """A condition: what the traffic would cost at APIs is above (or below) what own machines cost.
+
+    Attributes:
+        above: Which of the two.
+        backends: Whose capacity is weighed; empty: of all that declare one.
+        margin: The share by which the API must cost more before it holds, and less before it ends to.
+        min_dwell_s: For so long it stays as it is, once it has changed.
+    """
+
+    above: bool
+    backends: tuple[str, ...] = ()
+    margin: float = 0.1
+    min_dwell_s: float = 86_400.0
+    fact: str = "break_even"
