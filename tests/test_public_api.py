@@ -65,6 +65,7 @@ PUBLIC = [
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
+    "WarmingUp",
     "World",
     "__version__",
     "check",

@@ -42,6 +42,7 @@ from hybridllm.errors import (
     RouterClosed,
     StreamInterrupted,
     TruncatedOutput,
+    WarmingUp,
 )
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ __all__ = [
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
+    "WarmingUp",
     "World",
     "__version__",
     "check",

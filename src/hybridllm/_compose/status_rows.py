@@ -147,7 +147,7 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
     state = BreakerState() if record is None else record.breaker
     failed = None if record is None else record.failed
     closed = fleet.gate(candidate)
-    share = fleet.share(candidate)
+    share = fleet.returns.share(candidate.name)
     sums = totals(state.window, now_s)
     words = []
     gate_ends_s = None
