@@ -23,6 +23,7 @@ from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
 from hybridllm._runtime.slots import Slots
 from hybridllm._runtime.standings import Standings
+from hybridllm._runtime.uses import Uses
 
 if TYPE_CHECKING:
     from hybridllm._runtime.cool_offs import Closed, CoolOffs
@@ -61,6 +62,7 @@ class Fleet:
         self._in_flight: dict[str, int] = {}
         self.latencies = Latencies(now_s)
         self.slots = Slots(self._in_flight, now_s)
+        self.uses = Uses(now_s)
         self._records: dict[Key, Record] = {}
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
@@ -247,7 +249,9 @@ class Fleet:
         for seen in (*self._paces, self._closed_at_s):
             for name in seen.keys() - names:
                 del seen[name]
-        self.slots.follow(policy.backends, {backend for backend, model in kept if model is None})
+        endpoints_kept = {backend for backend, model in kept if model is None}
+        self.slots.follow(policy.backends, endpoints_kept)
+        self.uses.keep(endpoints_kept)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return

@@ -42,7 +42,7 @@ from hybridllm._core.policy.compiled import (
 )
 from hybridllm._core.policy.conditions import Live, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
-from hybridllm._core.policy.pricing import price_in_force
+from hybridllm._core.policy.pricing import list_prices, price_in_force
 from hybridllm._core.policy.references import DENY
 from hybridllm._core.policy.schema import (
     BackendSpec,
@@ -54,7 +54,7 @@ from hybridllm._core.policy.schema import (
 )
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
-_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX)
+_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX, OrderBy.MARGINAL_PRICE)
 _FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
 
 
@@ -93,10 +93,11 @@ def compiled_policy(
     )
     whens = [*(one.when for one in routes), *(one.when for one in constraints)]
     default = spec.default_residency
+    used_in = environment if environment is not None else spec.environment or ""
     return Policy(
         name=name,
         version=version,
-        environment=environment if environment is not None else spec.environment or "",
+        environment=used_in,
         backends=MappingProxyType(backends),
         models=MappingProxyType(models),
         candidates=candidates,
@@ -121,12 +122,34 @@ def compiled_policy(
             for use in route.use
         ),
         budget=compiled_budget(spec.retries.budget),
-        loaded=frozenset(
-            name for route in routes for one in route.overflows for name in one.sources
-        ),
+        loaded=_loaded(routes),
         live=tuple(
             dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
         ),
+        list_prices=MappingProxyType(
+            {
+                key: list_prices(
+                    candidates.get(key, ()),
+                    model,
+                    entries[key],
+                    model_name=key,
+                    environment=used_in,
+                )
+                for key, model in spec.models.items()
+            }
+        ),
+    )
+
+
+def _loaded(routes: tuple[Route, ...]) -> frozenset[str]:
+    """Return the backends whose load decides: those that overflows leave, and whose room makes them cheap."""
+    left = {name for route in routes for one in route.overflows for name in one.sources}
+    return frozenset(left).union(
+        one.backend.name
+        for route in routes
+        for use in route.use
+        for one in use.candidates
+        if use.order_by is OrderBy.MARGINAL_PRICE and one.backend.capacity is not None
     )
 
 
