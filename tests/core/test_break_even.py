@@ -77,9 +77,7 @@ def test_sums_that_were_printed_wrong_come_out_right(
     model: str, share_in: float, tokens_a_month: float, usd: str
 ) -> None:
     """Each from the source's own prices."""
-    found = weighed(
-        tokens_a_month * share_in, round(tokens_a_month * (1 - share_in)), model=model
-    )
+    found = weighed(tokens_a_month * share_in, round(tokens_a_month * (1 - share_in)), model=model)
     assert found.api_usd_per_month == Decimal(usd)
 
 
@@ -132,7 +130,9 @@ def test_machines_come_whole(tokens_a_day: float, sets: int) -> None:
 
 def test_several_machines_are_one_set() -> None:
     """Costs add up and so does what they can do; where one of them says nothing of that, nobody knows."""
-    second = "  two: {kind: vllm, base_url: 'https://two.test/v1', operator: self, capacity: CAPACITY}"
+    second = (
+        "  two: {kind: vllm, base_url: 'https://two.test/v1', operator: self, capacity: CAPACITY}"
+    )
     one = "{usd_per_month: 1000, tokens_per_second: 100}"
     both = policy(one, second.replace("CAPACITY", "{usd_per_month: 500, tokens_per_second: 400}"))
     tokens = {"qwen3-32b": (0, 1_000 * 2_629_800)}  # 1,000 tokens a second

@@ -67,7 +67,9 @@ def test_own_machines_with_room_go_first_whatever_their_price(load: Load | None)
     "load",
     [
         pytest.param(Load(full=True), id="at-its-capacity"),
-        pytest.param(Load(marginal_usd_per_mtok=0.0, saturated="9 wait in its queue"), id="saturated"),
+        pytest.param(
+            Load(marginal_usd_per_mtok=0.0, saturated="9 wait in its queue"), id="saturated"
+        ),
         pytest.param(Load(marginal_usd_per_mtok=0.0, stale=True), id="stale"),
     ],
 )

@@ -24,6 +24,7 @@ class AttemptReason(StrEnum):
     RETRY = "retry"  # the same candidate again
     FAILOVER = "failover"  # another backend for the same model
     FALLBACK = "fallback"  # another model
+    OVERFLOW = "overflow"  # another backend, because the one that was meant had too much to do
     HEDGE = "hedge"  # another backend, because the first took long
 
 

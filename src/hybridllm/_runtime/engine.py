@@ -23,6 +23,7 @@ from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
+from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stay import Stay
@@ -87,9 +88,12 @@ class Engine:
     def _know_nothing(self) -> None:
         """Begin to learn about backends."""
         self.fleet = Fleet(self._clock.monotonic_s, self._draw)
-        self.fleet.slots.follow(self._in_force.policy.backends)
+        policy = self._in_force.policy
+        self.fleet.slots.follow(policy.backends, loaded=policy.loaded)
+        self.fleet.loads.follow(policy)
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
+        self.overflows = Overflows(self._clock.monotonic_s)
 
     @property
     def now_s(self) -> float:
@@ -193,6 +197,7 @@ class Engine:
 
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
+        self.overflows.keep([route.name for route in policy.routes if route.overflows])
         rekeyed = self._targets.follow(policy.backends)
         self.fleet.follow(self._in_force.policy, policy, rekeyed)
 
@@ -244,8 +249,11 @@ class Engine:
             chance=self._draw() if policy.splits else 0.0,
             two_of=self._draw() if policy.balances else None,
             stream=call.stream,
+            hot=self.overflows.hot,
         )
         decision = decide(policy, facts, snapshot)
+        if isinstance(decision, Plan) and decision.left is not None:
+            self.overflows.note(decision.route, decision.left)
         if policy.taints:
             self.taints.carry(session, brought_tags(policy, facts), policy)
         if decision.observed:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hybridllm._core.decide.overflow import Source
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
@@ -19,6 +20,7 @@ from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
 from hybridllm._core.resilience.pace import Pace, after_answer
 from hybridllm._runtime.latencies import Latencies
+from hybridllm._runtime.loads import Loads
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
 from hybridllm._runtime.slots import Slots
@@ -68,6 +70,8 @@ class Fleet:
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
         self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
+        self.loads = Loads(self)
+        self.slots.saturated = self.loads.saturated
         self.slowest_s = 0.0  # of all waits that were measured
         self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first
@@ -83,12 +87,14 @@ class Fleet:
         chance: float,
         two_of: float | None = None,
         stream: bool = False,
+        hot: frozenset[Source] = frozenset(),
     ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
         latency = self.latencies.snapshot() if policy.measures else IDLE.latency
+        loads = self.loads.of(policy) if policy.loaded else IDLE.loads
         if not policy.balances:
-            return Snapshot(in_flight, latency, now_utc, chance)
+            return Snapshot(in_flight, latency, now_utc, chance, loads=loads, hot=hot)
         return Snapshot(
             in_flight,
             latency,
@@ -98,6 +104,8 @@ class Fleet:
             self._returning() if self._closed_at_s else IDLE.returning,
             self._now_s(),
             two_of,
+            loads,
+            hot=hot,
         )
 
     def take(self, candidate: Candidate) -> Permit:
@@ -249,9 +257,10 @@ class Fleet:
         for seen in (*self._paces, self._closed_at_s):
             for name in seen.keys() - names:
                 del seen[name]
-        endpoints_kept = {backend for backend, model in kept if model is None}
-        self.slots.follow(policy.backends, endpoints_kept)
-        self.uses.keep(endpoints_kept)
+        same = {backend for backend, model in kept if model is None}
+        self.loads.follow(policy)
+        self.uses.keep(same)
+        self.slots.follow(policy.backends, same, policy.loaded)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return
@@ -282,6 +291,10 @@ class Fleet:
     def unwell(self) -> Collection[Key]:
         """The (backend, model) of those."""
         return self._unwell
+
+    def under_way(self, backend: str) -> int:
+        """How many requests are under way there."""
+        return self._in_flight.get(backend, 0)
 
     def busy(self, backend: str) -> bool:
         """Whether requests are under way there."""

@@ -5,7 +5,7 @@ Reads the fleet and changes nothing in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Kept
@@ -40,6 +40,7 @@ class Standings:
         remaining_s: float = float("inf"),
         stream: bool = False,
         promised: str | None = None,
+        waits: Collection[str] = (),
     ) -> Standing:
         """Return who of the plan can be asked now.
 
@@ -48,6 +49,7 @@ class Standings:
             remaining_s: Until the request's deadline: who usually takes longer is no use.
             stream: Whether it is about a first token, or a whole answer.
             promised: The backend of which the request was promised a slot.
+            waits: Backends that the request may not leave, though they have too much to do.
         """
         slow = _NOBODY
         fleet = self._fleet
@@ -69,11 +71,17 @@ class Standings:
                 state = fleet.record(candidate).breaker
                 if refuses(state, now_s):
                     refused[place] = f"breaker {state.phase.value}"
-        full = frozenset(
-            place
-            for place, one in enumerate(kept)
-            if slots and slots.full(one.candidate.backend.name, promised=promised)
-        )
+        full = _NOBODY
+        if slots:
+            names = [one.candidate.backend.name for one in kept]
+            full = frozenset(
+                place
+                for place, name in enumerate(names)
+                if slots.full(name, promised=promised)
+                or (name in waits and slots.must_wait(name, promised=promised))
+            )
+        if not (refused or full or slow):
+            return ALL_FREE
         return Standing(refused, gates, full, slow)
 
     def in_panic(

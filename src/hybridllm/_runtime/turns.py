@@ -97,7 +97,11 @@ class Turns:
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
         standing = self._fleet.standings.now(
-            kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
+            kept,
+            remaining_s=remaining_s,
+            stream=run.call.stream,
+            promised=promised,
+            waits=run.plan.waits,
         )
         barred = run.barred
         run.passed_over = standing.refused.keys() | barred if barred else standing.refused.keys()
@@ -113,6 +117,7 @@ class Turns:
             standing=standing,
             affordable=paid or not run.failures or self.spending.affordable(policy.budget, now_s),
             barred=barred,
+            spilled=run.plan.spilled,
         )
         if isinstance(verdict, GiveUp):
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
@@ -174,6 +179,9 @@ class Turns:
         backends = list(dict.fromkeys(kept[place].candidate.backend.name for place in places))
         remaining_s = run.deadline_at_s - self._clock.monotonic_s()
         limit_s = min(WAIT_S_MAX[priority], remaining_s * WAIT_SHARE[priority])
+        left = run.plan.left
+        if left is not None and left.queue_s is not None:
+            limit_s = min(left.queue_s, remaining_s)
         slots = self._fleet.slots
         granted = await slots.wait(backends, priority=priority, limit_s=limit_s)
         if granted is None:

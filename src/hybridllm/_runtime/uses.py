@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from hybridllm._core.money.capacity import UNMEASURED, FixedCost, Use, fixed_cost
+from hybridllm._core.money.capacity import FixedCost, Use, fixed_cost
 
 if TYPE_CHECKING:
     from hybridllm._core.money.usage import Usage
@@ -26,7 +26,7 @@ _KNOWN_FOR_S = 1.0  # a price is worked out anew once a second: it moves by the 
 
 
 class Meter:
-    """Counts the tokens of one backend, from its first attempt on."""
+    """Counts the tokens of one backend."""
 
     __slots__ = ("_best", "_counts", "_known", "_last", "_since_s")
 
@@ -91,24 +91,19 @@ class Uses:
         self._now_s = now_s
         self._meters: dict[str, Meter] = {}
 
-    def meter(self, backend: Backend, now_s: float) -> Meter | None:
-        """Return what counts an attempt's tokens; None: the backend is not paid by the month."""
+    def meter(self, backend: Backend) -> Meter | None:
+        """Return what counts the tokens of its attempts; None: the backend is not paid by the month."""
         if backend.capacity is None:
             return None
-        meter = self._meters.get(backend.name)
-        if meter is None:
-            meter = self._meters[backend.name] = Meter(now_s)
-        return meter
+        found = self._meters.get(backend.name)
+        return found or self._meters.setdefault(backend.name, Meter(self._now_s()))
 
     def price_of(self, backend: Backend) -> FixedCost | None:
         """Return what a token costs there now; None: the backend is not paid by the month."""
-        capacity = backend.capacity
-        if capacity is None:
+        meter = self.meter(backend)
+        if meter is None or backend.capacity is None:
             return None
-        meter = self._meters.get(backend.name)
-        if meter is None:
-            return fixed_cost(capacity, UNMEASURED)
-        return meter.price(capacity, self._now_s())
+        return meter.price(backend.capacity, self._now_s())
 
     def keep(self, backends: Collection[str]) -> None:
         """Forget what was counted of all but these."""

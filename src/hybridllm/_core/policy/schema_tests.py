@@ -116,7 +116,7 @@ class ExpectSpec(Spec):
     route: str | None = Field(default=None, description="The route that decides, or (pinned).")
     backend: Name | None = Field(default=None, description="The backend that answers.")
     model: ModelName | None = Field(default=None, description="The model that answers.")
-    reason: Literal["primary", "failover", "fallback"] | None = Field(
+    reason: Literal["primary", "failover", "fallback", "overflow"] | None = Field(
         default=None, description="Why that one answers."
     )
     error: Literal["policy_denied", "route_exhausted"] | None = Field(

@@ -29,6 +29,7 @@ _WAIT_S_MAX = 2.0  # the longest a caller is kept waiting because a backend asks
 _WAIT_SHARE = 0.25  # of the time left
 
 _NONE: frozenset[int] = frozenset()
+_NOBODY: frozenset[str] = frozenset()
 
 
 class GiveUpReason(StrEnum):
@@ -92,6 +93,7 @@ def next_step(
     standing: Standing = ALL_FREE,
     affordable: bool = True,
     barred: Set[int] = _NONE,
+    spilled: Set[str] = _NOBODY,
 ) -> Call | Queue | GiveUp:
     """Return what to do next.
 
@@ -106,13 +108,14 @@ def next_step(
         affordable: Whether the retry budget has one more attempt. Going round somebody who is refused costs
             nothing; a stale connection neither.
         barred: Who cannot do what is left of this request, whatever happens: not even in panic.
+        spilled: Backends that take the request because others have too much to do.
     """
     if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
-        if standing is ALL_FREE and kept and not kept[0].fallback:
+        if standing is ALL_FREE and kept and not kept[0].fallback and not spilled:
             return _FIRST
-        return _first(kept, standing, remaining_s, jitter)
+        return _first(kept, standing, remaining_s, jitter, spilled)
     index, failure = failures[-1]
     tally = _tally(failures)
     stale = failure.next is Next.SAME_ONCE and _is_first_stale(failures)
@@ -188,13 +191,17 @@ def attempt_limit_s(
 
 
 def _first(
-    kept: Sequence[Kept], standing: Standing, remaining_s: float, jitter: float
+    kept: Sequence[Kept],
+    standing: Standing,
+    remaining_s: float,
+    jitter: float,
+    spilled: Set[str],
 ) -> Call | Queue | GiveUp:
     """The first attempt: the first who can be asked; if everybody is refused, the least hopeless."""
     free = [i for i in range(len(kept)) if i not in standing.refused]
     for index in free:
         if index not in standing.full and index not in standing.slow:
-            return Call(index, 0.0, _first_reason(kept, index))
+            return Call(index, 0.0, _spilt_reason(kept, index, standing, spilled))
     waiting = tuple(index for index in free if index not in standing.slow)
     if waiting:
         return Queue(waiting)
@@ -210,6 +217,19 @@ def _first(
     if panic:
         return Queue(panic)
     return GiveUp(GiveUpReason.UNAVAILABLE if kept else GiveUpReason.EXHAUSTED)
+
+
+def _spilt_reason(
+    kept: Sequence[Kept], index: int, standing: Standing, spilled: Set[str]
+) -> AttemptReason:
+    """Why the first attempt is made there: others are left by the policy, or have no free slot."""
+    reason = _first_reason(kept, index)
+    round_full = any(place in standing.full for place in range(index))
+    if kept[index].candidate.backend.name in spilled or (
+        round_full and reason is AttemptReason.PRIMARY
+    ):
+        return AttemptReason.OVERFLOW
+    return reason
 
 
 def _first_reason(kept: Sequence[Kept], index: int) -> AttemptReason:
