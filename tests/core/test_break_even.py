@@ -85,7 +85,7 @@ def test_sums_that_were_printed_wrong_come_out_right(
 def test_at_growth_the_api_wins_and_the_machines_cannot_be_filled_far_enough(
     own: int, wins_by: str
 ) -> None:
-    """50M tokens a day are 375 USD; two GPUs for 1,000 to 2,000 are full then, at 0.66 USD per 1M and more."""
+    """50M tokens a day are 375 USD; two GPUs for 1,000 USD and more are full then, at 0.66 USD per 1M."""
     by = policy(f"{{usd_per_month: {own}, tokens_per_day: 50M}}")
     found = weighed(0, 1.5e9, by=by)
     assert found.own_usd_per_month == own
@@ -235,7 +235,7 @@ routes: [{name: default, use: qwen3-32b}]
 
 
 def test_elastic_machines_cost_what_is_used_of_them() -> None:
-    """1,000 USD of a full month, half used: 500, beside the hidden 100. Equal where the hidden part is saved."""
+    """1,000 USD of a full month, half used: 500, and the hidden 100. Equal where the hidden part is saved."""
     by = policy(
         "{usd_per_month: 1000, hidden_usd_per_month: 100, tokens_per_second: 1000, elastic: true}"
     )

@@ -10,7 +10,7 @@ from hybridllm._core.money.capacity import UNMEASURED, FixedCost, Use, fixed_cos
 from hybridllm._core.policy.hybrid import Capacity
 
 # 2,629.80 USD a month are 0.001 USD a second: a month has 30.4375 days, 2,629,800 seconds.
-OWN = Capacity(Decimal("2000"), Decimal("629.80"), tokens_per_s=1_000.0)
+OWN = Capacity(Decimal(2000), Decimal("629.80"), tokens_per_s=1_000.0)
 UNDECLARED = Capacity(Decimal("2629.80"))
 ELASTIC = Capacity(Decimal("2629.80"), tokens_per_s=1_000.0, elastic=True)
 
@@ -94,7 +94,7 @@ def test_an_elastic_backend_whose_speed_nobody_knows_has_no_price() -> None:
 def test_every_price_can_be_worked_out_again_from_what_stands_beside_it() -> None:
     """Exact, however odd the rate: the month's cost over the month's tokens."""
     found = fixed_cost(OWN, Use(333.3333333333333))
-    month = Decimal("333.3333333333333") * Decimal("2629800")
+    month = Decimal("333.3333333333333") * Decimal(2629800)
     assert found.average_usd_per_mtok == Decimal("2629.80") * 1_000_000 / month
 
 

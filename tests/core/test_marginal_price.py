@@ -17,8 +17,8 @@ version: 1
 backends:
   dear: {kind: api, base_url: "https://dear.test/v1"}
   cheap: {kind: api, base_url: "https://cheap.test/v1"}
-  own: {kind: vllm, base_url: "https://own.test/v1", operator: self, price: {input_per_1m: 9, output_per_1m: 9},
-        capacity: {usd_per_month: 1000}}
+  own: {kind: vllm, base_url: "https://own.test/v1", operator: self,
+        price: {input_per_1m: 9, output_per_1m: 9}, capacity: {usd_per_month: 1000}}
   two: {kind: vllm, base_url: "https://two.test/v1", operator: self, capacity: {usd_per_month: 900}}
   rented: {kind: vllm, base_url: "https://rented.test/v1", operator: self,
            capacity: {usd_per_month: 1000, elastic: true}}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
+from hybridllm._core.money.price import Price
 from hybridllm._core.policy.base_url import private_by_default
 from hybridllm._core.policy.compile_hybrid import (
     compiled_capacity,
@@ -116,29 +117,20 @@ def compiled_policy(
         known_tasks=frozenset(spec.tasks).union(*(named(when, "task") for when in whens)),
         retries_max=spec.retries.same_backend_max,
         attempts_max=spec.retries.attempts_max,
-        balances=any(
-            use.order_by in _BALANCED and len(use.candidates) > 1
-            for route in routes
-            for use in route.use
-        ),
+        balances=_balances(routes),
         budget=compiled_budget(spec.retries.budget),
         loaded=_loaded(routes),
         live=tuple(
             dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
         ),
-        list_prices=MappingProxyType(
-            {
-                key: list_prices(
-                    candidates.get(key, ()),
-                    model,
-                    entries[key],
-                    model_name=key,
-                    environment=used_in,
-                )
-                for key, model in spec.models.items()
-            }
-        ),
+        list_prices=_list_prices(spec, candidates, entries, used_in),
     )
+
+
+def _balances(routes: tuple[Route, ...]) -> bool:
+    """Return whether load orders candidates anywhere."""
+    uses = (use for route in routes for use in route.use)
+    return any(use.order_by in _BALANCED and len(use.candidates) > 1 for use in uses)
 
 
 def _loaded(routes: tuple[Route, ...]) -> frozenset[str]:
@@ -248,6 +240,26 @@ def _candidates(
             for backend, served in model.on.items()
         )
     return MappingProxyType(by_model)
+
+
+def _list_prices(
+    spec: PolicySpec,
+    candidates: Candidates,
+    entries: Mapping[str, BookEntry | None],
+    environment: str,
+) -> Mapping[str, tuple[Price, ...]]:
+    return MappingProxyType(
+        {
+            key: list_prices(
+                candidates.get(key, ()),
+                model,
+                entries[key],
+                model_name=key,
+                environment=environment,
+            )
+            for key, model in spec.models.items()
+        }
+    )
 
 
 def _residency(tag: str, spec: ResidencySpec) -> Residency:
