@@ -176,7 +176,8 @@ class Attempts:
         permit = self.fleet.take(kept.candidate)
         run.begun += 1
         started_at, started_s = self.clock.utc_now(), permit.taken_at_s
-        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s)
+        meter = self.fleet.uses.meter(kept.candidate.backend)
+        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s, meter)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value

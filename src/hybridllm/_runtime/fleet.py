@@ -26,6 +26,7 @@ from hybridllm._runtime.records import Record
 from hybridllm._runtime.returns import Returns
 from hybridllm._runtime.slots import Slots
 from hybridllm._runtime.standings import Standings
+from hybridllm._runtime.uses import Uses
 from hybridllm._runtime.warmths import Warmths
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Fleet:
         self._in_flight: dict[str, int] = {}
         self.latencies = Latencies(now_s)
         self.slots = Slots(self._in_flight, now_s)
+        self.uses = Uses(now_s)
         self._records: dict[Key, Record] = {}
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
@@ -272,6 +274,7 @@ class Fleet:
         self.warmths.keep(policy.backends)
         same = {backend for backend, model in kept if model is None}
         self.loads.follow(policy)
+        self.uses.keep(same)
         self.slots.follow(policy.backends, same, policy.loaded)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one

@@ -6,9 +6,11 @@ Reads the fleet and changes nothing in it. Our own requests, slots, breakers and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.snapshot import Load
+from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import Saturation
 from hybridllm._core.resilience.breaker import Phase
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from hybridllm._runtime.fleet import Fleet
 
 _NO_MODELS: frozenset[str] = frozenset()
+_NOT_FIXED = FixedCost()
 
 
 class Loads:
@@ -46,6 +49,7 @@ class Loads:
     def _load(self, policy: Policy, name: str) -> Load:
         fleet = self._fleet
         in_flight = fleet.under_way(name)
+        fixed = fleet.uses.price_of(policy.backends[name]) or _NOT_FIXED
         rate_limited = broke = out = _NO_MODELS
         if fleet.gated:
             rate_limited = self._gated(policy, name, Gate.RATE)
@@ -62,6 +66,9 @@ class Loads:
             rate_limited=rate_limited,
             out=out,
             broke=broke,
+            average_usd_per_mtok=_float(fixed.average_usd_per_mtok),
+            marginal_usd_per_mtok=_float(fixed.marginal_usd_per_mtok),
+            full=not fixed.has_room,
         )
 
     def _has_too_much(self, name: str) -> str:
@@ -85,3 +92,8 @@ class Loads:
                     if closed is not None and closed.gate is gate:
                         found.append(candidate.model.name)
         return frozenset(found)
+
+
+def _float(usd: Decimal | None) -> float | None:
+    """Good enough to order by."""
+    return None if usd is None else float(usd)

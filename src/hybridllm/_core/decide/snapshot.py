@@ -49,7 +49,8 @@ class Load:
         spent_usd: What its attempts of this UTC day and this UTC month cost, as far as is known.
         cold: Seconds until it is expected to be awake; None: it is, or never sleeps.
         average_usd_per_mtok: What a token on it costs at present use, per million; None: not known.
-        marginal_usd_per_mtok: What one more token on it costs, per million; None: it has no room for it.
+        marginal_usd_per_mtok: What one more token on it costs, per million; None: not known, or no room.
+        full: True if it processes as many tokens as its `capacity` declares: it has no room for more.
     """
 
     in_flight: int = 0
@@ -66,6 +67,7 @@ class Load:
     cold: float | None = None
     average_usd_per_mtok: float | None = None
     marginal_usd_per_mtok: float | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
