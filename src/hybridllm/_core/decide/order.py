@@ -10,6 +10,7 @@ from hybridllm._core.decide.balance import by_load
 from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.filters import expected_cost_atto
 from hybridllm._core.decide.plan import Kept
+from hybridllm._core.decide.prefix import by_prefix
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import OrderBy, Slo
 from hybridllm._core.policy.conditions import METADATA
@@ -70,6 +71,8 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
         return kept
     if order_by is OrderBy.LOAD:
         return by_load(kept, snapshot)
+    if order_by is OrderBy.PREFIX:
+        return by_prefix(group, facts, snapshot)
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
     if order_by is OrderBy.PRICE:

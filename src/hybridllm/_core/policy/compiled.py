@@ -341,7 +341,9 @@ class Policy:
         taints: Tags that a session keeps once it has carried them, and for how many seconds.
         measures: True if measured latency orders candidates somewhere.
         balances: True if load orders candidates somewhere.
-        loaded: Backends whose load decides somewhere: those that overflows leave.
+        loaded: Backends whose load decides somewhere: those that overflows leave, and those among which
+            prefixes decide.
+        prefixes: True if prefixes order candidates somewhere.
         live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
@@ -370,6 +372,7 @@ class Policy:
     measures: bool = False
     balances: bool = False
     loaded: frozenset[str] = frozenset()
+    prefixes: bool = False
     live: tuple[Volume | BreakEven, ...] = ()
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
