@@ -17,6 +17,8 @@ from hybridllm._core.policy.hybrid import (
     Trigger,
     Volume,
     Window,
+    default_dwell_s,
+    default_exit,
 )
 from hybridllm._core.policy.schema_hybrid import (
     RATES,
@@ -30,11 +32,6 @@ from hybridllm._core.policy.schema_hybrid import (
     VolumeBoundSpec,
     VolumeSpec,
 )
-
-_DWELL_S = 60.0
-_SUSTAINED_DWELL_S = 86_400.0
-_EXIT_BELOW = Decimal("0.9")
-_EXIT_ABOVE = Decimal("1.1")
 
 
 def compiled_saturation(spec: SaturationSpec | None) -> Saturation:
@@ -101,10 +98,10 @@ def compiled_volume(spec: VolumeSpec) -> Volume:
     measure, _, window = rate.partition("_per_")
     below = bound.lt is not None
     enter = bound.lt if bound.lt is not None else bound.gte or Decimal(0)
-    exit_ = spec.exit if spec.exit is not None else enter * (_EXIT_ABOVE if below else _EXIT_BELOW)
+    exit_ = spec.exit if spec.exit is not None else default_exit(enter, below=below)
     dwell_s = spec.min_dwell
     if dwell_s is None:
-        dwell_s = _SUSTAINED_DWELL_S if spec.sustained else _DWELL_S
+        dwell_s = default_dwell_s(spec.sustained or 0)
     return Volume(
         Measure(measure),
         Window(window),
