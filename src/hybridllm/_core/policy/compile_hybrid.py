@@ -24,14 +24,12 @@ from hybridllm._core.policy.schema_hybrid import (
     RATES,
     BreakEvenSpec,
     CapacitySpec,
-    CausesSpec,
     ColdStartSpec,
-    OverflowSpec,
     SaturationSpec,
-    SpendSpec,
     VolumeBoundSpec,
     VolumeSpec,
 )
+from hybridllm._core.policy.schema_overflow import CausesSpec, OverflowSpec, SpendSpec
 
 
 def compiled_saturation(spec: SaturationSpec | None) -> Saturation:
@@ -39,7 +37,7 @@ def compiled_saturation(spec: SaturationSpec | None) -> Saturation:
     if spec is None:
         return DEFAULT_SATURATION
     return Saturation(
-        spec.max_inflight, spec.queue_depth, spec.kv_cache_pct / 100, float(spec.stale_after)
+        spec.max_inflight, spec.queue_depth, float(spec.kv_cache_pct / 100), float(spec.stale_after)
     )
 
 
@@ -72,7 +70,7 @@ def compiled_overflows(specs: tuple[OverflowSpec, ...] | None) -> tuple[Overflow
             spec.from_,
             spec.to,
             _causes(spec.when),
-            spec.queue_ms / 1_000 if spec.queue_ms is not None else None,
+            float(spec.queue_ms / 1_000) if spec.queue_ms is not None else None,
         )
         for spec in specs or ()
     )
@@ -83,11 +81,14 @@ def _causes(spec: CausesSpec) -> tuple[Cause, ...]:
     for trigger in Trigger:
         value = getattr(spec, trigger.value)
         if isinstance(value, SpendSpec):
-            found.append(Cause(trigger, float(value.usd), value.per))
+            spent = (
+                Cause(trigger) if value.usd is None else Cause(trigger, float(value.usd), value.per)
+            )
+            found.append(spent)
         elif value is True:
             found.append(Cause(trigger))
         elif value is not None:
-            found.append(Cause(trigger, value.gt))
+            found.append(Cause(trigger, float(value.gt)))
     return tuple(found)
 
 
