@@ -44,6 +44,7 @@ PUBLIC = [
     "InvalidRequest",
     "Kept",
     "OutcomeUnknown",
+    "OverflowStatus",
     "Overloaded",
     "Paid",
     "Plan",
