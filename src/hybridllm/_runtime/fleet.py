@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hybridllm._core.decide.match import Held
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
@@ -81,12 +82,13 @@ class Fleet:
         chance: float,
         two_of: float | None = None,
         stream: bool = False,
+        held: frozenset[Held] = IDLE.held,
     ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
         latency = self.latencies.snapshot() if policy.measures else IDLE.latency
         if not policy.balances:
-            return Snapshot(in_flight, latency, now_utc, chance)
+            return Snapshot(in_flight, latency, now_utc, chance, held=held)
         return Snapshot(
             in_flight,
             latency,
@@ -96,6 +98,7 @@ class Fleet:
             self._returning() if self._closed_at_s else IDLE.returning,
             self._now_s(),
             two_of,
+            held=held,
         )
 
     def take(self, candidate: Candidate) -> Permit:
