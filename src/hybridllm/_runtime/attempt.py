@@ -304,6 +304,7 @@ class Attempts:
         now_s = self.clock.monotonic_s()
         permit.settle(BreakerEffect.SUCCESS, now_s=now_s)
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
+        permit.record.used(usage, now_s)
         if permit.stands:
             self.fleet.answered(permit, now_s - trial.started_s, now_s)
         trial.ended(

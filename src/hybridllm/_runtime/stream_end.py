@@ -179,10 +179,12 @@ class StreamEnd:
         self._attempt_over = True
         upstream = self._upstream
         upstream.permit.settle(effect)
+        now_s, usage = self._clock.monotonic_s(), self._usage()
+        upstream.permit.record.used(usage, now_s)
         upstream.trial.ended(
             outcome,
-            now_s=self._clock.monotonic_s(),
-            usage=self._usage(),
+            now_s=now_s,
+            usage=usage,
             model_served=upstream.state.model,
             first_token_s=upstream.first_token_s,
             facts=upstream.facts(),
