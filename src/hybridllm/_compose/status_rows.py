@@ -100,12 +100,14 @@ class BackendStatus:
         in_flight: Requests under way there.
         limit: How many it may have at once now; None: the policy sets no `concurrency`.
         waiting: Requests that wait for a slot there.
+        awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
     """
 
     backend: str
     in_flight: int = 0
     limit: int | None = None
     waiting: int = 0
+    awake_in_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -120,7 +122,9 @@ def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ..
     rows = []
     for name in policy.backends:
         limit, waiting = fleet.slots.seen(name) or (None, 0)
-        rows.append(BackendStatus(name, in_flight.get(name, 0), limit, waiting))
+        back_in_s = fleet.warmths.back_in_s(name)
+        awake_in_s = None if back_in_s is None else round(back_in_s, 1)
+        rows.append(BackendStatus(name, in_flight.get(name, 0), limit, waiting, awake_in_s))
     return tuple(rows)
 
 
@@ -155,7 +159,7 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
     failed = None if record is None else record.failed
     cached = NOTHING_TOLD if record is None else record.cached
     closed = fleet.gate(candidate)
-    share = fleet.share(candidate)
+    share = fleet.returns.share(candidate.name)
     sums = totals(state.window, now_s)
     words = []
     gate_ends_s = None

@@ -176,7 +176,10 @@ class Attempts:
         permit = self.fleet.take(kept.candidate)
         run.begun += 1
         started_at, started_s = self.clock.utc_now(), permit.taken_at_s
-        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s)
+        meter = self.fleet.uses.meter(kept.candidate.backend)
+        trial = Trial(
+            run, kept, run.begun, step.reason, started_at, started_s, permit.record, meter
+        )
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
@@ -304,7 +307,6 @@ class Attempts:
         now_s = self.clock.monotonic_s()
         permit.settle(BreakerEffect.SUCCESS, now_s=now_s)
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
-        permit.record.used(usage, now_s)
         if permit.stands:
             self.fleet.answered(permit, now_s - trial.started_s, now_s)
         trial.ended(

@@ -179,12 +179,10 @@ class StreamEnd:
         self._attempt_over = True
         upstream = self._upstream
         upstream.permit.settle(effect)
-        now_s, usage = self._clock.monotonic_s(), self._usage()
-        upstream.permit.record.used(usage, now_s)
         upstream.trial.ended(
             outcome,
-            now_s=now_s,
-            usage=usage,
+            now_s=self._clock.monotonic_s(),
+            usage=self._usage(),
             model_served=upstream.state.model,
             first_token_s=upstream.first_token_s,
             facts=upstream.facts(),

@@ -31,6 +31,7 @@ _ORDER_WORDS = {
     OrderBy.LOAD: "least loaded backend first",
     OrderBy.PRICE: "cheapest for this request first",
     OrderBy.LATENCY: "lowest measured latency first",
+    OrderBy.MARGINAL_PRICE: "what adds least to the bill first, own machines while they have room",
     OrderBy.PREFIX: "where its prefix goes first, else the least loaded backend",
 }
 
