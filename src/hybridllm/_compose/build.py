@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
     from hybridllm._runtime.volume_book import VolumeStore
+    from hybridllm._runtime.wake import WakeHook
 
 
 def built_engine(
@@ -45,6 +46,7 @@ def built_engine(
     meter_provider: MeterProvider | None,
     clock: Clock | None,
     chance: Callable[[], float] | None = None,
+    wake: WakeHook | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
@@ -63,6 +65,7 @@ def built_engine(
         keeper=keeper,
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
+        wake=wake,
     )
 
 

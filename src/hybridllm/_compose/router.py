@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridllm._core.bulk.result import BulkProgress
     from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.ports import Clock, Wire
+    from hybridllm._runtime.wake import WakeHook
 
 DRAIN_S = 5.0
 """For requests under way when a router is closed: most answers come, and no process ends much later."""
@@ -51,6 +52,7 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
@@ -66,6 +68,8 @@ class Router(Parts):
             status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
                 request until `aclose` it serves its status there, on a unix socket that only this user can
                 open. Default: none.
+            wake: Called with the name of a backend that sleeps (`cold_start`) and is needed, or soon will be;
+                may be a coroutine function. Default: only its own `wake` URL is asked.
             volume_file: An SQLite file that keeps volumes over restarts, so that `sustained` conditions and
                 break-even have a history; made if it is not there. Several routers and processes may share
                 one. Default: none, volumes are counted in memory.
@@ -81,6 +85,7 @@ class Router(Parts):
             meter_provider=meter_provider,
             clock=clock,
             chance=chance,
+            wake=wake,
             volume_file=volume_file,
         )
         if status_dir is not None:
@@ -104,6 +109,7 @@ class Router(Parts):
         watch: bool = False,
         watch_s: float = WATCH_S,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
@@ -121,6 +127,7 @@ class Router(Parts):
                 request until `aclose`.
             watch_s: Seconds between two looks at it.
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
+            wake: Called with the name of a backend that is to be woken; see `Router`.
             volume_file: An SQLite file that keeps volumes over restarts; see `Router`.
 
         Raises:
@@ -142,6 +149,7 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
             volume_file=volume_file,
         )
         router._source = (source, first)
@@ -162,6 +170,7 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
@@ -177,6 +186,7 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
             volume_file=volume_file,
         )
 
