@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hybridllm._runtime.ports import Clock, Codec, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
+    from hybridllm._runtime.wake import WakeHook
 
 
 def built_engine(
@@ -39,6 +40,7 @@ def built_engine(
     meter_provider: MeterProvider | None,
     clock: Clock | None,
     chance: Callable[[], float] | None = None,
+    wake: WakeHook | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
@@ -56,6 +58,7 @@ def built_engine(
         draw=chance or Chance(),
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
+        wake=wake,
     )
 
 

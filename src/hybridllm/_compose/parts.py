@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hybridllm._runtime.ports import Clock, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
+    from hybridllm._runtime.wake import WakeHook
 
 _CLOSED = "this router is closed; open a new one"
 WATCH_S = 1.0
@@ -41,6 +42,7 @@ class Parts:
         meter_provider: MeterProvider | None,
         clock: Clock | None,
         chance: Callable[[], float] | None,
+        wake: WakeHook | None,
     ) -> None:
         self._in_force = InForce(policy, utc_by(clock))
         self._environ = environment_of(environ)
@@ -49,6 +51,7 @@ class Parts:
         self._meter_provider = meter_provider
         self._clock = clock
         self._chance = chance
+        self._wake = wake
         self._source: tuple[PolicySource, Taken] | None = None
         self._watch_s: float | None = None
         self._socket: StatusSocket | None = None
@@ -75,6 +78,7 @@ class Parts:
             meter_provider=self._meter_provider,
             clock=self._clock,
             chance=self._chance,
+            wake=self._wake,
             ready=self._begin,
         )
 

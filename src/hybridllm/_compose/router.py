@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridllm._core.bulk.result import BulkProgress
     from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.ports import Clock, Wire
+    from hybridllm._runtime.wake import WakeHook
 
 DRAIN_S = 5.0
 """For requests under way when a router is closed: most answers come, and no process ends much later."""
@@ -51,6 +52,7 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -65,6 +67,8 @@ class Router(Parts):
             status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
                 request until `aclose` it serves its status there, on a unix socket that only this user can
                 open. Default: none.
+            wake: Called with the name of a backend that sleeps (`cold_start`) and is needed, or soon will be;
+                may be a coroutine function. Default: only its own `wake` URL is asked.
 
         Raises:
             InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
@@ -77,6 +81,7 @@ class Router(Parts):
             meter_provider=meter_provider,
             clock=clock,
             chance=chance,
+            wake=wake,
         )
         if status_dir is not None:
             self._socket = status_socket(status_dir, self.status)
@@ -99,6 +104,7 @@ class Router(Parts):
         watch: bool = False,
         watch_s: float = WATCH_S,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -115,6 +121,7 @@ class Router(Parts):
                 request until `aclose`.
             watch_s: Seconds between two looks at it.
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
+            wake: Called with the name of a backend that is to be woken; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
@@ -135,6 +142,7 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -154,6 +162,7 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -168,6 +177,7 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
         )
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
+from hybridllm._runtime.wake import WakeHook, Waker
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Engine:
         draw: A number in [0, 1], drawn anew at each call.
         ready: Called at the first request in each event loop.
         on_breaker: Hears of every transition of a breaker.
+        wake: The application's own way to wake a backend that sleeps.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Engine:
         draw: Callable[[], float],
         ready: Callable[[], None] | None = None,
         on_breaker: Told = log_transition,
+        wake: WakeHook | None = None,
     ) -> None:
         self._in_force = in_force
         self._lifetime = lifetime
         self.taints = Taints(clock.monotonic_s)
         self._on_breaker = on_breaker
+        self._wake = wake
         self._make_wire = wire
         self._make_codec = codec
         self._targets = targets
@@ -82,6 +86,7 @@ class Engine:
         self._call_ready = ready
         self._attempts: Attempts | None = None
         self._health: HealthWatch | None = None
+        self._waker: Waker | None = None
         self._stay: Stay | None = None  # that both were made for
         self._know_nothing()
 
@@ -182,7 +187,15 @@ class Engine:
             self._clock,
             lambda: self._in_force.policy.backends,
         )
-        stay.use(wire, first=self._health.close)
+        self._waker = Waker(
+            self.fleet,
+            wire,
+            self._targets,
+            self._clock,
+            lambda: self._in_force.policy,
+            self._wake,
+        )
+        stay.use(wire, first=_all_of(self._health.close, self._waker.close))
         self._stay = stay
         self._health.wake()
         return self._attempts
@@ -274,3 +287,11 @@ class Engine:
         from hybridllm._runtime.resume import Resume
 
         return Resume(run, lambda: self.turns.found_again(attempts, run))
+
+
+def _all_of(*closings: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        for closing in closings:
+            await closing()
+
+    return close

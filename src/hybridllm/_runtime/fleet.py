@@ -23,19 +23,18 @@ from hybridllm._runtime.latencies import Latencies
 from hybridllm._runtime.loads import Loads
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
+from hybridllm._runtime.returns import Returns
 from hybridllm._runtime.slots import Slots
 from hybridllm._runtime.standings import Standings
+from hybridllm._runtime.totals import Totals
 from hybridllm._runtime.uses import Uses
+from hybridllm._runtime.warmths import Warmths
 
 if TYPE_CHECKING:
     from hybridllm._runtime.cool_offs import Closed, CoolOffs
 
 _logger = logging.getLogger("hybridllm")
 
-RAMP_S = 5.0
-"""A candidate whose breaker has closed gets its share back over so many seconds."""
-
-_RAMP_FROM = 0.1
 Key = tuple[str, str]
 """(backend, model)."""
 
@@ -68,10 +67,13 @@ class Fleet:
         self._records: dict[Key, Record] = {}
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
-        self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
+        self.returns = Returns(now_s)
+        self.warmths = Warmths(now_s)
+        self.totals = Totals()
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
         self.loads = Loads(self)
         self.slots.saturated = self.loads.saturated
+        self.slots.ramping = self.warmths.ramping
         self.slowest_s = 0.0  # of all waits that were measured
         self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first
@@ -101,7 +103,7 @@ class Fleet:
             now_utc,
             chance,
             self._paces[stream].copy(),
-            self._returning() if self._closed_at_s else IDLE.returning,
+            self.returns.weights() if self.returns else IDLE.returning,
             self._now_s(),
             two_of,
             loads,
@@ -219,7 +221,11 @@ class Fleet:
                 )
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
-        """Leave a candidate, or its whole backend, alone if the failure says so."""
+        """Leave a candidate, or its whole backend, alone if the failure says so, or that it sleeps."""
+        if candidate.backend.cold_start is not None:
+            answered_ago_s = self._now_s() - self.record(candidate).throttle.accepted_at_s
+            if self.warmths.failed(candidate.backend, failure, answered_ago_s=answered_ago_s):
+                return
         if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
@@ -233,6 +239,15 @@ class Fleet:
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
         self._cool_offs.add(name, model, failure.gate, failure)
+
+    def woke(self, backend: str) -> None:
+        """Take a backend into use that slept; what it failed at in its sleep is forgotten."""
+        for key in self._records:
+            if key[0] == backend:
+                self._records[key].refresh()
+                self._unwell.discard(key)
+                self.returns.begin(f"{backend}/{key[1]}")
+        self.warmths.woke(backend)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -254,12 +269,15 @@ class Fleet:
             self._cool_offs.keep(kept)
         names = {f"{backend}/{model}" for backend, model in kept if model is not None}
         self.latencies.keep(names)
-        for seen in (*self._paces, self._closed_at_s):
+        for seen in self._paces:
             for name in seen.keys() - names:
                 del seen[name]
+        self.returns.keep(names)
+        self.warmths.keep(policy.backends)
         same = {backend for backend, model in kept if model is None}
         self.loads.follow(policy)
         self.uses.keep(same)
+        self.totals.keep(policy.backends)
         self.slots.follow(policy.backends, same, policy.loaded)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
@@ -317,13 +335,6 @@ class Fleet:
         """Return the same without making one: None if it was never asked. Any thread may look."""
         return self._records.get((candidate.backend.name, candidate.model.name))
 
-    def share(self, candidate: Candidate) -> float:
-        """Return how much of its share a candidate gets; below 1: it is coming back. Any thread may look."""
-        closed_at_s = self._closed_at_s.get(candidate.name)
-        if closed_at_s is None:
-            return 1.0
-        return min(1.0, max(_RAMP_FROM, (self._now_s() - closed_at_s) / RAMP_S))
-
     def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
         """Return how long a candidate lets one wait; None: not measured."""
         return self._paces[stream].get(candidate.name)
@@ -370,7 +381,7 @@ class Fleet:
 
     def _changed(self, candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
         if after.phase is Phase.CLOSED:
-            self._closed_at_s[candidate.name] = self._now_s()
+            self.returns.begin(candidate.name)
         if self.tell is not None:
             self.tell(candidate, before, after)
 
@@ -383,14 +394,3 @@ class Fleet:
         overload = failure is not None and failure.overload
         self.slots.ended(name, overload=overload, answered=answered)
         self.slots.freed(name)
-
-    def _returning(self) -> Mapping[str, float]:
-        now_s = self._now_s()
-        weights = {}
-        for name, closed_at_s in list(self._closed_at_s.items()):
-            share = (now_s - closed_at_s) / RAMP_S
-            if share >= 1.0:
-                del self._closed_at_s[name]
-            else:
-                weights[name] = max(_RAMP_FROM, share)
-        return weights

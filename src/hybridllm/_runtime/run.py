@@ -24,6 +24,7 @@ from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
+from hybridllm._runtime.totals import Total
 from hybridllm._runtime.uses import Meter
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Trial:
     """One attempt under way.
 
     Attributes:
+        total: Of its backend, where it is counted.
         meter: Counts its tokens, if its backend is paid by the month.
     """
 
@@ -111,6 +113,7 @@ class Trial:
     reason: AttemptReason
     started_at: datetime
     started_s: float
+    total: Total = field(repr=False)
     meter: Meter | None = field(default=None, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
 
@@ -152,6 +155,7 @@ class Trial:
             list_cost,
         )
         self.run.attempts.append(attempt)
+        self.total.ended(attempt)
         if self.trace is not None:
             self.trace.ended(attempt, facts)
         return attempt

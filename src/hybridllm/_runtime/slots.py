@@ -1,9 +1,9 @@
 """Slots: how many requests a backend may have at once, and who waits for one.
 
-Only backends whose policy sets `concurrency` have a limit. Those that overflows leave have a queue too: who
-may not leave waits there while they are saturated. A slot that is freed is promised to one waiter, the most
-urgent who came first, before anybody else can take it. The queue is short and the wait bounded: who
-does not get a slot is told so, with a time to come back.
+Only backends whose policy sets `concurrency` have a limit. Those that overflows leave have a queue too, where
+who may not leave waits while they are saturated; and those that sleep, for when they have just woken. A slot
+that is freed is promised to one waiter, the most urgent who came first, before anybody else can take it. The
+queue is short and the wait bounded: who does not get a slot is told so, with a time to come back.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class Slots:
         self._now_s = now_s
         self._lanes: dict[str, _Lane] = {}
         self.saturated: Callable[[str], bool] = _never
+        self.ramping: Callable[[str, int], bool] = _never
 
     def follow(
         self,
@@ -99,7 +100,7 @@ class Slots:
         former, self._lanes = self._lanes, {}
         for name, backend in backends.items():
             config = backend.concurrency
-            if config is None and name not in loaded:
+            if config is None and name not in loaded and backend.cold_start is None:
                 continue
             lane = former.pop(name, None)
             if lane is None:
@@ -125,10 +126,12 @@ class Slots:
             promised: The backend of which the asker was promised a slot.
         """
         lane = self._lanes.get(backend)
-        if lane is None or lane.state is None or backend == promised:
+        if lane is None or backend == promised:
             return False
         taken = self._in_flight.get(backend, 0) + lane.promised
-        return taken >= int(lane.state.limit) or lane.waiting > 0
+        if self.ramping(backend, taken):
+            return True
+        return lane.limit is not None and (taken >= lane.limit or lane.waiting > 0)
 
     def must_wait(self, backend: str, *, promised: str | None = None) -> bool:
         """Return whether somebody who may go nowhere else must wait: it is saturated, or others wait."""
@@ -201,7 +204,7 @@ class Slots:
         """How many more may go now. Without a limit twice as many at most as are under way: a slow start."""
         name = lane.backend.name
         under_way = self._in_flight.get(name, 0) + lane.promised
-        if lane.waiting and self.saturated(name):
+        if lane.waiting and (self.saturated(name) or self.ramping(name, under_way)):
             return 0
         if lane.limit is not None:
             return lane.limit - under_way
@@ -278,7 +281,7 @@ def _shed(lane: _Lane, rank: int) -> bool:
     return False
 
 
-def _never(_: str) -> bool:
+def _never(*_: object) -> bool:
     return False
 
 

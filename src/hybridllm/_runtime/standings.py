@@ -56,15 +56,22 @@ class Standings:
         if remaining_s <= fleet.slowest_s:
             slow = self._too_slow(kept, remaining_s, stream=stream)
         slots, unwell = fleet.slots, fleet.unwell
-        if not (unwell or fleet.gated or slots or slow):
+        warmths = fleet.warmths
+        if not (unwell or fleet.gated or slots or slow or warmths):
             return ALL_FREE
         refused: dict[int, str] = {}
         gates: dict[int, float] = {}
+        cold: dict[int, float] = {}
         now_s = self._now_s()
         for place, one in enumerate(kept):
             candidate = one.candidate
             gate = fleet.gate(candidate)
-            if gate is not None:
+            back_in_s = warmths.back_in_s(candidate.backend.name) if warmths else None
+            if back_in_s is not None:
+                warmths.wanted(candidate.backend.name)
+                refused[place] = f"waking up, {back_in_s:.0f} s to go"
+                cold[place] = back_in_s
+            elif gate is not None:
                 refused[place] = gate.words
                 gates[place] = max(0.0, gate.until_s - now_s)
             elif (candidate.backend.name, candidate.model.name) in unwell:
@@ -82,7 +89,7 @@ class Standings:
             )
         if not (refused or full or slow):
             return ALL_FREE
-        return Standing(refused, gates, full, slow)
+        return Standing(refused, gates, full, slow, cold)
 
     def in_panic(
         self, kept: tuple[Kept, ...], standing: Standing, places: Iterable[int]
@@ -107,7 +114,8 @@ class Standings:
         for place, one in enumerate(kept):
             record = self._fleet.remembered(one.candidate)
             open_s = 0.0 if record is None else record.breaker.until_s - now_s
-            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s))
+            asleep_s = standing.cold.get(place, 0.0)
+            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s, asleep_s))
         return min(waits, default=0.0)
 
     def _too_slow(

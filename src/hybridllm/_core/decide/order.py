@@ -12,6 +12,7 @@ from hybridllm._core.decide.balance import by_load
 from hybridllm._core.decide.eligible import Group
 from hybridllm._core.decide.filters import cost_atto, expected_cost_atto
 from hybridllm._core.decide.plan import Kept
+from hybridllm._core.decide.prefix import by_prefix
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import OrderBy, Slo
 from hybridllm._core.policy.conditions import METADATA
@@ -74,6 +75,8 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
         return kept
     if order_by is OrderBy.LOAD:
         return by_load(kept, snapshot)
+    if order_by is OrderBy.PREFIX:
+        return by_prefix(group, facts, snapshot)
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
     if order_by is OrderBy.MARGINAL_PRICE:

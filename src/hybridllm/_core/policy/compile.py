@@ -93,6 +93,7 @@ def compiled_policy(
         for index, one in enumerate(spec.constraints)
     )
     whens = [*(one.when for one in routes), *(one.when for one in constraints)]
+    by_prefix = _by_prefix(routes)
     default = spec.default_residency
     used_in = environment if environment is not None else spec.environment or ""
     return Policy(
@@ -119,7 +120,8 @@ def compiled_policy(
         attempts_max=spec.retries.attempts_max,
         balances=_balances(routes),
         budget=compiled_budget(spec.retries.budget),
-        loaded=_loaded(routes),
+        loaded=_loaded(routes) | by_prefix,
+        prefixes=bool(by_prefix),
         live=tuple(
             dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
         ),
@@ -217,6 +219,17 @@ def _measures(routes: tuple[Route, ...], spec: PolicySpec) -> bool:
     """Return whether measured latency has a say anywhere."""
     return any(task.slo for task in spec.tasks.values()) or any(
         route.slo or any(use.order_by is OrderBy.LATENCY for use in route.use) for route in routes
+    )
+
+
+def _by_prefix(routes: tuple[Route, ...]) -> frozenset[str]:
+    """Return the backends among which prefixes decide somewhere."""
+    return frozenset(
+        one.backend.name
+        for route in routes
+        for use in route.use
+        if use.order_by is OrderBy.PREFIX and len(use.candidates) > 1
+        for one in use.candidates
     )
 
 

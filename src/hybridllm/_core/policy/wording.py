@@ -30,7 +30,7 @@ from hybridllm._core.policy.schema_paths import keys_of, model_at
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
 
-_NOT_YET = frozenset({"budgets", "capacity", "limits", "overflow", "saturation"})
+_NOT_YET = frozenset({"budgets", "limits"})
 _HOLDS_A_SECRET = re.compile(
     r"(?:api_?)?key|token|secret|password|authorization|bearer", re.IGNORECASE
 )
@@ -46,13 +46,18 @@ _SHORT_FORMS = {
 }
 _IN_WORDS = {
     "BoundsSpec": "this test",
+    "CapacitySpec": "this capacity",
+    "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
     "ExpectSpec": "this case",
     "MetadataTestSpec": "this test",
     "PercentilesSpec": "this objective",
     "SloSpec": "this objective",
+    "SpendSpec": "this budget",
     "TimeSpec": "this time",
     "UseSpec": "this entry",
+    "VolumeBoundSpec": "this bound",
+    "VolumeSpec": "this volume",
 }
 _WHAT_IS_EXPECTED = {
     "string_type": "must be a string; put it in quotation marks",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from hybridllm._core.decide.match import Held, whose
 from hybridllm._core.policy.conditions import Live, When, when_text
+from hybridllm._core.policy.hybrid import BreakEven
 from hybridllm._core.proof.atoms import Axis, Bits
 from hybridllm._core.request.facts import Facts
 
@@ -20,8 +21,8 @@ LIVE = "live"
 def live_axis(condition: Live) -> tuple[Axis, Bits]:
     """Return a live condition as a fact: it does not hold, or it does."""
     told = when_text(When((condition,))).removeprefix(f"{condition.fact} ")
-    if told in {"above", "below"}:
-        told = f"break-even is {told}"
+    if isinstance(condition, BreakEven):
+        told = f"break-even is {told.removeprefix('is ')}"
     axis = Axis(LIVE, (None, condition), ((f"while not {told}",), (f"while {told}",)))
     return axis, {condition: 0b10}
 

@@ -73,12 +73,26 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """Nobody else is left: only candidates that sleep could answer. Wait for one, or tell the caller.
+
+    Attributes:
+        places: In the plan's `kept`, in order; at least one.
+        back_in_s: When the first of them is expected to be awake.
+    """
+
+    places: tuple[int, ...]
+    back_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """Make no further attempt."""
 
     reason: GiveUpReason
 
 
+_NOBODY_LEFT = frozenset({GiveUpReason.EXHAUSTED, GiveUpReason.UNAVAILABLE})
 _FIRST = Call(0, 0.0, AttemptReason.PRIMARY)
 
 
@@ -94,7 +108,7 @@ def next_step(
     affordable: bool = True,
     barred: Set[int] = _NONE,
     spilled: Set[str] = _NOBODY,
-) -> Call | Queue | GiveUp:
+) -> Call | Queue | Wake | GiveUp:
     """Return what to do next.
 
     Args:
@@ -110,6 +124,38 @@ def next_step(
         barred: Who cannot do what is left of this request, whatever happens: not even in panic.
         spilled: Backends that take the request because others have too much to do.
     """
+    step = _next_step(
+        kept=kept,
+        failures=failures,
+        retries_max=retries_max,
+        attempts_max=attempts_max,
+        remaining_s=remaining_s,
+        jitter=jitter,
+        standing=standing,
+        affordable=affordable,
+        barred=barred,
+        spilled=spilled,
+    )
+    if standing.cold and isinstance(step, GiveUp) and step.reason in _NOBODY_LEFT:
+        cold = tuple(sorted(standing.cold.keys() - barred))
+        if cold:
+            return Wake(cold, min(standing.cold[place] for place in cold))
+    return step
+
+
+def _next_step(
+    *,
+    kept: Sequence[Kept],
+    failures: Sequence[tuple[int, Failure]],
+    retries_max: int,
+    attempts_max: int,
+    remaining_s: float,
+    jitter: float,
+    standing: Standing,
+    affordable: bool,
+    barred: Set[int],
+    spilled: Set[str],
+) -> Call | Queue | GiveUp:
     if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
@@ -222,9 +268,9 @@ def _first(
 def _spilt_reason(
     kept: Sequence[Kept], index: int, standing: Standing, spilled: Set[str]
 ) -> AttemptReason:
-    """Why the first attempt is made there: others are left by the policy, or have no free slot."""
+    """Why the first attempt is made there: others are left by the policy, have no free slot, or sleep."""
     reason = _first_reason(kept, index)
-    round_full = any(place in standing.full for place in range(index))
+    round_full = any(place in standing.full or place in standing.cold for place in range(index))
     if kept[index].candidate.backend.name in spilled or (
         round_full and reason is AttemptReason.PRIMARY
     ):
