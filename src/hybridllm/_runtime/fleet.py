@@ -26,6 +26,7 @@ from hybridllm._runtime.records import Record
 from hybridllm._runtime.returns import Returns
 from hybridllm._runtime.slots import Slots
 from hybridllm._runtime.standings import Standings
+from hybridllm._runtime.totals import Totals
 from hybridllm._runtime.uses import Uses
 from hybridllm._runtime.warmths import Warmths
 
@@ -68,6 +69,7 @@ class Fleet:
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
         self.returns = Returns(now_s)
         self.warmths = Warmths(now_s)
+        self.totals = Totals()
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
         self.loads = Loads(self)
         self.slots.saturated = self.loads.saturated
@@ -275,6 +277,7 @@ class Fleet:
         same = {backend for backend, model in kept if model is None}
         self.loads.follow(policy)
         self.uses.keep(same)
+        self.totals.keep(policy.backends)
         self.slots.follow(policy.backends, same, policy.loaded)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
