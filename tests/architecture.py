@@ -50,6 +50,7 @@ DOORS = {
     "pydantic": {"_core/policy", "_adapters/openai_parse.py", "_adapters/openai_types.py"},
     "pydantic_core": {"_core/policy", "_adapters/openai_types.py"},
     "rich": {"cli"},
+    "sqlalchemy": {"_adapters/volume_store.py"},
     "tenacity": {"_runtime/retry.py"},
     "typer": {"cli", "__main__.py"},
     "yaml": {"_adapters/yaml_document.py"},

@@ -53,6 +53,7 @@ class Router(Parts):
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -69,6 +70,9 @@ class Router(Parts):
                 open. Default: none.
             wake: Called with the name of a backend that sleeps (`cold_start`) and is needed, or soon will be;
                 may be a coroutine function. Default: only its own `wake` URL is asked.
+            volume_file: An SQLite file that keeps volumes over restarts, so that `sustained` conditions and
+                break-even have a history; made if it is not there. Several routers and processes may share
+                one. Default: none, volumes are counted in memory.
 
         Raises:
             InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
@@ -82,6 +86,7 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             wake=wake,
+            volume_file=volume_file,
         )
         if status_dir is not None:
             self._socket = status_socket(status_dir, self.status)
@@ -105,6 +110,7 @@ class Router(Parts):
         watch_s: float = WATCH_S,
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -122,6 +128,7 @@ class Router(Parts):
             watch_s: Seconds between two looks at it.
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
             wake: Called with the name of a backend that is to be woken; see `Router`.
+            volume_file: An SQLite file that keeps volumes over restarts; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
@@ -143,6 +150,7 @@ class Router(Parts):
             chance=chance,
             status_dir=status_dir,
             wake=wake,
+            volume_file=volume_file,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -163,6 +171,7 @@ class Router(Parts):
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -178,6 +187,7 @@ class Router(Parts):
             chance=chance,
             status_dir=status_dir,
             wake=wake,
+            volume_file=volume_file,
         )
 
     @property
@@ -252,7 +262,8 @@ class Router(Parts):
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
-        return self._read(lambda: explained_now(call, policy, engine, now_utc=now_utc))
+        volumes = None if (keeper := self._keeper.made) is None else keeper.volumes
+        return self._read(lambda: explained_now(call, policy, engine, volumes, now_utc=now_utc))
 
     def map(
         self,
@@ -311,6 +322,7 @@ class Router(Parts):
 
     async def __aenter__(self) -> Router:
         self._begin()
+        await self._counting()
         return self
 
     async def __aexit__(

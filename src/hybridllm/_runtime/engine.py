@@ -32,6 +32,7 @@ from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
+from hybridllm._runtime.volume_keeper import VolumeKeeper
 from hybridllm._runtime.wake import WakeHook, Waker
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
@@ -55,6 +56,7 @@ class Engine:
         ready: Called at the first request in each event loop.
         on_breaker: Hears of every transition of a breaker.
         wake: The application's own way to wake a backend that sleeps.
+        keeper: Keeps the volumes, in the event loop where the router is.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Engine:
         tracer: Tracer,
         clock: Clock,
         draw: Callable[[], float],
+        keeper: VolumeKeeper,
         ready: Callable[[], None] | None = None,
         on_breaker: Told = log_transition,
         wake: WakeHook | None = None,
@@ -83,6 +86,8 @@ class Engine:
         self._tracer = tracer
         self._clock = clock
         self._draw = draw
+        self._keeper = keeper
+        self.volumes = keeper.volumes
         self._call_ready = ready
         self._attempts: Attempts | None = None
         self._health: HealthWatch | None = None
@@ -116,6 +121,8 @@ class Engine:
         """
         stay = self._lifetime.here()
         attempts = self._ready(stay)
+        if self._keeper.reading:
+            await self._keeper.known()
         run = self._begun(call, stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
@@ -198,6 +205,7 @@ class Engine:
         stay.use(wire, first=_all_of(self._health.close, self._waker.close))
         self._stay = stay
         self._health.wake()
+        self._keeper.begin()
         return self._attempts
 
     def _breaker_changed(
@@ -218,7 +226,7 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
-        decision = self._decision(call, started_at)
+        decision = self._decision(call, started_at, started_s)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):
             receipt = denied_receipt(
@@ -250,9 +258,10 @@ class Engine:
             started_s + deadline_s,
             stay.enter(),
             trace,
+            self.volumes if self.volumes.counting else None,
         )
 
-    def _decision(self, call: Call, now_utc: datetime) -> Plan | Denied:
+    def _decision(self, call: Call, now_utc: datetime, now_s: float) -> Plan | Denied:
         """Decide by the policy in force now; what its session carries is known from here on."""
         policy, session = self._in_force.policy, call.hints.session
         facts = facts_of(call, policy, self.taints.of(session, policy))
@@ -263,6 +272,7 @@ class Engine:
             two_of=self._draw() if policy.balances else None,
             stream=call.stream,
             hot=self.overflows.hot,
+            held=self.volumes.held(now_s, tenant=facts.tenant, task=facts.task),
         )
         decision = decide(policy, facts, snapshot)
         if isinstance(decision, Plan) and decision.left is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hybridllm._core.decide.match import Held
 from hybridllm._core.decide.overflow import Source
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
@@ -90,13 +91,14 @@ class Fleet:
         two_of: float | None = None,
         stream: bool = False,
         hot: frozenset[Source] = frozenset(),
+        held: frozenset[Held] = IDLE.held,
     ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
         latency = self.latencies.snapshot() if policy.measures else IDLE.latency
         loads = self.loads.of(policy) if policy.loaded else IDLE.loads
         if not policy.balances:
-            return Snapshot(in_flight, latency, now_utc, chance, loads=loads, hot=hot)
+            return Snapshot(in_flight, latency, now_utc, chance, loads=loads, held=held, hot=hot)
         return Snapshot(
             in_flight,
             latency,
@@ -107,7 +109,8 @@ class Fleet:
             self._now_s(),
             two_of,
             loads,
-            hot=hot,
+            held,
+            hot,
         )
 
     def take(self, candidate: Candidate) -> Permit:

@@ -27,6 +27,7 @@ from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
 from hybridllm._runtime.totals import Total
 from hybridllm._runtime.uses import Meter
+from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
     from hybridllm._runtime.resume import Resume
@@ -46,6 +47,7 @@ class Run:
         passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
+        volumes: Where it is counted when it has ended; None: nowhere.
         begun: Attempts that have begun.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
@@ -59,6 +61,7 @@ class Run:
     deadline_at_s: float
     passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
+    volumes: Volumes | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
@@ -95,6 +98,8 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        if self.volumes is not None:
+            self.volumes.count(receipt, now_s)
         self.passage.over()
         return receipt
 
