@@ -138,6 +138,11 @@ class Record:
             begun=self.begun,
         )
 
+    def refresh(self) -> None:
+        """Close the breaker: it is another server now, as far as anybody knows."""
+        self.breaker = BreakerState(generation=breaker.Permit(self.breaker.generation + 1))
+        self._good = 0
+
     def first_token(self, seconds: float, now_s: float) -> bool:
         """Note how long a first token took; return whether that was slow."""
         self.first_token_pace = after_answer(self.first_token_pace, seconds, now_s)

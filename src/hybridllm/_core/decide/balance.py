@@ -27,7 +27,7 @@ def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     if len(kept) < 2 or not (in_flight or snapshot.paces or returning):
         return kept
     waits, busy = [], False
-    for one, pace_s in zip(kept, _paces_s(kept, snapshot), strict=True):
+    for one, pace_s in zip(kept, paces_s(kept, snapshot), strict=True):
         under_way = in_flight.get(one.candidate.backend.name, 0)
         busy = busy or under_way > 0
         waits.append(pace_s * (under_way + 1))
@@ -45,7 +45,7 @@ def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     return tuple([kept[place] for place in order])
 
 
-def _paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
+def paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
     """How long each lets one wait; who was not measured counts as the fastest of the others."""
     paces, now_s, best = snapshot.paces, snapshot.now_s, 0.0
     found: list[float] = []
