@@ -22,6 +22,7 @@ from hybridllm._core.receipt import (
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
+from hybridllm._runtime.records import Record
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
 from hybridllm._runtime.totals import Total
@@ -109,6 +110,7 @@ class Trial:
 
     Attributes:
         total: Of its backend, where it is counted.
+        record: Of its candidate: what it tells of cached tokens is kept there.
         meter: Counts its tokens, if its backend is paid by the month.
     """
 
@@ -119,6 +121,7 @@ class Trial:
     started_at: datetime
     started_s: float
     total: Total = field(repr=False)
+    record: Record = field(repr=False)
     meter: Meter | None = field(default=None, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
 
@@ -137,6 +140,8 @@ class Trial:
         candidate = self.kept.candidate
         price = candidate.price
         fixed, list_price, list_cost = self._at_home(usage, now_s)
+        if usage is not None:
+            self.record.used(usage, now_s)
         attempt = Attempt(
             self.number,
             candidate.backend.name,
