@@ -179,3 +179,40 @@ def test_metrics_that_are_dead_frozen_idle_late_or_slow_are_so_while_it_serves_a
         assert found[:2] == expected, (wrong, at_s)
     lying = run_in_virtual_time(lambda: _under(MetricsFault.idle(), at_s=20))[2]
     assert lying["generation_tokens_total"] == truth[2]["generation_tokens_total"]
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        (
+            "sglang",
+            {"sglang:num_running_reqs": 2, "sglang:num_queue_reqs": 1, "sglang:token_usage": 0.25},
+        ),
+        ("tgi", {"tgi_batch_current_size": 2, "tgi_queue_size": 1}),
+        ("llamacpp", {"llamacpp:requests_processing": 2, "llamacpp:requests_deferred": 1}),
+    ],
+)
+def test_other_servers_tell_the_same_in_their_own_names(
+    style: Any, expected: dict[str, float]
+) -> None:
+    """SGLang tells of its cache, the others do not."""
+
+    async def main() -> str:
+        fleet = fleet_of(metrics_style=style, kv_blocks=9)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(ask(fleet, chat(stream=True)))
+            await asyncio.sleep(0.5)
+            told = await ask(fleet, WireRequest("GET", PAGE, {}))
+        return told.body.decode()
+
+    text = run_in_virtual_time(main)
+    found = {
+        name: float(value)
+        for name, value in re.findall(r"^([\w:]+)(?:\{.*\})? (\S+)$", text, re.MULTILINE)
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) <= {
+        name.removesuffix("_count") for name in found
+    }
+    assert ("usage" in text) == (style == "sglang")

@@ -29,6 +29,7 @@ from hybridllm.testing._fleet_vllm_answers import (
 )
 from hybridllm.testing._headers import Headers
 from hybridllm.testing._metrics import LOAD_FORMAT_HEADER, METRICS_TYPE, load_header, page
+from hybridllm.testing._metrics_styles import styled_page
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._shapes_vllm import BUSY
 from hybridllm.testing._validation import BadRequest
@@ -122,12 +123,7 @@ class VllmBackend(FleetBackend):
         if self.state != "awake":
             return await self._opened(self._away())
         self._settle()
-        text = page(
-            self._told(),
-            model=self.service.model,
-            kv_blocks=self.service.kv_blocks,
-            rejected=self.rejected,
-        )
+        text = self._page()
         told = Reply.raw(text.encode(), headers={"content-type": METRICS_TYPE}).after(PAGE_S)
         reply = self._as_found(told, request)
         for wrong, _ in self._now.metrics:
@@ -243,6 +239,13 @@ class VllmBackend(FleetBackend):
         return self._telling.told(
             self._truth(), [wrong for wrong, _ in self._now.metrics], now_s=now_s
         )
+
+    def _page(self) -> str:
+        service, loads = self.service, self._told()
+        style = service.metrics_style
+        if style != "vllm":
+            return styled_page(style, loads, model=service.model)
+        return page(loads, model=service.model, kv_blocks=service.kv_blocks, rejected=self.rejected)
 
     def _settle(self, due_s: float = 0.0) -> None:
         """Let everything happen that was to happen up to now, and set the timer for what comes."""
