@@ -46,7 +46,7 @@ async def test_who_finds_no_room_in_the_cache_waits_though_slots_are_free() -> N
 
 
 async def test_a_prompt_is_known_again_by_whole_blocks() -> None:
-    """Answers tell it if they are to, metrics always; a prompt longer than the cache is served all the same."""
+    """Answers tell it if they are to, metrics always; a prompt longer than the cache is served too."""
     async with server(kind="vllm", tells_cached=True, kv_blocks=32) as backend:
         for cached, created in ((0, 96), (96, 0)):
             details = (await ask(backend, chat("word" * 105))).json["usage"][
