@@ -101,6 +101,7 @@ class Engine:
         policy = self._in_force.policy
         self.fleet.slots.follow(policy.backends, loaded=policy.loaded)
         self.fleet.loads.follow(policy)
+        self.fleet.loads.spent_usd = self.volumes.spent_usd
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.overflows = Overflows(self._clock.monotonic_s)

@@ -5,7 +5,7 @@ Reads the fleet and changes nothing in it. Our own requests, slots, breakers and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_MODELS: frozenset[str] = frozenset()
 _NOT_FIXED = FixedCost()
+_NOTHING_USD = (0.0, 0.0)
 
 
 class Loads:
@@ -28,11 +29,15 @@ class Loads:
 
     Args:
         fleet: Whose state is read.
+
+    Attributes:
+        spent_usd: Says what a backend has cost this UTC day and this UTC month.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._saturations: Mapping[str, Saturation] = {}
+        self.spent_usd: Callable[[str], tuple[float, float]] | None = None
 
     def follow(self, policy: Policy) -> None:
         """Look at the backends of another policy."""
@@ -69,6 +74,7 @@ class Loads:
             average_usd_per_mtok=_float(fixed.average_usd_per_mtok),
             marginal_usd_per_mtok=_float(fixed.marginal_usd_per_mtok),
             full=not fixed.has_room,
+            spent_usd=_NOTHING_USD if self.spent_usd is None else self.spent_usd(name),
         )
 
     def _has_too_much(self, name: str) -> str:
