@@ -63,6 +63,7 @@ def _vllm(page: bytes) -> LoadReport:
         kv_tokens=_kv_tokens(lines(page, b"vllm:cache_config_info")),
         engines=max(1, len(running)),
         asleep=_asleep(samples(page, b"vllm:engine_sleep_state")),
+        born=_sum(samples(page, b"vllm:prompt_tokens_created")),
     )
 
 
