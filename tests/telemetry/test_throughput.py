@@ -19,7 +19,7 @@ def test_throughput_is_kept_by_load() -> None:
     assert found.at(3) == pytest.approx(650.0)
     assert found.at(64) == pytest.approx(650.0)
     assert found.at(0) == pytest.approx(320.0)
-    assert found.by_load == ((1, pytest.approx(320.0)), (2, pytest.approx(650.0)))
+    assert dict(found.by_load) == pytest.approx({1: 320.0, 2: 650.0})
     assert found.now == 650.0
 
 
@@ -94,7 +94,7 @@ def test_first_tokens_are_kept_by_length_of_prompt() -> None:
     for _ in range(30):
         found.came(100, 0.1)
         found.came(1_000, 0.4)
-    assert found.by_length == ((128, pytest.approx(0.1)), (1_024, pytest.approx(0.4)))
+    assert dict(found.by_length) == pytest.approx({128: 0.1, 1_024: 0.4})
     assert found.usual_s(129) == pytest.approx(0.2)  # half as long takes half as long, at least
     assert found.usual_s(4_096) == pytest.approx(1.6)
     for _ in range(5):
