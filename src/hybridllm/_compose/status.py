@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._compose.status_overflow import OverflowStatus, overflow_rows
 from hybridllm._compose.status_rows import (
     BackendStatus,
     CandidateStatus,
@@ -46,6 +47,7 @@ class Status:
         in_flight: Requests under way per backend: those of the policy, and former ones still at work.
         candidates: Every backend and model of the policy, in its order.
         backends: The policy's backends, in its order.
+        overflows: The routes of the policy that overflow, in its order.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
         retry_budget_left: How many attempts beyond the first of each request could be made now.
@@ -64,6 +66,7 @@ class Status:
     in_flight: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     candidates: tuple[CandidateStatus, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
+    overflows: tuple[OverflowStatus, ...] = ()
     panic: tuple[str, ...] = ()
     retry_budget_left: float = 0.0
 
@@ -83,6 +86,7 @@ class Status:
             "in_flight": dict(self.in_flight),
             "candidates": [row.to_dict() for row in self.candidates],
             "backends": [row.to_dict() for row in self.backends],
+            "overflows": [row.to_dict() for row in self.overflows],
             "panic": list(self.panic),
             "retry_budget_left": self.retry_budget_left,
         }
@@ -105,6 +109,7 @@ class Status:
         for row in self.backends:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
+        lines += [str(row) for row in self.overflows]
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
         lines += [f"observed {count} times: {text}" for text, count in self.observed.items()]
@@ -173,6 +178,7 @@ def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: 
         in_flight=MappingProxyType(flying),
         candidates=rows,
         backends=backends,
+        overflows=overflow_rows(policy, engine, now_s=now_s),
         panic=models_in_panic(rows),
         retry_budget_left=round(budget_left, 1),
     )

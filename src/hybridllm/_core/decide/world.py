@@ -90,6 +90,7 @@ def answering(plan: Plan, world: World) -> Answering | None:
             attempts_max=policy.attempts_max,
             remaining_s=float("inf"),
             jitter=0.0,
+            spilled=plan.spilled,
         )
         if not isinstance(step, Call):
             return None

@@ -22,7 +22,9 @@ from hybridllm._core.policy.document import (
     listed,
     value_place,
 )
+from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
+from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
 from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.references_when import names_under
@@ -50,6 +52,8 @@ def tell_doubts(
     doubts.conditions()
     tell_route_doubts(policy, spec, root, findings)
     tell_constraint_doubts(policy, spec, root, findings)
+    tell_capacity_doubts(policy, spec, root, findings)
+    tell_hybrid_doubts(policy, root, findings)
 
 
 class _Doubts:
