@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hybridllm._core.policy.compiled import Backend, BackendKind
 from hybridllm._core.policy.hybrid import Saturation
 from hybridllm._core.telemetry.report import LoadReport
-from hybridllm._core.telemetry.watched import FREE, Watched
+from hybridllm._core.telemetry.watched import Watched
 
 STEP_S = 0.01
 _TTFT_S = 0.08
@@ -95,7 +95,8 @@ class Server:
             if self.now_s - job.started_at_s >= self.service_s:
                 self.running.remove(job)
                 if job.router is not None:
-                    job.router.watched.over(job.key, self.tokens_each, self.now_s, answered=True)
+                    job.router.watched.over(job.key, self.now_s, answered=True)
+                    job.router.watched.used(self.tokens_each, self.now_s)
         while self.queue and len(self.running) < self.slots:
             job = self.queue.popleft()
             job.started_at_s = self.now_s
@@ -123,7 +124,7 @@ class Router:
     def request(self) -> None:
         now_s, watched = self.server.now_s, self.watched
         watched.learn(now_s)
-        load, _ = watched.load(watched.sent - watched.ended, FREE, now_s)
+        load, _ = watched.load(watched.sent - watched.ended, now_s)
         if load.saturated:
             self.overflowed.append(now_s)
             return

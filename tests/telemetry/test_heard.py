@@ -37,17 +37,17 @@ def heard(running: float | None, waiting: float | None, *, sent: int = 0, ended:
 @pytest.mark.parametrize(
     ("told", "sent", "ended", "room", "expected"),
     [
-        pytest.param((0, 0), 0, 0, None, (0, 0, False), id="idle"),
-        pytest.param((4, 0), 3, 0, None, (7, 0, False), id="sent-since-run-if-slots-are-not-known"),
-        pytest.param((4, 0), 3, 0, 6, (6, 1, True), id="sent-since-wait-if-they-are"),
-        pytest.param((4, 0), 2, 0, 6, (6, 0, True), id="the-last-slot-is-taken"),
-        pytest.param((4, 0), 1, 0, 6, (5, 0, False), id="a-slot-is-left"),
-        pytest.param((8, 0), 0, 0, 6, (8, 0, True), id="more-run-than-were-seen"),
-        pytest.param((4, 2), 3, 0, None, (4, 5, True), id="sent-since-wait-behind-those-that-wait"),
-        pytest.param((4, 2), 3, 0, 16, (4, 5, True), id="whatever-the-slots-under-kv-pressure"),
-        pytest.param((4, 2), 0, 1, None, (4, 1, True), id="one-ended-and-one-took-its-place"),
-        pytest.param((4, 2), 0, 3, None, (3, 0, False), id="nobody-waits-any-more"),
-        pytest.param((4, 0), 0, 9, None, (0, 0, False), id="never-below-nothing"),
+        pytest.param((0, 0), 0, 0, None, (0, 0, None), id="idle"),
+        pytest.param((4, 0), 3, 0, None, (7, 0, None), id="sent-since-run-if-slots-are-not-known"),
+        pytest.param((4, 0), 3, 0, 6, (6, 1, 0), id="sent-since-wait-if-they-are"),
+        pytest.param((4, 0), 2, 0, 6, (6, 0, 0), id="the-last-slot-is-taken"),
+        pytest.param((4, 0), 1, 0, 6, (5, 0, 1), id="a-slot-is-left"),
+        pytest.param((8, 0), 0, 0, 6, (8, 0, 0), id="more-run-than-were-seen"),
+        pytest.param((4, 2), 3, 0, None, (4, 5, 0), id="sent-since-wait-behind-those-that-wait"),
+        pytest.param((4, 2), 3, 0, 16, (4, 5, 0), id="whatever-the-slots-under-kv-pressure"),
+        pytest.param((4, 2), 0, 1, None, (4, 1, 0), id="one-ended-and-one-took-its-place"),
+        pytest.param((4, 2), 0, 3, None, (3, 0, 1), id="nobody-waits-any-more"),
+        pytest.param((4, 0), 0, 9, None, (0, 0, None), id="never-below-nothing"),
     ],
 )
 def test_our_own_requests_since_a_report_are_counted_in(
@@ -55,7 +55,7 @@ def test_our_own_requests_since_a_report_are_counted_in(
     sent: int,
     ended: int,
     room: float | None,
-    expected: tuple[float, float, bool],
+    expected: tuple[float, float, float | None],
 ) -> None:
     """Sent ones as there, ended ones as gone: so not all of them go to one that was idle a second ago."""
     belief = believed(
@@ -73,7 +73,7 @@ def test_our_own_requests_since_a_report_are_counted_in(
 def test_it_is_never_less_than_what_we_have_there_ourselves() -> None:
     """A page that is late says 1; we have nine requests there."""
     belief = believed(heard(1, 0), sent=0, ended=0, in_flight=9, overdue=0, room=8, now_s=0.0)
-    assert belief == Belief(8, 1, full=True)
+    assert belief == Belief(8, 1, 0)
     assert believed(
         heard(1, 0), sent=0, ended=0, in_flight=9, overdue=0, room=None, now_s=0.0
     ) == Belief(9, 0)
@@ -89,10 +89,10 @@ def test_requests_of_ours_that_wait_longer_than_usual_count_as_waiting() -> None
     ("in_flight", "overdue", "room", "expected"),
     [
         pytest.param(5, 0, None, Belief(), id="unknown"),
-        pytest.param(5, 0, 8, Belief(), id="of-others-nothing-is-known"),
-        pytest.param(8, 0, 8, Belief(None, None, full=True), id="ours-take-all"),
-        pytest.param(9, 0, 8, Belief(None, 1, full=True), id="ours-are-more"),
-        pytest.param(5, 2, None, Belief(None, 2, full=True), id="ours-wait"),
+        pytest.param(5, 0, 8, Belief(None, None, 3), id="of-others-nothing-is-known"),
+        pytest.param(8, 0, 8, Belief(None, None, 0), id="ours-take-all"),
+        pytest.param(9, 0, 8, Belief(None, 1, 0), id="ours-are-more"),
+        pytest.param(5, 2, None, Belief(None, 2, 0), id="ours-wait"),
     ],
 )
 def test_what_was_never_told_is_unknown_not_zero(
@@ -113,7 +113,7 @@ def test_a_head_of_an_answer_tells_what_waits() -> None:
     assert (now.at_s, now.page_at_s, now.sent, now.ended) == (3.0, 0.0, 7, 2)
     first = after_header(None, told, None, sent=7, ended=2, now_s=3.0)
     assert believed(first, sent=8, ended=2, in_flight=6, overdue=0, room=None, now_s=3.0) == Belief(
-        None, 3, True
+        None, 3, 0
     )
     calm = after_header(None, replace(told, waiting=0), None, sent=7, ended=2, now_s=3.0)
     assert believed(calm, sent=8, ended=2, in_flight=6, overdue=0, room=None, now_s=3.0) == Belief(

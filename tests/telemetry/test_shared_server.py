@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import pytest
 
 from hybridllm._core.telemetry.report import LoadReport
-from hybridllm._core.telemetry.watched import FREE
 from telemetry.shared_server import Router, Server, run, shared
 
 Page = Callable[[Server, float], LoadReport | None]
@@ -133,7 +132,7 @@ def test_the_predicted_wait_is_the_wait() -> None:
 
     def predict(now_s: float) -> None:
         one = router.watched
-        wait_s = one.load(one.sent - one.ended, FREE, now_s)[0].wait_s
+        wait_s = one.load(one.sent - one.ended, now_s)[0].wait_s
         if wait_s is not None:
             predicted[now_s] = wait_s
 

@@ -9,7 +9,7 @@ import pytest
 
 from hybridllm._core.policy.hybrid import Capacity
 from hybridllm._core.telemetry.report import LoadReport
-from hybridllm._core.telemetry.watched import FREE, Standing, Watched
+from hybridllm._core.telemetry.watched import Watched
 from telemetry.shared_server import backend
 
 BUSY = LoadReport("vllm", 8, 3, 0.5, 100, 100, 200, cache_queries=100, cache_hits=50)
@@ -24,8 +24,8 @@ def tell(one: Watched, report: LoadReport, now_s: float) -> None:
     one.told(report, one.asks(now_s), now_s)
 
 
-def because(one: Watched, now_s: float, *, in_flight: int = 0, standing: Standing = FREE) -> str:
-    return one.load(in_flight, standing, now_s)[0].saturated
+def because(one: Watched, now_s: float, *, in_flight: int = 0) -> str:
+    return one.load(in_flight, now_s)[0].saturated
 
 
 def test_nothing_is_known_of_a_backend_that_told_nothing() -> None:
@@ -33,7 +33,7 @@ def test_nothing_is_known_of_a_backend_that_told_nothing() -> None:
     one = watched()
     one.asks(0.0)
     one.told_nothing()
-    load, until_s = one.load(2, FREE, 100.0)
+    load, until_s = one.load(2, 100.0)
     assert (load.in_flight, load.running, load.waiting, load.kv_used, load.wait_s) == (
         2,
         *(None,) * 4,
@@ -46,48 +46,45 @@ def test_one_that_told_something_once_and_nothing_lately_is_saturated() -> None:
     """Only while it is asked: when nobody asks, it cannot tell, and what it told is just not believed."""
     one = watched(stale_after_s=5.0)
     tell(one, IDLE, 10.0)
-    load, until_s = one.load(0, FREE, 14.9)
+    load, until_s = one.load(0, 14.9)
     assert (load.waiting, load.stale, until_s) == (0, False, 15.0)
-    load, _ = one.load(0, FREE, 15.1)
+    load, _ = one.load(0, 15.1)
     assert (load.waiting, load.stale, load.saturated) == (None, True, "nothing told for 5 s")
     one.asked_since_s = None
-    load, _ = one.load(0, FREE, 100.0)
+    load, _ = one.load(0, 100.0)
     assert (load.waiting, load.stale, load.saturated) == (None, False, "")
     one.asks(100.0)
-    assert one.load(0, FREE, 105.0)[1] == 105.0
+    assert one.load(0, 105.0)[1] == 105.0
     assert because(one, 105.1) == "nothing told for 95 s"
     tell(one, IDLE, 106.0)
     assert because(one, 106.0) == ""
 
 
 @pytest.mark.parametrize(
-    ("saturation", "report", "in_flight", "standing", "why"),
+    ("saturation", "report", "in_flight", "why"),
     [
-        ({"in_flight_max": 4}, IDLE, 3, FREE, ""),
-        ({"in_flight_max": 4}, IDLE, 4, FREE, "4 of our requests under way, 4 at most"),
-        ({}, IDLE, 8, Standing(limit=9), ""),
-        ({}, IDLE, 9, Standing(limit=9), "its 9 slots are taken"),
-        ({}, replace(IDLE, asleep=True), 0, FREE, "it sleeps"),
-        ({}, BUSY, 0, FREE, "about 3 waiting in its queue"),
-        ({"waiting_max": 2}, BUSY, 0, FREE, "about 3 waiting in its queue"),
-        ({"waiting_max": 3}, BUSY, 0, FREE, ""),
-        ({"waiting_max": None}, BUSY, 0, FREE, ""),
-        ({}, replace(IDLE, running=1, kv_used=0.89), 0, FREE, ""),
-        ({}, replace(IDLE, running=1, kv_used=0.9), 0, FREE, "90% of its KV cache used"),
-        ({"kv_used_max": None}, replace(IDLE, kv_used=1.0), 0, FREE, ""),
+        ({"in_flight_max": 4}, IDLE, 3, ""),
+        ({"in_flight_max": 4}, IDLE, 4, "4 requests under way, 4 may be"),
+        ({}, replace(IDLE, asleep=True), 0, "it sleeps"),
+        ({}, BUSY, 0, "about 3 waiting in its queue"),
+        ({"waiting_max": 2}, BUSY, 0, "about 3 waiting in its queue"),
+        ({"waiting_max": 3}, BUSY, 0, ""),
+        ({"waiting_max": None}, BUSY, 0, ""),
+        ({}, replace(IDLE, running=1, kv_used=0.89), 0, ""),
+        ({}, replace(IDLE, running=1, kv_used=0.9), 0, "90% of its KV cache used"),
+        ({"kv_used_max": None}, replace(IDLE, kv_used=1.0), 0, ""),
     ],
 )
 def test_a_backend_is_saturated_as_its_policy_says(
     saturation: dict[str, float | None],
     report: LoadReport,
     in_flight: int,
-    standing: Standing,
     why: str,
 ) -> None:
     """What is ours counts whatever the page says; running requests alone never do."""
     one = watched(**saturation)
     tell(one, report, 0.0)
-    assert because(one, 0.5, in_flight=in_flight, standing=standing) == why
+    assert because(one, 0.5, in_flight=in_flight) == why
 
 
 def test_slots_that_were_seen_are_not_overbooked_between_two_pages() -> None:
@@ -100,7 +97,7 @@ def test_slots_that_were_seen_are_not_overbooked_between_two_pages() -> None:
         assert because(one, 2.0) == ""
         one.begun(key, 100, 2.0, stream=False)
     assert because(one, 2.1, in_flight=2) == "no slot is free"
-    one.over(1, 300, 2.2, answered=True)
+    one.over(1, 2.2, answered=True)
     assert because(one, 2.2, in_flight=1) == ""
 
 
@@ -123,10 +120,10 @@ def test_our_own_overdue_requests_go_before_what_a_page_says() -> None:
     one.first_token(1, 100, 0.1, 0.1)
     for key in (2, 3):
         one.begun(key, 100, 1.0, stream=True)
-    load, until_s = one.load(3, FREE, 1.4)
+    load, until_s = one.load(3, 1.4)
     assert (load.saturated, load.wait_s, until_s) == ("", 0.0, 1.5)
     tell(one, replace(IDLE, running=3, steps=5), 2.0)
-    load, _ = one.load(3, FREE, 2.0)
+    load, _ = one.load(3, 2.0)
     assert load.saturated == "2 of our requests wait for a first token longer than usual"
     assert (load.running, load.waiting, load.wait_s) == (1, 2, 1.0)
     for key in (2, 3):
@@ -138,16 +135,17 @@ def test_a_declared_pace_stands_in_for_one_that_was_not_measured() -> None:
     """Three wait, each of 300 tokens, and 600 a second are declared."""
     one = Watched(replace(backend(), capacity=Capacity(Decimal(1), tokens_per_s=600.0)))
     one.begun(1, 100, 0.0, stream=False)
-    one.over(1, 300, 0.1, answered=True)
+    one.over(1, 0.1, answered=True)
+    one.used(300, 0.1)
     tell(one, BUSY, 0.2)
-    assert one.load(0, FREE, 0.2)[0].wait_s == 2.0
+    assert one.load(0, 0.2)[0].wait_s == 2.0
     for second in range(1, 20):  # it does 200 a second
         tell(
             one,
             replace(BUSY, steps=200 * second, prompt_tokens=0, generation_tokens=200 * second),
             second + 0.2,
         )
-    assert one.load(0, FREE, 19.2)[0].wait_s == pytest.approx(6.0, rel=0.05)
+    assert one.load(0, 19.2)[0].wait_s == pytest.approx(6.0, rel=0.05)
 
 
 def test_the_cache_hit_rate_is_that_of_the_last_pages() -> None:
@@ -182,15 +180,9 @@ def test_another_process_at_the_same_address_is_known_by_its_counters() -> None:
 def test_a_request_that_began_before_it_was_watched_is_nobodys() -> None:
     """After a reload, say: its end changes nothing."""
     one = watched()
-    one.over(9, 300, 1.0, answered=True)
+    one.over(9, 1.0, answered=True)
     one.first_token(9, 100, 1.0, 1.0)
     assert (one.sent, one.ended) == (0, 0)
-
-
-def test_what_stands_between_us_and_it_is_told() -> None:
-    """As it was handed in."""
-    load, _ = watched().load(0, Standing(None, rate_limited=True, out=True, broke=True), 0.0)
-    assert (load.rate_limited, load.out, load.broke, load.saturated) == (True, True, True, "")
 
 
 def test_it_is_asked_soon_if_we_have_sent_much_since() -> None:

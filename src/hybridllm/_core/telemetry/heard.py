@@ -91,12 +91,17 @@ class Belief:
     Attributes:
         running: Requests that it works on; None: unknown, as is `waiting`.
         waiting: Requests in its queue.
-        full: Whether one that comes now would have to wait.
+        free: How many more it could work on at once, at most; None: not known, and nobody waits.
     """
 
     running: float | None = None
     waiting: float | None = None
-    full: bool = False
+    free: float | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether one that comes now would have to wait."""
+        return self.free is not None and self.free < 1
 
 
 def after_page(
@@ -206,7 +211,7 @@ def believed(
     if running is None:
         there = waiting + since if waiting > 0 else 0.0
         there = max(0.0, there, float(overdue))
-        return Belief(None, there, there > 0)
+        return Belief(None, there, _free(None, 0.0, there))
     total = max(float(in_flight), running + waiting + since)
     slots = room
     if waiting > 0:
@@ -215,9 +220,7 @@ def believed(
         slots = max(room, running)
     queued = 0.0 if slots is None else max(0.0, total - slots)
     queued = max(queued, float(overdue))
-    return Belief(
-        max(0.0, total - queued), queued, queued > 0 or (slots is not None and total >= slots)
-    )
+    return Belief(max(0.0, total - queued), queued, _free(slots, total, queued))
 
 
 def _by_our_own(
@@ -226,10 +229,16 @@ def _by_our_own(
     """What we believe where our own requests are all we know, but for what waits, as a doubtful page says."""
     beyond = 0.0 if room is None else max(0.0, in_flight - room)
     queued = max(waiting or 0.0, beyond, float(overdue))
-    full = queued > 0 or (room is not None and in_flight >= room)
+    free = _free(room, in_flight, queued)
     if waiting is None:  # of others nothing is known
-        return Belief(None, queued or None, full)
-    return Belief(max(0.0, in_flight - queued), queued, full)
+        return Belief(None, queued or None, free)
+    return Belief(max(0.0, in_flight - queued), queued, free)
+
+
+def _free(slots: float | None, total: float, queued: float) -> float | None:
+    if queued > 0:
+        return 0.0
+    return None if slots is None else max(0.0, slots - total)
 
 
 def _misses(report: LoadReport, settled: int) -> bool:

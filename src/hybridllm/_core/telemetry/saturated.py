@@ -1,4 +1,4 @@
-"""Whether a backend has as much to do as it can take, and why, in words."""
+"""Whether a backend has as much to do as it can take, and why, in words: its own limit of slots apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def saturated_because(
     belief: Belief,
     *,
     in_flight: int,
-    limit: int | None,
     kv_used: float | None,
     overdue: int,
     silent_s: float | None,
@@ -27,7 +26,6 @@ def saturated_because(
         saturation: From when on it is, as its policy says.
         belief: What is believed of its queue.
         in_flight: Our requests under way there; exact, so it goes before all that is told.
-        limit: How many it may have at once; None: no limit.
         kv_used: Share of its KV cache in use; None: unknown.
         overdue: Of our requests, those that wait for a first token far longer than is usual.
         silent_s: How long it has told nothing, if it told something once and it is too long; None: not so.
@@ -36,9 +34,7 @@ def saturated_because(
     """
     most = saturation.in_flight_max
     if most is not None and in_flight >= most:
-        return f"{in_flight} of our requests under way, {most} at most"
-    if limit is not None and in_flight >= limit:
-        return f"its {limit} slots are taken"
+        return f"{in_flight} requests under way, {most} may be"
     if silent_s is not None:
         return f"nothing told for {silent_s:.0f} s"
     if asleep:

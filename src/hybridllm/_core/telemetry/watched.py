@@ -7,7 +7,7 @@ tasks or policies; time comes in as `now_s`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,24 +39,6 @@ _HIT_WEIGHT = 0.2
 _MORE_MIN, _MORE_SHARE = 3, 1 / 3  # of what it told, that we sent since
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What else stands between us and a backend.
-
-    Attributes:
-        limit: How many requests it may have at once; None: no limit.
-        rate_limited: It is left alone because it said 429.
-        out: Its breaker is open.
-        broke: It says that our credit is used up.
-    """
-
-    limit: int | None = None
-    rate_limited: bool = False
-    out: bool = False
-    broke: bool = False
-
-
-FREE = Standing()
 _NEVER = float("inf")
 
 
@@ -80,6 +62,11 @@ _NOT_OVERDUE = _Overdue()
 class Watched:
     """What is known of one backend.
 
+    Args:
+        backend: As its policy has it.
+        own: Whether it is a server of one's own, where a first token that is late was queued. A hosted API
+            has its ups and downs.
+
     Attributes:
         backend: As its policy has it.
         sent: Our requests to it since it is watched.
@@ -94,6 +81,7 @@ class Watched:
     __slots__ = (
         "_answered_at_s",
         "_counted_at_s",
+        "_own",
         "_room",
         "_unanswered",
         "_under_way",
@@ -110,8 +98,9 @@ class Watched:
         "throughput",
     )
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, own: bool = True) -> None:
         self.backend = backend
+        self._own = own
         self.sent = self.ended = self.answered = self.silent = 0
         self.heard: Heard | None = None
         self.asked_since_s: float | None = None
@@ -120,31 +109,31 @@ class Watched:
         self.throughput = Throughput()
         self._work = OwnWork()
         self._room: Room = UNSEEN
-        self._under_way: dict[int, float] = {}  # key of a request -> when it was sent, oldest first
-        self._unanswered: dict[int, tuple[float, float]] = {}  # streams -> sent, overdue from
+        self._under_way: dict[Hashable, float] = {}  # key -> when it was sent, oldest first
+        self._unanswered: dict[Hashable, tuple[float, float]] = {}  # sent, overdue from
         self._answered_at_s = float("-inf")
         self._counted_at_s = float("-inf")
 
     # -- our own requests
 
-    def begun(self, key: int, prompt_tokens: int, now_s: float, *, stream: bool) -> None:
+    def begun(self, key: Hashable, prompt_tokens: int, now_s: float, *, stream: bool) -> None:
         """A request was sent; `key` names it until it ends."""
         self._work.changes(len(self._under_way), now_s)
         self.sent += 1
         self._under_way[key] = now_s
-        if stream:
+        if stream and self._own:
             self._unanswered[key] = (
                 now_s,
                 now_s + self.first_tokens.overdue_after_s(prompt_tokens),
             )
 
-    def first_token(self, key: int, prompt_tokens: int, seconds: float, now_s: float) -> None:
+    def first_token(self, key: Hashable, prompt_tokens: int, seconds: float, now_s: float) -> None:
         """A stream's first token came."""
         self._unanswered.pop(key, None)
         self._progressed(now_s)
         self.first_tokens.came(prompt_tokens, seconds)
 
-    def over(self, key: int, tokens: int | None, now_s: float, *, answered: bool) -> None:
+    def over(self, key: Hashable, now_s: float, *, answered: bool) -> None:
         """A request has ended; one that began before it was watched is nobody's."""
         if key not in self._under_way:
             return
@@ -154,8 +143,10 @@ class Watched:
         self.ended += 1
         if answered:
             self._progressed(now_s)
-        if tokens is not None:
-            self._work.done(tokens)
+
+    def used(self, tokens: int, now_s: float) -> None:
+        """A request took so many tokens, prompt and answer."""
+        self._work.done(tokens)
         window = self._work.window()
         if window is not None and now_s - self._counted_at_s > COUNTERS_S:
             self.throughput.measured(*window)
@@ -260,12 +251,11 @@ class Watched:
         else:
             self._room = after_calm(self._room, under_way, now_s)
 
-    def load(self, in_flight: int, standing: Standing, now_s: float) -> tuple[Load, float]:
+    def load(self, in_flight: int, now_s: float) -> tuple[Load, float]:
         """Return its load, and until when that holds if nothing is heard or done.
 
         Args:
             in_flight: Our requests under way there.
-            standing: What else stands between us and it.
             now_s: Monotonic.
         """
         overdue, heard = self._overdue(now_s), self._fresh(now_s)
@@ -279,26 +269,22 @@ class Watched:
             self.backend.saturation,
             belief,
             in_flight=in_flight,
-            limit=standing.limit,
             kv_used=kv_used,
             overdue=overdue.requests,
             silent_s=silent_s,
             frozen_s=frozen_s,
             asleep=asleep,
         )
-        load = Load(
-            in_flight,
-            belief.running,
-            belief.waiting,
-            kv_used,
-            self._wait_s(belief, overdue.oldest_s, in_flight),
-            why,
-            silent_s is not None,
-            standing.rate_limited,
-            standing.out,
-            standing.broke,
-        )
+        wait_s = self._wait_s(belief, overdue.oldest_s, in_flight)
+        stale = silent_s is not None
+        load = Load(in_flight, belief.running, belief.waiting, kv_used, wait_s, why, stale)
         return load, min(until_s, overdue.next_at_s)
+
+    def free(self, in_flight: int, now_s: float) -> float | None:
+        """Return how many more it could work on at once; None: its slots were not seen."""
+        return self._belief(
+            self._fresh(now_s), in_flight, self._overdue(now_s).requests, now_s
+        ).free
 
     def _overdue(self, now_s: float) -> _Overdue:
         if not self._unanswered:
