@@ -147,9 +147,7 @@ def test_a_sustained_condition_follows_its_rule_day_by_day(
 ) -> None:
     """The model keeps the whole history, and asks it anew every day, in plain words."""
     exit_ = 110 if below else 90
-    asked = volume(
-        exit_=exit_, below=below, days=sustained, dwell_s=dwell_days * 86_400.0
-    )
+    asked = volume(exit_=exit_, below=below, days=sustained, dwell_s=dwell_days * 86_400.0)
     bounds, state, days = bounds_of(asked), NEVER, Days()
     model_holds, changed_on = False, -1_000
 
