@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_MODELS: frozenset[str] = frozenset()
 _NOT_FIXED = FixedCost()
+_NOTHING_USD = (0.0, 0.0)
 
 
 class Loads:
@@ -28,12 +29,15 @@ class Loads:
 
     Args:
         fleet: Whose state is read.
+
+    Attributes:
+        spent_usd: Says what a backend has cost this UTC day and this UTC month.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._saturations: Mapping[str, Saturation] = {}
-        self.spent_usd: Callable[[str], tuple[float, float]] = _nothing_spent
+        self.spent_usd: Callable[[str], tuple[float, float]] | None = None
 
     def follow(self, policy: Policy) -> None:
         """Look at the backends of another policy."""
@@ -67,11 +71,11 @@ class Loads:
             rate_limited=rate_limited,
             out=out,
             broke=broke,
-            spent_usd=self.spent_usd(name),
             cold=fleet.warmths.back_in_s(name),
             average_usd_per_mtok=_float(fixed.average_usd_per_mtok),
             marginal_usd_per_mtok=_float(fixed.marginal_usd_per_mtok),
             full=not fixed.has_room,
+            spent_usd=_NOTHING_USD if self.spent_usd is None else self.spent_usd(name),
         )
 
     def _has_too_much(self, name: str) -> str:
@@ -100,7 +104,3 @@ class Loads:
 def _float(usd: Decimal | None) -> float | None:
     """Good enough to order by."""
     return None if usd is None else float(usd)
-
-
-def _nothing_spent(_: str) -> tuple[float, float]:
-    return (0.0, 0.0)
