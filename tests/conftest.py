@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -12,6 +13,8 @@ from socket_watch import WATCH, SocketWatch
 # No limit per example either: a busy machine would break it at random.
 settings.register_profile("hybridllm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("hybridllm")
+# Tests on a real vLLM server have a session of their own, `nox -s vllm`, which says where that server is.
+collect_ignore = [] if "VLLM_PYTHON" in os.environ else ["real"]  # noqa: TID251 - of the test run
 sys.addaudithook(WATCH.hook)  # for the life of the process: a hook cannot be taken away
 
 

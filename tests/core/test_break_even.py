@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import inf
 
 import pytest
 
@@ -253,7 +254,7 @@ def test_no_traffic_costs_nothing_and_machines_that_are_paid_off_always_win() ->
     assert (nothing.api_usd_per_month, nothing.ratio) == (0, 0)
     assert nothing.crossing_tokens_per_day is None
     paid_off = weighed(0, 1e6, by=policy("{usd_per_month: 0}"))
-    assert paid_off.ratio == Decimal("Infinity")
+    assert paid_off.ratio == inf
     assert paid_off.crossing_tokens_per_day == 0
     assert weigh(policy("{usd_per_month: 0}"), {}, {}, ()).ratio is None
 

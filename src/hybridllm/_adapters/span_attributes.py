@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from hybridllm._adapters import semconv
 from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import BackendKind, Candidate
 from hybridllm._core.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, RequestOutcome
@@ -116,6 +117,8 @@ def _add_total(attributes: Attributes, receipt: Receipt) -> None:
         attributes[semconv.REQUEST_COST_AMOUNT] = float(receipt.cost_usd)
         attributes[semconv.REQUEST_COST_WASTED] = float(receipt.cost_wasted_usd)
         attributes[semconv.REQUEST_COST_CURRENCY] = "USD"
+    if receipt.list_cost_usd is not None:
+        attributes[semconv.REQUEST_LIST_COST_AMOUNT] = float(receipt.list_cost_usd)
 
 
 def request_error(receipt: Receipt) -> str | None:
@@ -170,6 +173,8 @@ def attempt_attributes(attempt: Attempt, answer: AnswerFacts | None) -> Attribut
         _add_usage(attributes, attempt.usage)
     if attempt.cost_usd is not None:
         _add_cost(attributes, attempt)
+    if attempt.fixed is not None:
+        _add_fixed(attributes, attempt, attempt.fixed)
     if answer is not None:
         _add_answer(attributes, answer)
     if attempt.outcome is AttemptOutcome.FAILED and attempt.first_token_s is not None:
@@ -207,6 +212,24 @@ def _add_cost(attributes: Attributes, attempt: Attempt) -> None:
     attributes[semconv.COST_SOURCE] = "local"
     if attempt.price is not None:
         attributes[semconv.COST_PRICE_ID] = attempt.price.price_id
+
+
+def _add_fixed(attributes: Attributes, attempt: Attempt, fixed: FixedCost) -> None:
+    """What a token costs where money is paid by the month, beside what hosted APIs ask."""
+    for name, value in (
+        (semconv.FIXED_AVERAGE, fixed.average_usd_per_mtok),
+        (semconv.FIXED_FULL, fixed.full_usd_per_mtok),
+        (semconv.FIXED_MARGINAL, fixed.marginal_usd_per_mtok),
+        (semconv.FIXED_TOKENS_PER_S, fixed.tokens_per_s),
+        (semconv.FIXED_UTILISATION, fixed.utilisation),
+        (semconv.LIST_COST_AMOUNT, attempt.list_cost_usd),
+    ):
+        if value is not None:
+            attributes[name] = float(value)
+    if attempt.list_price is not None:
+        attributes[semconv.LIST_PRICE_IN] = float(attempt.list_price.usd_per_mtok_in)
+        attributes[semconv.LIST_PRICE_OUT] = float(attempt.list_price.usd_per_mtok_out)
+        attributes[semconv.LIST_PRICE_ID] = attempt.list_price.price_id
 
 
 def one_word(error: str | None) -> str:

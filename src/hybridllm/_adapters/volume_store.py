@@ -33,7 +33,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from hybridllm._core.volume.days import DAYS_KEPT, Amounts
-from hybridllm._core.volume.kept import DayKey, GateKey, Kept, KeptState, Wanted
+from hybridllm._core.volume.stored import DayKey, GateKey, Stored, StoredState, Wanted
 from hybridllm._runtime.volume_book import VolumeStoreError
 
 BUSY_S = 2.0
@@ -77,17 +77,17 @@ class VolumeFile:
         )
         self._last_day = ""  # that was written
 
-    def read(self, wanted: Wanted) -> Kept:
+    def read(self, wanted: Wanted) -> Stored:
         """See `VolumeStore.read`."""
         with _told():
             if not self._path.exists():
-                return Kept()
+                return Stored()
             with self._engine.connect() as connection:
                 if not inspect(connection).has_table(_DAYS.name):
-                    return Kept()
+                    return Stored()
                 return _found(connection, wanted)
 
-    def exchange(self, kept: Kept, wanted: Wanted) -> Kept:
+    def exchange(self, kept: Stored, wanted: Wanted) -> Stored:
         """See `VolumeStore.exchange`."""
         with _told():
             new = not self._path.exists()
@@ -102,7 +102,7 @@ class VolumeFile:
                 self._prune(connection, kept)
                 return _found(connection, wanted)
 
-    def _prune(self, connection: Connection, kept: Kept) -> None:
+    def _prune(self, connection: Connection, kept: Stored) -> None:
         """Keep the latest days that are there, not those of the last years: a clock may be years ahead."""
         last_day = max((_text(day) for _, day in kept.days), default="")
         if last_day <= self._last_day:
@@ -114,7 +114,7 @@ class VolumeFile:
             connection.execute(delete(_DAYS).where(_DAYS.c.day <= oldest))
 
 
-def _add(connection: Connection, kept: Kept) -> None:
+def _add(connection: Connection, kept: Stored) -> None:
     if kept.days:
         adding = insert(_DAYS)
         sums = {name: _DAYS.c[name] + adding.excluded[name] for name in Amounts._fields}
@@ -143,7 +143,7 @@ def _add(connection: Connection, kept: Kept) -> None:
         )
 
 
-def _found(connection: Connection, wanted: Wanted) -> Kept:
+def _found(connection: Connection, wanted: Wanted) -> Stored:
     whole = set(wanted.whole)
     for kind in wanted.kinds:  # from `tenant:` up to, not including, `tenant;`
         of_kind = (_DAYS.c.scope >= f"{kind}:") & (_DAYS.c.scope < f"{kind};")
@@ -158,12 +158,12 @@ def _found(connection: Connection, wanted: Wanted) -> Kept:
         lately = _DAYS.c.scope.in_(scopes) & (_DAYS.c.day >= _text(wanted.from_day))
         for row in connection.execute(select(_DAYS).where(lately)):
             days[row.scope, _number(row.day)] = _amounts(row[2:])
-    states: dict[GateKey, KeptState] = {}
+    states: dict[GateKey, StoredState] = {}
     for digests in _in_parts(wanted.digests):
         for row in connection.execute(select(_STATES).where(_STATES.c.condition.in_(digests))):
             since = datetime.fromisoformat(row.since).astimezone(UTC)
-            states[row.condition, row.whose] = KeptState(bool(row.holds), since)
-    return Kept(days, states)
+            states[row.condition, row.whose] = StoredState(bool(row.holds), since)
+    return Stored(days, states)
 
 
 def _in_parts(names: Collection[str]) -> Iterator[list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._core.affinity.cached import NOTHING_TOLD
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase, refuses
 from hybridllm._core.resilience.pace import Pace, faded_s
 from hybridllm._core.resilience.window import totals
@@ -48,6 +49,9 @@ class CandidateStatus:
         answer_ms_p50: The same for whole answers without a stream.
         answer_ms_p95: The same for 95 of 100.
         share: Of its traffic, that it gets: below 1 in the first seconds after its breaker has closed.
+        prompt_tokens: Of all answers that told how many of them were cached.
+        cached_tokens: Those of them that were.
+        cached_share: What share was cached in the last minutes, 0 to 1; None: no answer has told.
     """
 
     backend: str
@@ -73,6 +77,9 @@ class CandidateStatus:
     answer_ms_p50: float | None = None
     answer_ms_p95: float | None = None
     share: float = 1.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    cached_share: float | None = None
 
     @property
     def name(self) -> str:
@@ -180,6 +187,7 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         record.count_good()
     state = BreakerState() if record is None else record.breaker
     failed = None if record is None else record.failed
+    cached = NOTHING_TOLD if record is None else record.cached
     closed = fleet.gate(candidate)
     share = fleet.returns.share(candidate.name)
     sums = totals(state.window, now_s)
@@ -216,6 +224,9 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         answer_ms_p50=_ms(answers, 50),
         answer_ms_p95=_ms(answers, 95),
         share=round(share, 2),
+        prompt_tokens=cached.prompt_tokens,
+        cached_tokens=cached.cached_tokens,
+        cached_share=None if cached.share_lately is None else round(cached.share_lately, 3),
     )
 
 

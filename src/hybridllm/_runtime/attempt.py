@@ -175,10 +175,10 @@ class Attempts:
         assert_residency(run.plan, kept.candidate)
         permit = self.fleet.take(kept.candidate)
         run.begun += 1
-        started_at, started_s = self.clock.utc_now(), permit.taken_at_s
+        started_at = self.clock.utc_now()
         backend, fleet = kept.candidate.backend, self.fleet
         meter, total = fleet.uses.meter(backend), fleet.totals.of(backend.name)
-        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s, total, meter)
+        trial = Trial(run, kept, run.begun, step.reason, started_at, permit, total, meter)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value

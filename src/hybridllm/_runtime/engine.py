@@ -34,6 +34,7 @@ from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
 from hybridllm._runtime.volume_keeper import VolumeKeeper
 from hybridllm._runtime.wake import WakeHook, Waker
+from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Engine:
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.overflows = Overflows(self._clock.monotonic_s)
+        self.fleet.loads.spent_usd = self.volumes.spent_usd
+        self._ahead = WakeAhead(self.fleet, self.volumes, policy)
 
     @property
     def now_s(self) -> float:
@@ -219,6 +222,7 @@ class Engine:
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
+        self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
         self.fleet.follow(self._in_force.policy, policy, rekeyed)
 

@@ -69,7 +69,7 @@ class Fleet:
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
         self.returns = Returns(now_s)
-        self.warmths = Warmths(now_s)
+        self.warmths = Warmths(now_s, self._records, self._unwell, self.returns)
         self.totals = Totals()
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
         self.loads = Loads(self)
@@ -225,10 +225,8 @@ class Fleet:
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
         """Leave a candidate, or its whole backend, alone if the failure says so, or that it sleeps."""
-        if candidate.backend.cold_start is not None:
-            answered_ago_s = self._now_s() - self.record(candidate).throttle.accepted_at_s
-            if self.warmths.failed(candidate.backend, failure, answered_ago_s=answered_ago_s):
-                return
+        if self.warmths.failed(candidate.backend, failure):
+            return
         if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
@@ -242,15 +240,6 @@ class Fleet:
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
         self._cool_offs.add(name, model, failure.gate, failure)
-
-    def woke(self, backend: str) -> None:
-        """Take a backend into use that slept; what it failed at in its sleep is forgotten."""
-        for key in self._records:
-            if key[0] == backend:
-                self._records[key].refresh()
-                self._unwell.discard(key)
-                self.returns.begin(f"{backend}/{key[1]}")
-        self.warmths.woke(backend)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.

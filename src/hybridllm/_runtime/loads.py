@@ -5,7 +5,7 @@ Reads the fleet and changes nothing in it. Our own requests, slots, breakers and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Loads:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._saturations: Mapping[str, Saturation] = {}
+        self.spent_usd: Callable[[str], tuple[float, float]] = _nothing_spent
 
     def follow(self, policy: Policy) -> None:
         """Look at the backends of another policy."""
@@ -66,6 +67,8 @@ class Loads:
             rate_limited=rate_limited,
             out=out,
             broke=broke,
+            spent_usd=self.spent_usd(name),
+            cold=fleet.warmths.back_in_s(name),
             average_usd_per_mtok=_float(fixed.average_usd_per_mtok),
             marginal_usd_per_mtok=_float(fixed.marginal_usd_per_mtok),
             full=not fixed.has_room,
@@ -97,3 +100,7 @@ class Loads:
 def _float(usd: Decimal | None) -> float | None:
     """Good enough to order by."""
     return None if usd is None else float(usd)
+
+
+def _nothing_spent(_: str) -> tuple[float, float]:
+    return (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What each backend has done since this router began: attempts, tokens, money. Whoever draws rates asks twice."""
+"""What each backend has done since this router began: attempts, tokens, money. For rates, ask twice."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from hybridllm._core.volume.days import NOTHING, Amounts
-from hybridllm._core.volume.kept import DayKey, GateKey, Kept, KeptState, Wanted
+from hybridllm._core.volume.stored import DayKey, GateKey, Stored, StoredState, Wanted
 from hybridllm._runtime.one_thread import OneThread
 
 ROWS_MAX = 100_000
@@ -31,7 +31,7 @@ class VolumeStoreError(Exception):
 class VolumeStore(Protocol):
     """One file; used in one thread. Several processes may have the same one."""
 
-    def read(self, wanted: Wanted) -> Kept:
+    def read(self, wanted: Wanted) -> Stored:
         """Return what is kept; the file stays as it is.
 
         Raises:
@@ -39,7 +39,7 @@ class VolumeStore(Protocol):
         """
         ...
 
-    def exchange(self, kept: Kept, wanted: Wanted) -> Kept:
+    def exchange(self, kept: Stored, wanted: Wanted) -> Stored:
         """Add totals, put states, and return what is there then: all of it, or nothing is done.
 
         Raises:
@@ -53,7 +53,7 @@ class _Batch:
     """Counts that go into the file together. `written` is set in the thread, once they are there."""
 
     days: dict[DayKey, Amounts] = field(default_factory=dict)
-    states: dict[GateKey, KeptState] = field(default_factory=dict)
+    states: dict[GateKey, StoredState] = field(default_factory=dict)
     written: bool = False
 
     def take(self, other: _Batch) -> None:
@@ -95,7 +95,7 @@ class VolumeBook:
                 continue
             days[key] = days.get(key, NOTHING).plus(amounts)
 
-    def note(self, key: GateKey, state: KeptState) -> None:
+    def note(self, key: GateKey, state: StoredState) -> None:
         """Write a condition's state, soon."""
         self._next.states[key] = state
 
@@ -106,11 +106,11 @@ class VolumeBook:
             total = total.plus(batch.days.get(key, NOTHING))
         return total
 
-    async def read(self, wanted: Wanted) -> Kept | None:
+    async def read(self, wanted: Wanted) -> Stored | None:
         """Return what is kept; None if it cannot be read, which is in the log."""
         return self._told(await self._thread.run(partial(self._read, wanted)))
 
-    async def exchange(self, wanted: Wanted) -> Kept | None:
+    async def exchange(self, wanted: Wanted) -> Stored | None:
         """Write what waits, and return what is there then; None if that failed, which is in the log."""
         if self._next.days or self._next.states:
             self._unwritten.append(self._next)
@@ -141,17 +141,17 @@ class VolumeBook:
             )
         await self._thread.close()
 
-    def _read(self, wanted: Wanted) -> Kept:
+    def _read(self, wanted: Wanted) -> Stored:
         """In the thread."""
         return self._opened().read(wanted)
 
-    def _exchange(self, batches: tuple[_Batch, ...], wanted: Wanted) -> Kept:
+    def _exchange(self, batches: tuple[_Batch, ...], wanted: Wanted) -> Stored:
         """In the thread, where one comes after the other: a batch that an earlier call wrote is written."""
         left = [batch for batch in batches if not batch.written]
         together = _Batch()
         for batch in left:
             together.take(batch)
-        found = self._opened().exchange(Kept(together.days, together.states), wanted)
+        found = self._opened().exchange(Stored(together.days, together.states), wanted)
         for batch in left:
             batch.written = True
         return found
@@ -161,7 +161,7 @@ class VolumeBook:
             self._store = self._open_store()
         return self._store
 
-    def _told(self, done: Kept | Exception) -> Kept | None:
+    def _told(self, done: Stored | Exception) -> Stored | None:
         if not isinstance(done, Exception):
             if self._failed:
                 _logger.info("volume file %s: can be used again, nothing was lost", self.name)

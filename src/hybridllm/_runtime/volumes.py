@@ -21,8 +21,8 @@ from hybridllm._core.volume.counters import OWN_MAX, Counters
 from hybridllm._core.volume.days import PICO, Amounts
 from hybridllm._core.volume.gate import NEVER, GateState
 from hybridllm._core.volume.gates import Flip, Gates, Reading, looks_at_hours
-from hybridllm._core.volume.kept import DayKey, Kept, KeptState, Wanted, digest_of
 from hybridllm._core.volume.needs import ALL, OWN, needs_of
+from hybridllm._core.volume.stored import DayKey, Stored, StoredState, Wanted, digest_of
 from hybridllm._core.volume.weighing import Weigh
 from hybridllm._runtime.crossings import Crossing, Standing, condition_text, crossing_of
 from hybridllm._runtime.ports import Clock
@@ -85,6 +85,7 @@ class Volumes:
         self.crossings: deque[Crossing] = deque(maxlen=CROSSINGS_KEPT)
         self.stirred = False
         self.on_stirred: Callable[[], None] | None = None
+        self.on_beat: Callable[[], None] | None = None
         self.counting = bool(needs_of(policy, kept=book is not None))
 
     # Requests
@@ -211,7 +212,7 @@ class Volumes:
             digests,
         )
 
-    def take(self, found: Kept, asked: Wanted, *, first: bool = False) -> None:
+    def take(self, found: Stored, asked: Wanted, *, first: bool = False) -> None:
         """Take over what was read of the file.
 
         Args:
@@ -271,6 +272,8 @@ class Volumes:
             self._counters.pushed_out = False
             self._gates.forget(self._counters)
         self._tell(self._gates.look(*self._world, now_s, today=today))
+        if self.on_beat is not None:
+            self.on_beat()
 
     def _open(self, today: int) -> None:
         opened = self._counters.open_day(today)
@@ -310,7 +313,7 @@ class Volumes:
             at = self._utc or self._clock.utc_now()
             if self.book is not None:
                 key = (digest_of(flip.condition), flip.whose)
-                self.book.note(key, KeptState(flip.holds, at))
+                self.book.note(key, StoredState(flip.holds, at))
             crossing = crossing_of(flip, at)
             level = logging.DEBUG if flip.whose else logging.INFO
             _logger.log(level, "%s", crossing.text)
@@ -331,7 +334,7 @@ class Volumes:
             if kind in self._counters.own:
                 self._counters.one(kind, name, make=True)
 
-    def _restore(self, found: Kept, asked: Wanted, *, first: bool) -> None:
+    def _restore(self, found: Stored, asked: Wanted, *, first: bool) -> None:
         """Take over states, once of each condition; those that look at hours not after a longer stop."""
         lately = first and any((ALL, self._today - back) in found.days for back in (0, 1))
         states: dict[Held, GateState] = {}

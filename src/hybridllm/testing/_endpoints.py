@@ -16,8 +16,10 @@ from hybridllm.testing._answers import AnswerText, ChatAnswer, chat_answer, in_o
 from hybridllm.testing._embeddings import embed, input_tokens, inputs, text_tokens
 from hybridllm.testing._exchange import JSON_TYPE, Exchange
 from hybridllm.testing._http1 import RecordedRequest
-from hybridllm.testing._metrics import Load, page
+from hybridllm.testing._kv import blocks_for
+from hybridllm.testing._metrics import METRICS_TYPE, Load, page
 from hybridllm.testing._shapes import BackendKind, Json, Shapes
+from hybridllm.testing._shapes_vllm import BUSY
 from hybridllm.testing._tokens import hex_id
 from hybridllm.testing._validation import (
     BadRequest,
@@ -28,11 +30,6 @@ from hybridllm.testing._validation import (
 )
 
 CONTEXT_TOKENS = 32_768  # what `/v1/models` says where a backend sets no limit
-_METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
-_BUSY = (
-    "The engine is currently busy and cannot accept new requests. "
-    "Please try again later or on a different instance."
-)
 
 
 class Settings(Protocol):
@@ -78,6 +75,7 @@ class Endpoints:
         self._settings = settings
         self._shapes = shapes
         self._answers = 0
+        self._kv_tokens = 0
         self._slots = None if settings.slots is None else asyncio.Semaphore(settings.slots)
 
     async def answer(self, request: RecordedRequest, exchange: Exchange) -> None:
@@ -179,12 +177,12 @@ class Endpoints:
     async def _metrics(self, exchange: Exchange) -> None:
         settings = self._settings
         text = page(
-            settings.load,
+            [settings.load],
             model=settings.models[0],
-            kv_capacity_tokens=settings.kv_capacity_tokens,
+            kv_blocks=blocks_for(settings.kv_capacity_tokens),
             overrides=settings.metrics,
         )
-        await exchange.send_body(200, text.encode(), _METRICS_TYPE)
+        await exchange.send_body(200, text.encode(), METRICS_TYPE)
 
     def _body(self, request: RecordedRequest) -> Json:
         try:
@@ -235,7 +233,7 @@ class Endpoints:
         if settings.queue_max is None or settings.slots is None:
             return
         if load.running >= settings.slots and load.waiting >= settings.queue_max:
-            raise Refused(503, self._shapes.error(503, _BUSY))
+            raise Refused(503, self._shapes.error(503, BUSY))
 
     @asynccontextmanager
     async def _slot(self, tokens: int) -> AsyncIterator[None]:
@@ -248,11 +246,15 @@ class Endpoints:
         finally:
             load.waiting -= 1
         load.running += 1
-        load.kv_tokens += tokens
+        self._hold(tokens)
         try:
             yield
         finally:
             load.running -= 1
-            load.kv_tokens -= tokens
+            self._hold(-tokens)
             if self._slots is not None:
                 self._slots.release()
+
+    def _hold(self, tokens: int) -> None:
+        self._kv_tokens += tokens
+        self._settings.load.kv_used = min(1.0, self._kv_tokens / self._settings.kv_capacity_tokens)

@@ -22,6 +22,7 @@ from hybridllm._core.policy.document import (
     listed,
     value_place,
 )
+from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
@@ -51,6 +52,7 @@ def tell_doubts(
     doubts.conditions()
     tell_route_doubts(policy, spec, root, findings)
     tell_constraint_doubts(policy, spec, root, findings)
+    tell_capacity_doubts(policy, spec, root, findings)
     tell_hybrid_doubts(policy, root, findings)
 
 

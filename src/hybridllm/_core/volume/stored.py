@@ -22,7 +22,7 @@ _NO_DAYS: Mapping[DayKey, Amounts] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class KeptState:
+class StoredState:
     """Whether a condition held.
 
     Attributes:
@@ -33,15 +33,15 @@ class KeptState:
     since: datetime
 
 
-_NO_STATES: Mapping[GateKey, KeptState] = MappingProxyType({})
+_NO_STATES: Mapping[GateKey, StoredState] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Stored:
     """Totals and states: to be written (then the totals are added to what is there), or as they were read."""
 
     days: Mapping[DayKey, Amounts] = field(default_factory=lambda: _NO_DAYS)
-    states: Mapping[GateKey, KeptState] = field(default_factory=lambda: _NO_STATES)
+    states: Mapping[GateKey, StoredState] = field(default_factory=lambda: _NO_STATES)
 
 
 @dataclass(frozen=True, slots=True)
