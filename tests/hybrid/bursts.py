@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -17,8 +17,10 @@ from hybridllm import Router
 from hybridllm.testing import (
     Ailment,
     Ending,
+    Fault,
     Journey,
     LoopClock,
+    MetricsFault,
     Service,
     SimulatedFleet,
     VllmService,
@@ -57,13 +59,14 @@ class Burst:
     """One run.
 
     Attributes:
+        metrics: How they are, in words.
         when: The cause of the overflow, as a policy writes it.
         saturation: Of the own machine, as a policy writes it.
         ailment: What is wrong with its metrics, from the middle of the calm on; None: nothing.
         phi: Share of the requests that may not leave.
     """
 
-    name: str
+    metrics: str = "true"
     when: str = "saturated"
     saturation: str = "saturation: {queue_depth: 0}"
     ailment: Ailment | None = None
@@ -202,3 +205,31 @@ def _asked(journey: Journey) -> set[str]:
 
 def _waited_s(journey: Journey) -> float:
     return journey.duration_s if journey.first_token_s is None else journey.first_token_s
+
+
+_FEW = VllmService(slots=8, tokens_per_s=60, tokens_per_s_max=300, answer_tokens=96, kv_blocks=20)
+"""Its cache holds fewer requests than it has slots: some of those that run are sent back to wait."""
+
+_WAIT = "{predicted_wait_ms: {gt: 800}}"
+BURSTS = (
+    Burst(),
+    Burst("true; our own requests are limited", saturation="saturation: {max_inflight: 8}"),
+    Burst("true", when=_WAIT),
+    Burst("dead: refused", ailment=MetricsFault.struck(Fault.refuse())),
+    Burst("dead: status 500", ailment=MetricsFault.struck(Fault.status(500))),
+    Burst("frozen", ailment=MetricsFault.frozen()),
+    Burst("lying: always idle", ailment=MetricsFault.idle()),
+    Burst("lying: fewer run than it has slots", own=_FEW),
+    Burst("18 s late", ailment=MetricsFault.late(18)),
+    Burst("18 s late", when=_WAIT, ailment=MetricsFault.late(18)),
+    Burst(
+        "dead: refused",
+        when=_WAIT,
+        ailment=MetricsFault.struck(Fault.refuse()),
+    ),
+)
+
+
+def with_seed(burst: Burst, seed: int) -> Burst:
+    """Return the same burst with other traffic."""
+    return replace(burst, seed=seed)
