@@ -232,6 +232,7 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
+        self.fleet.totals.requests += 1
         decision = self._decision(call, started_at, started_s)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):

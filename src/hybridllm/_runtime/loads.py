@@ -31,6 +31,7 @@ HOLDS_S = 1.0
 """So long a load holds at most: what it costs and when it wakes moves by itself."""
 
 _NOT_FIXED = FixedCost()
+_NOTHING_USD = (0.0, 0.0)
 
 
 class _Known(NamedTuple):
@@ -55,7 +56,7 @@ class Loads:
         now_s: The clock's monotonic seconds.
 
     Attributes:
-        spent_usd: What a backend has cost this UTC day and this UTC month.
+        spent_usd: What a backend has cost this UTC day and this UTC month; None: nobody looks.
         watch: Called by a decision when nobody asks the backends for their pages; None: nobody can.
         hurry: Called with one that should be asked again soon; None: nobody can.
         watching: Whether somebody asks all of them.
@@ -75,7 +76,7 @@ class Loads:
         self._changed: set[str] = set()
         self._until_s = float("-inf")
         self._hindered: Mapping[str, Hindrance] = {}
-        self.spent_usd: Callable[[str], tuple[float, float]] = _nothing_spent
+        self.spent_usd: Callable[[str], tuple[float, float]] | None = None
         self.watch: Callable[[], None] | None = None
         self.hurry: Callable[[str], None] | None = None
         self.watching = False
@@ -197,7 +198,7 @@ class Loads:
             hindrance.rate_limited,
             hindrance.out,
             hindrance.broke,
-            self.spent_usd(name),
+            _NOTHING_USD if self.spent_usd is None else self.spent_usd(name),
             hindrance.cold,
             _float(fixed.average_usd_per_mtok),
             _float(fixed.marginal_usd_per_mtok),
@@ -309,7 +310,3 @@ def is_own(backend: Backend) -> bool:
 def _float(usd: Decimal | None) -> float | None:
     """Good enough to order by."""
     return None if usd is None else float(usd)
-
-
-def _nothing_spent(_: str) -> tuple[float, float]:
-    return (0.0, 0.0)
