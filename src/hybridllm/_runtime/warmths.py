@@ -63,6 +63,11 @@ class Warmths:
     def __bool__(self) -> bool:
         return bool(self._asleep)
 
+    @property
+    def asleep(self) -> Collection[str]:
+        """The backends that sleep or wake up."""
+        return self._asleep.keys()
+
     def failed(self, backend: Backend, failure: Failure) -> bool:
         """Learn from a failed attempt; return whether it means that the backend sleeps."""
         if backend.cold_start is None:
