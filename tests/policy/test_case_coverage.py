@@ -115,6 +115,8 @@ def test_coverage_counts_cases_and_lists_what_is_left_in_the_order_of_the_file()
 def test_a_shortfall_names_what_no_test_touches() -> None:
     """With its line, so that it can be found."""
     told = coverage({}, {"tenant": "acme-1"}).shortfall(90)
-    assert told.startswith("11.11 % of routes, overflows and constraints are covered, and 90 % are wanted")
+    assert told.startswith(
+        "11.11 % of routes, overflows and constraints are covered, and 90 % are wanted"
+    )
     assert "route 'of-chat' (line 29)" in told
     assert "constraint 'never-met' (line 47)" in told

@@ -45,7 +45,8 @@ class CasesReport:
         """Raise `AssertionError` if a test failed, or too little is covered.
 
         Args:
-            min_coverage: Share of the policy's routes, overflows and constraints that some test must touch, in percent.
+            min_coverage: Share of the policy's routes, overflows and constraints that some test must touch,
+                in percent.
         """
         told = [str(result) for result in self.failures]
         coverage = self.coverage
