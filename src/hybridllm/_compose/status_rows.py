@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.affinity.cached import NOTHING_TOLD
+from hybridllm._core.policy.hybrid import HOURS_A_MONTH
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase, refuses
 from hybridllm._core.resilience.pace import Pace, faded_s
 from hybridllm._core.resilience.window import totals
@@ -17,7 +18,7 @@ from hybridllm._core.resilience.window import totals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybridllm._core.policy.compiled import Candidate, Policy
+    from hybridllm._core.policy.compiled import Backend, Candidate, Policy
     from hybridllm._runtime.fleet import Fleet
 
 _PROBES = BreakerConfig().probes
@@ -107,6 +108,8 @@ class BackendStatus:
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
+        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included); None:
+            the policy does not say.
     """
 
     backend: str
@@ -121,6 +124,7 @@ class BackendStatus:
     average_usd_per_mtok: float | None = None
     utilisation: float | None = None
     awake_in_s: float | None = None
+    machines_usd_per_hour: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -130,7 +134,10 @@ class BackendStatus:
 def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ...]:
     """Return the backends, in the order of the policy; None: nothing was sent yet."""
     if fleet is None:
-        return tuple(BackendStatus(name) for name in policy.backends)
+        return tuple(
+            BackendStatus(name, machines_usd_per_hour=_machines_usd_per_hour(backend))
+            for name, backend in policy.backends.items()
+        )
     in_flight = fleet.in_flight_by_backend
     rows = []
     for name in policy.backends:
@@ -153,9 +160,17 @@ def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ..
                 average_usd_per_mtok=None if average is None else round(float(average), 4),
                 utilisation=None if fixed is None else fixed.utilisation,
                 awake_in_s=awake_in_s,
+                machines_usd_per_hour=_machines_usd_per_hour(policy.backends[name]),
             )
         )
     return tuple(rows)
+
+
+def _machines_usd_per_hour(backend: Backend) -> float | None:
+    capacity = backend.capacity
+    if capacity is None:
+        return None
+    return round(float((capacity.usd_per_month + capacity.hidden_usd_per_month) / HOURS_A_MONTH), 4)
 
 
 def candidate_rows(

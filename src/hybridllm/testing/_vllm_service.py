@@ -7,7 +7,8 @@ from typing import Literal
 
 from hybridllm.testing._kv import BLOCK_TOKENS
 
-MetricsStyle = Literal["vllm", "sglang", "tgi", "llamacpp"]
+OtherStyle = Literal["sglang", "tgi", "llamacpp"]
+MetricsStyle = Literal["vllm"] | OtherStyle
 """Whose names a metrics page uses."""
 
 

@@ -45,10 +45,9 @@ def by_prefix(group: Group, facts: Facts, snapshot: Snapshot) -> tuple[Kept, ...
     behind: list[Kept] = []
     away: list[Kept] = []
     for at in sorted(range(len(kept)), key=places.__getitem__):
-        name = kept[at].candidate.backend.name
-        if name not in under_way:
+        if at not in under_way:
             away.append(group.placed[Why.AWAY][at])
-        elif under_way[name] > most[name]:
+        elif under_way[at] > most[at]:
             behind.append(group.placed[Why.BUSY][at])
         elif at in slow:
             behind.append(group.placed[Why.SLOW][at])
@@ -58,48 +57,44 @@ def by_prefix(group: Group, facts: Facts, snapshot: Snapshot) -> tuple[Kept, ...
     return (*found, *by_load(tuple(behind), snapshot), *by_load(tuple(away), snapshot))
 
 
-def _under_way(kept: tuple[Kept, ...], snapshot: Snapshot) -> dict[str, float]:
-    """Requests under way on each replica that can take more, whoever sent them where it tells that."""
+def _under_way(kept: tuple[Kept, ...], snapshot: Snapshot) -> dict[int, float]:
+    """By place, of those that can take more: the requests there, whoever sent them where it tells that."""
     in_flight, loads = snapshot.in_flight, snapshot.loads
-    found: dict[str, float] = {}
-    for one in kept:
+    found: dict[int, float] = {}
+    for at, one in enumerate(kept):
         name = one.candidate.backend.name
         own = in_flight.get(name, 0)
         load = loads.get(name)
         if load is None:
-            found[name] = own
-        elif not _away(load):
-            found[name] = max(own, (load.running or 0.0) + (load.waiting or 0.0))
+            found[at] = own
+        elif not _away(load, one.candidate.model.name):
+            found[at] = max(own, (load.running or 0.0) + (load.waiting or 0.0))
     return found
 
 
-def _away(load: Load) -> bool:
-    """Whether a replica can take nothing now."""
-    if load.saturated or load.stale or load.out or load.rate_limited or load.broke:
+def _away(load: Load, model: str) -> bool:
+    """Whether a candidate can take nothing now."""
+    if load.saturated or load.stale or load.cold is not None:
         return True
-    return load.cold is not None
+    return model in load.out or model in load.rate_limited or model in load.broke
 
 
 def _requests_max(
-    kept: tuple[Kept, ...], under_way: Mapping[str, float], snapshot: Snapshot
-) -> dict[str, int]:
+    kept: tuple[Kept, ...], under_way: Mapping[int, float], snapshot: Snapshot
+) -> dict[int, int]:
     """How many each may have and still be asked; one that has just come back is for a smaller part."""
     if not under_way:
         return {}
     everything, returning = sum(under_way.values()), snapshot.returning
     if not returning:
         return dict.fromkeys(under_way, requests_max(everything, 1.0 / len(under_way)))
-    weights = {
-        one.candidate.backend.name: returning.get(one.candidate.name, 1.0)
-        for one in kept
-        if one.candidate.backend.name in under_way
-    }
+    weights = {at: returning.get(kept[at].candidate.name, 1.0) for at in under_way}
     whole = sum(weights.values())
-    return {name: requests_max(everything, weight / whole) for name, weight in weights.items()}
+    return {at: requests_max(everything, weight / whole) for at, weight in weights.items()}
 
 
 def _too_slow(
-    kept: tuple[Kept, ...], under_way: Mapping[str, float], facts: Facts, snapshot: Snapshot
+    kept: tuple[Kept, ...], under_way: Mapping[int, float], facts: Facts, snapshot: Snapshot
 ) -> frozenset[int]:
     """Who lets the request wait longer than the best does, by more than a cached prompt saves.
 
@@ -118,15 +113,12 @@ def _too_slow(
 
 
 def _told_waits_s(
-    kept: tuple[Kept, ...], under_way: Mapping[str, float], loads: Mapping[str, Load]
+    kept: tuple[Kept, ...], under_way: Mapping[int, float], loads: Mapping[str, Load]
 ) -> dict[int, float]:
     """By place, as the replicas tell; nothing if one of them does not."""
     waits: dict[int, float] = {}
-    for at, one in enumerate(kept) if loads else ():
-        name = one.candidate.backend.name
-        if name not in under_way:
-            continue
-        load = loads.get(name)
+    for at in under_way if loads else ():
+        load = loads.get(kept[at].candidate.backend.name)
         if load is None or load.wait_s is None:
             return {}
         waits[at] = load.wait_s
@@ -134,14 +126,13 @@ def _told_waits_s(
 
 
 def _guessed_waits_s(
-    kept: tuple[Kept, ...], under_way: Mapping[str, float], snapshot: Snapshot
+    kept: tuple[Kept, ...], under_way: Mapping[int, float], snapshot: Snapshot
 ) -> dict[int, float]:
     """By place, of those measured: the pace times the requests there, the new one counted in."""
     paces, now_s = snapshot.paces, snapshot.now_s
     waits: dict[int, float] = {}
-    for at, one in enumerate(kept):
-        pace = paces.get(one.candidate.name)
-        busy = under_way.get(one.candidate.backend.name)
-        if pace is not None and busy is not None:
+    for at, busy in under_way.items():
+        pace = paces.get(kept[at].candidate.name)
+        if pace is not None:
             waits[at] = max(ALIKE_S, faded_s(pace, now_s)) * (busy + 1.0)
     return waits

@@ -109,8 +109,7 @@ class _HybridDoubts:
 
     def break_even(self) -> None:
         """Tell of break-evens that nothing can be weighed against: no hosted API has a price."""
-        served = [one for candidates in self._policy.candidates.values() for one in candidates]
-        if any(one.price is not None and one.backend.capacity is None for one in served):
+        if any(self._policy.list_prices.values()):
             return
         if not any(isinstance(one, BreakEven) for one in self._policy.live):
             return

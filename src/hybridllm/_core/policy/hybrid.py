@@ -140,7 +140,7 @@ class Measure(StrEnum):
 
 
 class Window(StrEnum):
-    """The time that a volume is counted over: up to now, except the day and the month, which are UTC's."""
+    """The time that a volume is counted over, up to now; a month is 30 UTC days, of which today is one."""
 
     MINUTE = "minute"
     HOUR = "hour"

@@ -39,7 +39,14 @@ class Amounts(NamedTuple):
 
     def plus(self, other: Amounts) -> Amounts:
         """Return the sum."""
-        return Amounts(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return Amounts(
+            self.requests + other.requests,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.cached_in + other.cached_in,
+            self.told_in + other.told_in,
+            self.pico_usd + other.pico_usd,
+        )
 
     def of(self, measure: Measure) -> int:
         """Return what a condition counts; USD as 10^-12."""

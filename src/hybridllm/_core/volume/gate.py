@@ -136,18 +136,27 @@ def by_ratio(condition: BreakEven, ratio: float | None, *, holds: bool) -> bool 
     return not more if holds else less
 
 
-def share_of_total(bounds: Bounds, total: int, *, whole: bool) -> float:
+def share_of_ratio(condition: BreakEven, ratio: float | None) -> float:
+    """Return how near the costs are to where their condition begins to hold: 1 is there."""
+    if not ratio:
+        return 0.0 if ratio is None or condition.above else 1.0
+    if condition.above:
+        return ratio / (1 + condition.margin)
+    return (1 - condition.margin) / ratio
+
+
+def share_of_total(bounds: Bounds, total: float, *, whole: bool) -> float:
     """Return how near a total is to where its condition begins to hold: 1 is there."""
     if bounds.below:
         if not whole:
             return 0.0
-        return float(bounds.enter / total) if total else 1.0
-    return float(total / bounds.enter) if bounds.enter else 1.0
+        return float(bounds.enter) / total if total else 1.0
+    return total / float(bounds.enter) if bounds.enter else 1.0
 
 
-def share_of_row(volume: Volume, bounds: Bounds, row: Row, so_far: int) -> float:
+def share_of_row(volume: Volume, bounds: Bounds, row: Row, so_far: float) -> float:
     """Return the share of days in a row that are behind us, with the part of today's that came `so_far`."""
     part = 0.0
     if not bounds.below and bounds.enter:
-        part = min(1.0, float(so_far / bounds.enter))
+        part = min(1.0, so_far / float(bounds.enter))
     return (row.days + part) / volume.sustained_days
