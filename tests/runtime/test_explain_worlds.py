@@ -259,7 +259,8 @@ def test_loads_and_volumes_decide_as_they_would_in_production() -> None:
     text = policy("eu", "us", ordered=False).replace(
         "routes:",
         "routes:\n  - {name: heavy, when: {volume: {tokens_per_day: {gte: 500M}, sustained: 90d}},\n"
-        "     use: [{model: m, on: [eu, us]}],\n     overflow: {from: eu, to: us, when: {inflight: {gt: 5}, outage: true}}}",
+        "     use: [{model: m, on: [eu, us]}],\n"
+        "     overflow: {from: eu, to: us, when: {inflight: {gt: 5}, outage: true}}}",
     )
     router = Router.from_text(text, environ={"KEY": KEY})
     month = {"tokens_per_day": 600_000_000, "sustained_days": 120}

@@ -85,9 +85,11 @@ def coverage_of(policy: Policy, results: Iterable[CaseResult]) -> Coverage:
             name = f"{route.name}, {place + 1}" if place else route.name
             cases = counts[route, place]
             rules.append(Covered("overflow", name, route.line, route.observe, cases))
-    for one in policy.constraints:
-        rules.append(Covered("constraint", one.name, one.line, one.observe, counts[one]))
-    return Coverage(tuple(rules))
+    constraints = (
+        Covered("constraint", one.name, one.line, one.observe, counts[one])
+        for one in policy.constraints
+    )
+    return Coverage((*rules, *constraints))
 
 
 def _touched(explanation: Explanation) -> Iterator[_Touched]:
