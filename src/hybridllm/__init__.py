@@ -42,6 +42,7 @@ from hybridllm.errors import (
     RouterClosed,
     StreamInterrupted,
     TruncatedOutput,
+    WarmingUp,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
@@ -93,6 +95,7 @@ __all__ = [
     "InvalidRequest",
     "Kept",
     "OutcomeUnknown",
+    "OverflowStatus",
     "Overloaded",
     "Paid",
     "Plan",
@@ -114,6 +117,7 @@ __all__ = [
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
+    "WarmingUp",
     "World",
     "__version__",
     "check",
@@ -141,6 +145,7 @@ _LATER = {
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),

@@ -244,6 +244,10 @@ class BackendsUnavailable(RouteExhausted):
         return super()._facts() | {"retry_after_s": self.retry_after_s}
 
 
+class WarmingUp(BackendsUnavailable):
+    """Only a backend that is waking up may answer (`cold_start` in the policy); `retry_after_s` says when."""
+
+
 class Overloaded(RequestFailed):
     """No backend that may be asked has a free slot (`concurrency` in the policy); the queue is full or slow.
 

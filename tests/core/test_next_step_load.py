@@ -13,6 +13,7 @@ from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKi
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
 
 PRIMARY, AGAIN = AttemptReason.PRIMARY, AttemptReason.RETRY
+OVERFLOW = AttemptReason.OVERFLOW
 FAILOVER, FALLBACK = AttemptReason.FAILOVER, AttemptReason.FALLBACK
 THREE = kept("eu/big", "us/big", "eu/small")
 ONE = kept("eu/big")
@@ -70,7 +71,7 @@ def step(
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        pytest.param(standing(full=(0,)), Call(1, 0.0, PRIMARY), id="around-a-full-one"),
+        pytest.param(standing(full=(0,)), Call(1, 0.0, OVERFLOW), id="around-a-full-one"),
         pytest.param(standing(full=(0, 1)), Call(2, 0.0, FALLBACK), id="to-another-model"),
         pytest.param(standing(full=(0, 1, 2)), Queue((0, 1, 2)), id="all-full"),
         pytest.param(

@@ -7,22 +7,22 @@ every way, and none of them taken from the proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import product
+from itertools import combinations, product
 from math import prod
 from random import Random
 from typing import Any
 
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.decide.decide import decide
-from hybridllm._core.decide.match import Subject, holds
+from hybridllm._core.decide.match import Subject, holds, whose
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import Capability, Policy
-from hybridllm._core.policy.conditions import leaves
+from hybridllm._core.policy.conditions import Live, leaves
 from hybridllm._core.request.facts import Facts
 from hybridllm.errors import PolicyError
 
@@ -60,6 +60,12 @@ CONDITIONS: dict[str, tuple[Any, ...]] = {
         {"from": "22:00", "to": "06:00", "weekdays": ["fri"]},
         {"from": "09:00", "to": "12:00", "zone": "America/New_York"},
     ),
+    "volume": (
+        {"tokens_per_day": {"gte": "500M"}, "sustained": "90d"},
+        {"tokens_per_day": {"gte": "50M"}},
+        {"requests_per_hour": {"lt": 100}, "of": "task"},
+    ),
+    "break_even": ("above", "below"),
 }  # fmt: skip
 VALUES: dict[str, tuple[Any, ...]] = {
     "tenant": (None, "acme", "acme-eu", "bolt", "bolt-eu"),
@@ -98,9 +104,12 @@ def given(**fields: Any) -> Document:
     return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
-def document(rng: Random) -> Document:
-    """A policy that loads: three backends and models, a few routes and constraints on a few facts."""
-    facts = [*rng.sample(sorted(CONDITIONS), 2), "task"]
+def document(rng: Random, *about: str) -> Document:
+    """A policy that loads: three backends and models, a few routes and constraints on a few facts.
+
+    `about` are facts that conditions look at; otherwise chance chooses.
+    """
+    facts = [*(about or rng.sample(sorted(CONDITIONS), 2)), "task"]
     routes = [_route(rng, number, facts) for number in range(rng.randint(1, 4))]
     if rng.random() < 0.7:
         routes.append(_uses(rng) | {"name": "last"})
@@ -133,6 +142,7 @@ def _backend(rng: Random, name: str) -> Document:
         operator=rng.choice((None, "self", "third_party")),
         retention=rng.choice((None, "none")),
         environments=rng.choice((None, None, None, ["production"], ["staging"])),
+        capacity={"usd_per_month": 1_500} if name == BACKENDS[0] else None,
     )
 
 
@@ -237,18 +247,18 @@ class Counted:
 def counted(policy: Policy) -> Counted:
     """Make every request, and have each of them decided."""
     found = Counted()
-    for facts, now in requests(policy):
-        plan = decide(policy, facts, Snapshot(now_utc=now))
+    for facts, world in requests(policy):
+        plan = decide(policy, facts, world)
         if plan.route is not None and facts.model is None:
             found.deciding.add(plan.route)
         if facts.environment == policy.environment:
-            _count(policy, facts, plan, now, found)
+            _count(policy, facts, plan, world, found)
         found.deciding |= {one.split("'")[1] for one in plan.observed if one.startswith("route ")}
     return found
 
 
 def _count(
-    policy: Policy, facts: Facts, plan: Plan | Denied, now: datetime, found: Counted
+    policy: Policy, facts: Facts, plan: Plan | Denied, world: Snapshot, found: Counted
 ) -> None:
     task = LABELS.get(facts.task or "", facts.task)
     tags: tuple[str | None, ...] = plan.residency or (None,)
@@ -259,7 +269,7 @@ def _count(
         found.served |= asked if isinstance(plan, Plan) else set()
     if isinstance(plan, Denied):
         return
-    subject = Subject(facts, plan.residency, plan.task, now)
+    subject = Subject(facts, plan.residency, plan.task, world.now_utc, world.held)
     held = [one.name for one in policy.constraints if not one.observe and holds(one.when, subject)]
     needs = [need.value for need in facts.needs] or [None]
     for kept in plan.kept:
@@ -271,8 +281,8 @@ def _count(
             found.limited.setdefault((name, backend), set()).add(plan.route)
 
 
-def requests(*policies: Policy) -> Iterator[tuple[Facts, datetime]]:
-    """Yield every request to one of the policies, the facts that no condition looks at apart.
+def requests(*policies: Policy) -> Iterator[tuple[Facts, Snapshot]]:
+    """Yield every request to one of the policies, and the world then; facts that no condition looks at apart.
 
     Requests that pin a model come with every value of what constraints look at: nothing else has a say.
     """
@@ -282,18 +292,18 @@ def requests(*policies: Policy) -> Iterator[tuple[Facts, datetime]]:
             embeds = Capability.EMBEDDINGS in fields["needs"]
             if not (embeds and fields["stream"]):
                 now = fields.pop("time", VALUES["time"][0])
+                live = fields.pop("live")
                 operation = "embeddings" if embeds else "chat"
-                yield Facts(operation=operation, output_tokens_max=0, **_fields(fields)), now
+                facts = Facts(operation=operation, output_tokens_max=0, **_fields(fields))
+                held = frozenset((one, whose(one, facts)) for one in live)
+                yield facts, Snapshot(now_utc=now, held=held)
 
 
 def pools(*policies: Policy) -> list[dict[str, tuple[Any, ...]]]:
     """The values that requests are made of: without a pinned model, and with one."""
-    for_routes = {
-        leaf.fact for one in policies for route in one.routes for leaf in leaves(route.when)
-    }
-    for_pins = {
-        leaf.fact for one in policies for rule in one.constraints for leaf in leaves(rule.when)
-    }
+    of_routes = [leaf for one in policies for route in one.routes for leaf in leaves(route.when)]
+    of_pins = [leaf for one in policies for rule in one.constraints for leaf in leaves(rule.when)]
+    for_routes, for_pins = ({leaf.fact for leaf in some} for some in (of_routes, of_pins))
     keeping = dict.fromkeys(
         tag for one in policies for tag, terms in one.residency.items() if terms.taint_s is not None
     )
@@ -305,9 +315,9 @@ def pools(*policies: Policy) -> list[dict[str, tuple[Any, ...]]]:
     models = dict.fromkeys(model for one in policies for model in one.candidates)
     tasks = [task for task in TASKS if any(_is_known(one, task) for one in policies)]
     found = []
-    for looked_at, pinned in (
-        (for_routes | for_pins, (None,)),
-        (for_pins - {"environment"}, tuple(models)),
+    for looked_at, live, pinned in (
+        (for_routes | for_pins, of_routes + of_pins, (None,)),
+        (for_pins - {"environment"}, of_pins, tuple(models)),
     ):
         varied = {fact: VALUES[fact] for fact in VALUES if fact in looked_at and fact != "stream"}
         everywhere = "environment" in looked_at
@@ -319,9 +329,17 @@ def pools(*policies: Policy) -> list[dict[str, tuple[Any, ...]]]:
             "environment": ENVIRONMENTS if everywhere else ENVIRONMENTS[:1],
             "stream": VALUES["stream"] if "stream" in looked_at else (False,),
             "model": pinned,
+            "live": tuple(_sets(dict.fromkeys(one for one in live if isinstance(one, Live)))),
         }
         found.append(varied | of_all)
     return found
+
+
+def _sets(conditions: Iterable[Live]) -> Iterator[tuple[Live, ...]]:
+    """Every way in which live conditions can hold: a higher threshold without a lower one, too."""
+    conditions = tuple(conditions)
+    for size in range(len(conditions) + 1):
+        yield from combinations(conditions, size)
 
 
 def _is_known(policy: Policy, task: str) -> bool:
@@ -335,10 +353,10 @@ def _fields(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"metadata": kept, "input_tokens_estimate": size, "input_tokens_total": size}
 
 
-def policy(rng: Random) -> Policy:
+def policy(rng: Random, *about: str) -> Policy:
     """A random policy that loads, and whose requests can be counted out."""
     while True:
         with suppress(PolicyError):  # a constraint and a ceiling leave nobody, for example
-            made = load_policy_text(json.dumps(document(rng)), environ={})[0]
+            made = load_policy_text(json.dumps(document(rng, *about)), environ={})[0]
             if sum(prod(map(len, pool.values())) for pool in pools(made)) <= REQUESTS_MAX:
                 return made

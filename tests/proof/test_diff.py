@@ -256,8 +256,8 @@ def test_what_changes_is_what_counting_out_finds(first: int) -> None:
     for seed in range(first, first + 10):
         old, new = pairs(Random(seed))
         found = set()
-        for facts, now in random_policies.requests(old, new):
-            outcomes = [_outcome(one, facts, now) for one in (old, new)]
+        for facts, world in random_policies.requests(old, new):
+            outcomes = [_outcome(one, facts, world) for one in (old, new)]
             if facts.environment == "production" and outcomes[0] != outcomes[1]:
                 found.add((facts.model, *(route for route, _ in outcomes)))
         expected = {
@@ -269,13 +269,13 @@ def test_what_changes_is_what_counting_out_finds(first: int) -> None:
         assert not hidden, seed  # the same route may differ in what orders it
 
 
-def _outcome(policy: Policy, facts: Facts, now: Any) -> tuple[str | None, frozenset[str]]:
+def _outcome(policy: Policy, facts: Facts, world: Snapshot) -> tuple[str | None, frozenset[str]]:
     keeping = {tag for tag, terms in policy.residency.items() if terms.taint_s is not None}
     kept = tuple(tag for tag in facts.taints if tag in keeping)
     own = Facts(
         **{name: getattr(facts, name) for name in Facts.__dataclass_fields__} | {"taints": kept}
     )
-    plan = decide(policy, own, Snapshot(now_utc=now))
+    plan = decide(policy, own, world)
     return (
         (plan.route, frozenset(plan.candidate_names))
         if isinstance(plan, Plan)

@@ -22,6 +22,7 @@ from proof.random_policies import Counted, counted
 
 POLICIES = 200
 CHUNK = 10
+LIVE = ("volume", "break_even")
 NEEDED = {None, *(need.value for needs in random_policies.NEEDS for need in needs)}
 
 
@@ -29,20 +30,30 @@ NEEDED = {None, *(need.value for needs in random_policies.NEEDS for need in need
 def test_the_proof_says_what_happens_and_nothing_else(first: int) -> None:
     """Matrix, constraints, dead routes, and what is served: to the last route, task and model."""
     for seed in range(first, first + CHUNK):
-        policy = random_policies.policy(Random(seed))
-        expected = counted(policy)
-        matrix = matrix_of(policy)
-        assert matrix.exact, seed
-        _compare_rows(matrix, expected, seed)
-        limited = {
-            (one.constraint, cell.backend): set(cell.routes)
-            for one in matrix.constraints
-            for cell in one.cells
-            if cell.routes
-        }
-        assert limited == expected.limited, seed
-        assert _denied(matrix) == _unserved(policy, matrix, expected), seed
-        _compare_quick_look(policy, expected, seed)
+        _compare(random_policies.policy(Random(seed)), seed)
+
+
+@pytest.mark.parametrize("first", range(0, 40, CHUNK))
+def test_what_holds_by_volume_or_break_even_may_hold_or_not(first: int) -> None:
+    """Whatever else holds: no class of requests is taken to be impossible because of a threshold."""
+    for seed in range(first, first + CHUNK):
+        _compare(random_policies.policy(Random(seed), *LIVE), seed)
+
+
+def _compare(policy: Policy, seed: int) -> None:
+    expected = counted(policy)
+    matrix = matrix_of(policy)
+    assert matrix.exact, seed
+    _compare_rows(matrix, expected, seed)
+    limited = {
+        (one.constraint, cell.backend): set(cell.routes)
+        for one in matrix.constraints
+        for cell in one.cells
+        if cell.routes
+    }
+    assert limited == expected.limited, seed
+    assert _denied(matrix) == _unserved(policy, matrix, expected), seed
+    _compare_quick_look(policy, expected, seed)
 
 
 def _compare_rows(matrix: ReachMatrix, expected: Counted, seed: int) -> None:

@@ -83,20 +83,23 @@ async def test_a_region_that_dies_in_mid_traffic_costs_no_call() -> None:
         assert here["eu"].served > 0
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5])
-async def test_with_random_errors_in_both_regions_nearly_all_calls_succeed(share: float) -> None:
-    """Breakers never empty the set: a correlated brown-out is survived by trying the other one."""
+async def test_with_random_errors_in_both_regions_nearly_all_calls_succeed() -> None:
+    """Breakers never empty the set: a brown-out of both is survived by trying the other one.
+
+    One in five fails. What is left where half of them fail is a matter of chance over a few hundred calls;
+    `survive/test_acceptance.py` asks thousands, in virtual time.
+    """
     async with world("eu", "us", ordered=False, timeouts=TIMEOUTS) as here:
         for seed, backend in enumerate(here.backends.values()):
             backend.seed = seed
-            backend.fault = Fault.status(503, probability=share)
+            backend.fault = Fault.status(503, probability=0.2)
 
         async def call(_: int) -> bool:
             await here.chat()
             return True
 
         outcomes = await many(CALLS, AT_ONCE, call)
-        assert outcomes.count(True) / CALLS >= (0.95 if share == 0.2 else 0.55)
+        assert outcomes.count(True) / CALLS >= 0.95
 
 
 # --- what is the request's own fault is nobody else's business

@@ -26,7 +26,7 @@ from hybridllm._core.policy.document import (
     looks_like_key,
     quoted,
 )
-from hybridllm._core.policy.scalars import resolved_scalar
+from hybridllm._core.policy.scalars import is_word, resolved_scalar
 
 BYTES_MAX = 524_288
 LENGTH_MAX = 4_096  # of one key or value
@@ -192,7 +192,7 @@ class _Composer:
         entries: dict[str, Entry] = {}
         following = self._next
         while (key_event := following()).__class__ is not yaml.MappingEndEvent:
-            key = self._key(key_event, path, depth)
+            key = self._word(key_event, depth) or self._key(key_event, path, depth)
             value_path = path if key is None else (*path, key)
             value = self._node(following(), value_path, depth + 1)
             if key is None:
@@ -205,6 +205,22 @@ class _Composer:
                 continue
             entries[key] = Entry(key, _place(key_event), value)
         return MapNode(entries, _place(event))
+
+    def _word(self, event: Any, depth: int) -> str:
+        """Return what nearly every key is, a plain word of which there is nothing to tell; or nothing."""
+        if (
+            event.__class__ is yaml.ScalarEvent
+            and event.implicit[0]
+            and is_word(event.value)
+            and event.anchor is None
+            and event.tag is None
+            and self._nodes < NODES_MAX
+            and depth < DEPTH_MAX
+            and not self._findings.full
+        ):
+            self._nodes += 1
+            return str(event.value)
+        return ""
 
     def _key(self, event: Any, path: Path, depth: int) -> str | None:
         if event.__class__ is not yaml.ScalarEvent:

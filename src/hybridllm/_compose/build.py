@@ -14,9 +14,13 @@ from hybridllm._runtime.engine import Engine
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
+from hybridllm._runtime.volume_book import VolumeBook
+from hybridllm._runtime.volume_keeper import VolumeKeeper
+from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -28,17 +32,21 @@ if TYPE_CHECKING:
     from hybridllm._runtime.ports import Clock, Codec, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
+    from hybridllm._runtime.volume_book import VolumeStore
+    from hybridllm._runtime.wake import WakeHook
 
 
 def built_engine(
     in_force: InForce,
     lifetime: Lifetime,
+    keeper: VolumeKeeper,
     *,
     environ: Mapping[str, str],
     tracer_provider: TracerProvider | None,
     meter_provider: MeterProvider | None,
     clock: Clock | None,
     chance: Callable[[], float] | None = None,
+    wake: WakeHook | None = None,
     ready: Callable[[], None] | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
@@ -54,8 +62,10 @@ def built_engine(
         tracer=OtelTracer(tracer_provider),
         clock=clock or SystemClock(),
         draw=chance or Chance(),
+        keeper=keeper,
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
+        wake=wake,
     )
 
 
@@ -92,6 +102,18 @@ def built_reloader(
         clock=clock or SystemClock(),
         watch_s=watch_s,
     )
+
+
+def built_keeper(policy: Policy, *, clock: Clock | None, path: Path | None) -> VolumeKeeper:
+    """Return what counts volumes, and keeps them in a file if there is a path; it opens nothing yet."""
+    book = None if path is None else VolumeBook(str(path), lambda: _volume_file(path))
+    return VolumeKeeper(Volumes(policy, clock=clock or SystemClock(), book=book))
+
+
+def _volume_file(path: Path) -> VolumeStore:
+    from hybridllm._adapters.volume_store import VolumeFile
+
+    return VolumeFile(path)
 
 
 def _aiohttp_wire() -> Wire:

@@ -11,6 +11,7 @@ from hybridllm._compose.namespaces import read_call
 from hybridllm._core.decide import explain
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.explain import Explanation
+from hybridllm._core.decide.match import Held
 from hybridllm._core.decide.plan import Plan
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import Capability, Policy
@@ -21,6 +22,7 @@ from hybridllm.errors import InvalidRequest
 if TYPE_CHECKING:
     from hybridllm._compose.world import World
     from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.volumes import Volumes
 
 OPERATIONS = ("chat", "embeddings")
 
@@ -46,19 +48,29 @@ def call_to_explain(
 
 
 def explained_now(
-    call: Call, policy: Policy, engine: Engine | None, *, now_utc: datetime
+    call: Call,
+    policy: Policy,
+    engine: Engine | None,
+    volumes: Volumes | None,
+    *,
+    now_utc: datetime,
 ) -> Explanation:
     """Decide a call in the state that the router is in; `engine` None: it has not sent anything yet.
 
     Nothing is drawn for a split with nothing to stick to: the same call is explained alike each time.
     """
+    tags = () if engine is None else engine.taints.of(call.hints.session, policy)
+    facts = facts_of(call, policy, tags)
+    held = frozenset[Held]()
+    if volumes is not None:
+        held = volumes.held_now(tenant=facts.tenant, task=facts.task)
     if engine is None:
-        snapshot = Snapshot(now_utc=now_utc)
-        return Explanation(decide(policy, facts_of(call, policy), snapshot), snapshot=snapshot)
-    snapshot = engine.fleet.snapshot(policy, now_utc=now_utc, chance=0.0, stream=call.stream)
-    plan = decide(
-        policy, facts_of(call, policy, engine.taints.of(call.hints.session, policy)), snapshot
+        snapshot = Snapshot(now_utc=now_utc, held=held)
+        return Explanation(decide(policy, facts, snapshot), snapshot=snapshot)
+    snapshot = engine.fleet.snapshot(
+        policy, now_utc=now_utc, chance=0.0, stream=call.stream, held=held
     )
+    plan = decide(policy, facts, snapshot)
     # Told even where the policy does not look at it.
     snapshot = replace(snapshot, latency=engine.fleet.latencies.snapshot())
     if not isinstance(plan, Plan):

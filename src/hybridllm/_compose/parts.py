@@ -12,6 +12,8 @@ from hybridllm._runtime.wall_clock import utc_by
 from hybridllm.errors import InvalidRequest, RouterClosed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from hybridllm._runtime.ports import Clock, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
+    from hybridllm._runtime.volume_keeper import VolumeKeeper
+    from hybridllm._runtime.volumes import Volumes
+    from hybridllm._runtime.wake import WakeHook
 
 _CLOSED = "this router is closed; open a new one"
 WATCH_S = 1.0
@@ -41,6 +46,8 @@ class Parts:
         meter_provider: MeterProvider | None,
         clock: Clock | None,
         chance: Callable[[], float] | None,
+        wake: WakeHook | None,
+        volume_file: str | Path | None,
     ) -> None:
         self._in_force = InForce(policy, utc_by(clock))
         self._environ = environment_of(environ)
@@ -49,12 +56,15 @@ class Parts:
         self._meter_provider = meter_provider
         self._clock = clock
         self._chance = chance
+        self._wake = wake
         self._source: tuple[PolicySource, Taken] | None = None
         self._watch_s: float | None = None
         self._socket: StatusSocket | None = None
+        self._volume_file = volume_file
         self._closed = False
         self._lifetime = Once(self._made_lifetime)
         self._engine_once = Once(self._made_engine)
+        self._keeper = Once(self._made_keeper)
         self._reloader = Once(self._made_reloader)
 
     @property
@@ -70,11 +80,13 @@ class Parts:
         return built_engine(
             self._in_force,
             self._lifetime(),
+            self._keeper(),
             environ=self._environ,
             tracer_provider=self._tracer_provider,
             meter_provider=self._meter_provider,
             clock=self._clock,
             chance=self._chance,
+            wake=self._wake,
             ready=self._begin,
         )
 
@@ -82,6 +94,27 @@ class Parts:
         from hybridllm._runtime.lifetime import Lifetime
 
         return Lifetime(self._wire)
+
+    def _made_keeper(self) -> VolumeKeeper:
+        from pathlib import Path
+
+        from hybridllm._compose.build import built_keeper
+
+        path = None if self._volume_file is None else Path(self._volume_file).absolute()
+        return built_keeper(self._in_force.policy, clock=self._clock, path=path)
+
+    @property
+    def _volumes(self) -> Volumes | None:
+        """What is counted; None: nothing is yet."""
+        keeper = self._keeper.made
+        return None if keeper is None else keeper.volumes
+
+    async def _counting(self) -> None:
+        """Begin to count volumes, with what is known of earlier runs."""
+        if not self._closed and (self._volume_file is not None or self._in_force.policy.live):
+            keeper = self._keeper()
+            keeper.begin()
+            await keeper.known()
 
     def _begin(self) -> None:
         """Begin to watch the file and to tell the status, if that is wanted."""
@@ -127,6 +160,8 @@ class Parts:
         if engine is not None:
             engine.follow(policy)
         self._in_force.policy = policy
+        if (keeper := self._keeper.made) is not None:
+            keeper.follow(policy)
 
     async def _end(self, drain_s: float) -> None:
         """Close every part; what is under way may take `drain_s` seconds."""
@@ -135,9 +170,12 @@ class Parts:
             await self._lifetime().aclose(drain_s)
         finally:
             try:
-                reloader = self._reloader.made
-                if reloader is not None:
-                    await reloader.close()
+                try:
+                    if (reloader := self._reloader.made) is not None:
+                        await reloader.close()
+                finally:
+                    if (keeper := self._keeper.made) is not None:
+                        await keeper.close()
             finally:  # last: who looks how the router ends can still ask
                 if self._socket is not None:
                     await self._socket.close()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybridllm._core.bulk.result import BulkProgress
     from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.ports import Clock, Wire
+    from hybridllm._runtime.wake import WakeHook
 
 DRAIN_S = 5.0
 """For requests under way when a router is closed: most answers come, and no process ends much later."""
@@ -51,6 +52,8 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -65,6 +68,11 @@ class Router(Parts):
             status_dir: A folder in which `hybridllm status` finds this router: from `async with` or the first
                 request until `aclose` it serves its status there, on a unix socket that only this user can
                 open. Default: none.
+            wake: Called with the name of a backend that sleeps (`cold_start`) and is needed, or soon will be;
+                may be a coroutine function. Default: only its own `wake` URL is asked.
+            volume_file: An SQLite file that keeps volumes over restarts, so that `sustained` conditions and
+                break-even have a history; made if it is not there. Several routers and processes may share
+                one. Default: none, volumes are counted in memory.
 
         Raises:
             InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
@@ -77,6 +85,8 @@ class Router(Parts):
             meter_provider=meter_provider,
             clock=clock,
             chance=chance,
+            wake=wake,
+            volume_file=volume_file,
         )
         if status_dir is not None:
             self._socket = status_socket(status_dir, self.status)
@@ -99,6 +109,8 @@ class Router(Parts):
         watch: bool = False,
         watch_s: float = WATCH_S,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -115,6 +127,8 @@ class Router(Parts):
                 request until `aclose`.
             watch_s: Seconds between two looks at it.
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
+            wake: Called with the name of a backend that is to be woken; see `Router`.
+            volume_file: An SQLite file that keeps volumes over restarts; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
@@ -135,6 +149,8 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
+            volume_file=volume_file,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -154,6 +170,8 @@ class Router(Parts):
         clock: Clock | None = None,
         chance: Callable[[], float] | None = None,
         status_dir: str | Path | None = None,
+        wake: WakeHook | None = None,
+        volume_file: str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -168,6 +186,8 @@ class Router(Parts):
             clock=clock,
             chance=chance,
             status_dir=status_dir,
+            wake=wake,
+            volume_file=volume_file,
         )
 
     @property
@@ -208,6 +228,7 @@ class Router(Parts):
         return status_of(
             self._in_force,
             self._engine_once.made,
+            self._volumes,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
         )
@@ -242,7 +263,8 @@ class Router(Parts):
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
-        return self._read(lambda: explained_now(call, policy, engine, now_utc=now_utc))
+        volumes = self._volumes
+        return self._read(lambda: explained_now(call, policy, engine, volumes, now_utc=now_utc))
 
     def map(
         self,
@@ -301,6 +323,7 @@ class Router(Parts):
 
     async def __aenter__(self) -> Router:
         self._begin()
+        await self._counting()
         return self
 
     async def __aexit__(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._core.affinity.cached import NOTHING_TOLD
+from hybridllm._core.policy.hybrid import HOURS_A_MONTH
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase, refuses
 from hybridllm._core.resilience.pace import Pace, faded_s
 from hybridllm._core.resilience.window import totals
@@ -16,7 +18,7 @@ from hybridllm._core.resilience.window import totals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybridllm._core.policy.compiled import Candidate, Policy
+    from hybridllm._core.policy.compiled import Backend, Candidate, Policy
     from hybridllm._runtime.fleet import Fleet
 
 _PROBES = BreakerConfig().probes
@@ -48,6 +50,9 @@ class CandidateStatus:
         answer_ms_p50: The same for whole answers without a stream.
         answer_ms_p95: The same for 95 of 100.
         share: Of its traffic, that it gets: below 1 in the first seconds after its breaker has closed.
+        prompt_tokens: Of all answers that told how many of them were cached.
+        cached_tokens: Those of them that were.
+        cached_share: What share was cached in the last minutes, 0 to 1; None: no answer has told.
     """
 
     backend: str
@@ -73,6 +78,9 @@ class CandidateStatus:
     answer_ms_p50: float | None = None
     answer_ms_p95: float | None = None
     share: float = 1.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    cached_share: float | None = None
 
     @property
     def name(self) -> str:
@@ -93,12 +101,30 @@ class BackendStatus:
         in_flight: Requests under way there.
         limit: How many it may have at once now; None: the policy sets no `concurrency`.
         waiting: Requests that wait for a slot there.
+        attempts: That have ended there, since this router began.
+        tokens_in: Prompt tokens of those, reported or estimated; `tokens_out`: completion tokens.
+        cost_usd: Of those, as far as it is known: a text, exact.
+        cost_unknown: How many of them may have cost something that we do not know.
+        average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
+        utilisation: Share of what it can process; None: not known.
+        awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
+        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included); None:
+            the policy does not say.
     """
 
     backend: str
     in_flight: int = 0
     limit: int | None = None
     waiting: int = 0
+    attempts: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: str = "0"
+    cost_unknown: int = 0
+    average_usd_per_mtok: float | None = None
+    utilisation: float | None = None
+    awake_in_s: float | None = None
+    machines_usd_per_hour: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -108,13 +134,43 @@ class BackendStatus:
 def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ...]:
     """Return the backends, in the order of the policy; None: nothing was sent yet."""
     if fleet is None:
-        return tuple(BackendStatus(name) for name in policy.backends)
+        return tuple(
+            BackendStatus(name, machines_usd_per_hour=_machines_usd_per_hour(backend))
+            for name, backend in policy.backends.items()
+        )
     in_flight = fleet.in_flight_by_backend
     rows = []
     for name in policy.backends:
         limit, waiting = fleet.slots.seen(name) or (None, 0)
-        rows.append(BackendStatus(name, in_flight.get(name, 0), limit, waiting))
+        back_in_s = fleet.warmths.back_in_s(name)
+        awake_in_s = None if back_in_s is None else round(back_in_s, 1)
+        total, fixed = fleet.totals.seen(name), fleet.uses.price_of(policy.backends[name])
+        average = None if fixed is None else fixed.average_usd_per_mtok
+        rows.append(
+            BackendStatus(
+                name,
+                in_flight.get(name, 0),
+                limit,
+                waiting,
+                attempts=total.attempts,
+                tokens_in=total.tokens_in,
+                tokens_out=total.tokens_out,
+                cost_usd=f"{total.usd:f}",
+                cost_unknown=total.unknown,
+                average_usd_per_mtok=None if average is None else round(float(average), 4),
+                utilisation=None if fixed is None else fixed.utilisation,
+                awake_in_s=awake_in_s,
+                machines_usd_per_hour=_machines_usd_per_hour(policy.backends[name]),
+            )
+        )
     return tuple(rows)
+
+
+def _machines_usd_per_hour(backend: Backend) -> float | None:
+    capacity = backend.capacity
+    if capacity is None:
+        return None
+    return round(float((capacity.usd_per_month + capacity.hidden_usd_per_month) / HOURS_A_MONTH), 4)
 
 
 def candidate_rows(
@@ -146,8 +202,9 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         record.count_good()
     state = BreakerState() if record is None else record.breaker
     failed = None if record is None else record.failed
+    cached = NOTHING_TOLD if record is None else record.cached
     closed = fleet.gate(candidate)
-    share = fleet.share(candidate)
+    share = fleet.returns.share(candidate.name)
     sums = totals(state.window, now_s)
     words = []
     gate_ends_s = None
@@ -182,6 +239,9 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         answer_ms_p50=_ms(answers, 50),
         answer_ms_p95=_ms(answers, 95),
         share=round(share, 2),
+        prompt_tokens=cached.prompt_tokens,
+        cached_tokens=cached.cached_tokens,
+        cached_share=None if cached.share_lately is None else round(cached.share_lately, 3),
     )
 
 

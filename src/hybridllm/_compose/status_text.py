@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hybridllm._compose.status_rows import CandidateStatus
 
-_HEADINGS = ("candidate", "breaker", "asked", "failed/10 s", "first token", "answer", "reason")
+_HEADINGS = (
+    "candidate",
+    "breaker",
+    "asked",
+    "failed/10 s",
+    "first token",
+    "answer",
+    "cached",
+    "reason",
+)
 _GAP = "  "
 
 
@@ -31,6 +40,7 @@ def _cells(row: CandidateStatus) -> tuple[str, ...]:
         f"{row.failures} of {row.attempts}" if row.attempts else "-",
         _both_ms(row.first_token_ms_p50, row.first_token_ms_p95),
         _both_ms(row.answer_ms_p50, row.answer_ms_p95),
+        "-" if row.cached_share is None else f"{row.cached_share:.0%}",
         row.reason,
     )
 

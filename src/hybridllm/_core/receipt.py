@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt_text import receipt_dict, receipt_text
@@ -23,6 +24,7 @@ class AttemptReason(StrEnum):
     RETRY = "retry"  # the same candidate again
     FAILOVER = "failover"  # another backend for the same model
     FALLBACK = "fallback"  # another model
+    OVERFLOW = "overflow"  # another backend, because the one that was meant had too much to do
     HEDGE = "hedge"  # another backend, because the first took long
 
 
@@ -58,6 +60,11 @@ class Attempt:
         price: Used for `cost_usd`; None: not known.
         cost_usd: None: not known, because the price or the tokens are not.
         maybe_billed: False if the backend provably did no work for it.
+        fixed: What a token costs on a backend that is paid by the month, when the attempt ended; None: it is
+            not paid so.
+        list_price: What hosted APIs ask for the same model, of several the cheapest for these tokens; only
+            beside `fixed`. None: not known.
+        list_cost_usd: What the same tokens would have cost at it; None: not known.
     """
 
     number: int
@@ -77,6 +84,9 @@ class Attempt:
     price: Price | None
     cost_usd: Decimal | None
     maybe_billed: bool
+    fixed: FixedCost | None = None
+    list_price: Price | None = None
+    list_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,8 @@ class Receipt:
         cost_wasted_usd: The part of it that did not buy the answer.
         cost_complete: False if an attempt may have cost something that we do not know.
         observed: What rules in `mode: observe` would have done, in words.
+        list_cost_usd: What the tokens of attempts on backends that are paid by the month would have cost at
+            hosted APIs, as far as known; None: nothing of it is known, or there were none.
     """
 
     request_id: str
@@ -121,6 +133,7 @@ class Receipt:
     cost_complete: bool
     residency_tags: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
+    list_cost_usd: Decimal | None = None
 
     @property
     def served(self) -> Attempt | None:

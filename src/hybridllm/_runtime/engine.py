@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
+from hybridllm._runtime.load_watch import LoadWatch
+from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.stay import Stay
@@ -31,6 +33,9 @@ from hybridllm._runtime.taints import Taints
 from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
+from hybridllm._runtime.volume_keeper import VolumeKeeper
+from hybridllm._runtime.wake import WakeHook, Waker
+from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ class Engine:
         draw: A number in [0, 1], drawn anew at each call.
         ready: Called at the first request in each event loop.
         on_breaker: Hears of every transition of a breaker.
+        wake: The application's own way to wake a backend that sleeps.
+        keeper: Keeps the volumes, in the event loop where the router is.
     """
 
     def __init__(
@@ -65,31 +72,42 @@ class Engine:
         tracer: Tracer,
         clock: Clock,
         draw: Callable[[], float],
+        keeper: VolumeKeeper,
         ready: Callable[[], None] | None = None,
         on_breaker: Told = log_transition,
+        wake: WakeHook | None = None,
     ) -> None:
         self._in_force = in_force
         self._lifetime = lifetime
         self.taints = Taints(clock.monotonic_s)
         self._on_breaker = on_breaker
+        self._wake = wake
         self._make_wire = wire
         self._make_codec = codec
         self._targets = targets
         self._tracer = tracer
         self._clock = clock
         self._draw = draw
+        self._keeper = keeper
+        self.volumes = keeper.volumes
         self._call_ready = ready
         self._attempts: Attempts | None = None
         self._health: HealthWatch | None = None
+        self._waker: Waker | None = None
         self._stay: Stay | None = None  # that both were made for
         self._know_nothing()
 
     def _know_nothing(self) -> None:
         """Begin to learn about backends."""
         self.fleet = Fleet(self._clock.monotonic_s, self._draw)
-        self.fleet.slots.follow(self._in_force.policy.backends)
+        policy = self._in_force.policy
+        self.fleet.slots.follow(policy.backends, loaded=policy.loaded)
+        self.fleet.loads.follow(policy)
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
+        self.overflows = Overflows(self._clock.monotonic_s)
+        self.fleet.loads.spent_usd = self.volumes.spent_usd
+        self._ahead = WakeAhead(self.fleet, self.volumes, policy)
 
     @property
     def now_s(self) -> float:
@@ -107,6 +125,8 @@ class Engine:
         """
         stay = self._lifetime.here()
         attempts = self._ready(stay)
+        if self._keeper.reading:
+            await self._keeper.known()
         run = self._begun(call, stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
@@ -178,9 +198,19 @@ class Engine:
             self._clock,
             lambda: self._in_force.policy.backends,
         )
-        stay.use(wire, first=self._health.close)
+        self._waker = Waker(
+            self.fleet,
+            wire,
+            self._targets,
+            self._clock,
+            lambda: self._in_force.policy,
+            self._wake,
+        )
+        load_watch = LoadWatch(self.fleet.loads, wire, self._clock, self._draw)
+        stay.use(wire, first=_all_of(self._health.close, self._waker.close, load_watch.close))
         self._stay = stay
         self._health.wake()
+        self._keeper.begin()
         return self._attempts
 
     def _breaker_changed(
@@ -193,6 +223,8 @@ class Engine:
 
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
+        self.overflows.keep([route.name for route in policy.routes if route.overflows])
+        self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
         self.fleet.follow(self._in_force.policy, policy, rekeyed)
 
@@ -200,7 +232,8 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
-        decision = self._decision(call, started_at)
+        self.fleet.totals.requests += 1
+        decision = self._decision(call, started_at, started_s)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):
             receipt = denied_receipt(
@@ -232,9 +265,10 @@ class Engine:
             started_s + deadline_s,
             stay.enter(),
             trace,
+            self.volumes if self.volumes.counting else None,
         )
 
-    def _decision(self, call: Call, now_utc: datetime) -> Plan | Denied:
+    def _decision(self, call: Call, now_utc: datetime, now_s: float) -> Plan | Denied:
         """Decide by the policy in force now; what its session carries is known from here on."""
         policy, session = self._in_force.policy, call.hints.session
         facts = facts_of(call, policy, self.taints.of(session, policy))
@@ -244,8 +278,12 @@ class Engine:
             chance=self._draw() if policy.splits else 0.0,
             two_of=self._draw() if policy.balances else None,
             stream=call.stream,
+            hot=self.overflows.hot,
+            held=self.volumes.held(now_s, tenant=facts.tenant, task=facts.task),
         )
         decision = decide(policy, facts, snapshot)
+        if isinstance(decision, Plan) and decision.left is not None:
+            self.overflows.note(decision.route, decision.left)
         if policy.taints:
             self.taints.carry(session, brought_tags(policy, facts), policy)
         if decision.observed:
@@ -266,3 +304,11 @@ class Engine:
         from hybridllm._runtime.resume import Resume
 
         return Resume(run, lambda: self.turns.found_again(attempts, run))
+
+
+def _all_of(*closings: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        for closing in closings:
+            await closing()
+
+    return close

@@ -17,6 +17,7 @@ from hybridllm.errors import (
     RequestFailed,
     RequestRejected,
     RouteExhausted,
+    WarmingUp,
 )
 
 
@@ -100,6 +101,24 @@ def overloaded(
         retry_after_s=retry_after_s,
         receipt=receipt,
         status_code=429,
+    )
+
+
+def warming_up(
+    run: Run, backends: Sequence[str], *, back_in_s: float, now_s: float
+) -> RequestFailed:
+    """Settle a request that only a backend which wakes up may answer, and return the error to raise."""
+    if run.seam is not None:
+        return run.seam.gave_up("the backend sleeps")
+    receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="warming_up")
+    names = ", ".join(backends)
+    return WarmingUp(
+        f"nobody of route {run.plan.route!r} but {names} may answer, which is waking up; try again in "
+        f"{back_in_s:.0f} s, or let requests wait for it (cold_start.when_cold: wait)",
+        route=run.plan.route,
+        failures=[*_failures(run), *((name, "waking up") for name in backends)],
+        retry_after_s=back_in_s,
+        receipt=receipt,
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hybridllm._core.decide.match import Held
+from hybridllm._core.decide.overflow import Source
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.succession import Endpoint, carried_on, endpoints
@@ -19,20 +21,22 @@ from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
 from hybridllm._core.resilience.pace import Pace, after_answer
 from hybridllm._runtime.latencies import Latencies
+from hybridllm._runtime.loads import Loads
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.records import Record
+from hybridllm._runtime.returns import Returns
 from hybridllm._runtime.slots import Slots
 from hybridllm._runtime.standings import Standings
+from hybridllm._runtime.totals import Totals
+from hybridllm._runtime.uses import Uses
+from hybridllm._runtime.warmths import Warmths
 
 if TYPE_CHECKING:
+    from hybridllm._core.request.read import Call
     from hybridllm._runtime.cool_offs import Closed, CoolOffs
 
 _logger = logging.getLogger("hybridllm")
 
-RAMP_S = 5.0
-"""A candidate whose breaker has closed gets its share back over so many seconds."""
-
-_RAMP_FROM = 0.1
 Key = tuple[str, str]
 """(backend, model)."""
 
@@ -61,11 +65,17 @@ class Fleet:
         self._in_flight: dict[str, int] = {}
         self.latencies = Latencies(now_s)
         self.slots = Slots(self._in_flight, now_s)
+        self.uses = Uses(now_s)
         self._records: dict[Key, Record] = {}
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
-        self._closed_at_s: dict[str, float] = {}  # candidates whose breaker closed a moment ago
+        self.returns = Returns(now_s)
+        self.warmths = Warmths(now_s, self._records, self._unwell, self.returns)
+        self.totals = Totals()
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
+        self.loads = Loads(self, now_s)
+        self.slots.saturated, self.slots.room = self.loads.saturated, self.loads.free
+        self.slots.ramping = self.warmths.ramping
         self.slowest_s = 0.0  # of all waits that were measured
         self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first
@@ -81,25 +91,31 @@ class Fleet:
         chance: float,
         two_of: float | None = None,
         stream: bool = False,
+        hot: frozenset[Source] = frozenset(),
+        held: frozenset[Held] = IDLE.held,
     ) -> Snapshot:
         """Return an immutable value of all that a decision by this policy may look at."""
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
         latency = self.latencies.snapshot() if policy.measures else IDLE.latency
+        loads = self.loads.of() if self.loads else IDLE.loads
         if not policy.balances:
-            return Snapshot(in_flight, latency, now_utc, chance)
+            return Snapshot(in_flight, latency, now_utc, chance, loads=loads, held=held, hot=hot)
         return Snapshot(
             in_flight,
             latency,
             now_utc,
             chance,
             self._paces[stream].copy(),
-            self._returning() if self._closed_at_s else IDLE.returning,
+            self.returns.weights() if self.returns else IDLE.returning,
             self._now_s(),
             two_of,
+            loads,
+            held,
+            hot,
         )
 
-    def take(self, candidate: Candidate) -> Permit:
-        """Take a permit for one attempt, and count it as under way.
+    def take(self, candidate: Candidate, call: Call | None = None) -> Permit:
+        """Take a permit for one attempt of a call, and count it as under way.
 
         An open breaker gives a permit too, without a probe's standing: whoever asks has been through
         `standing`, so it asks because nobody else is left (breakers never empty a candidate set).
@@ -113,7 +129,10 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
+        taken = Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
+        if self.loads and call is not None:
+            self.loads.begun(taken, call)
+        return taken
 
     def give_back(
         self,
@@ -130,6 +149,8 @@ class Fleet:
             self._in_flight[name] = left
         else:
             del self._in_flight[name]
+        if self.loads:
+            self.loads.over(permit, answered=effect is BreakerEffect.SUCCESS)
         if self.slots:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn != self._turn and not self.stands(candidate, permit.turn):
@@ -171,6 +192,8 @@ class Fleet:
         slow = record.first_token(seconds, now_s)
         if record.first_token_pace is not None:
             self._paces[True][name] = record.first_token_pace
+        if self.loads and prompt_tokens is not None:
+            self.loads.first_token(permit, seconds, now_s, prompt_tokens=prompt_tokens)
         if self.slots and prompt_tokens is not None:
             backend = permit.candidate.backend.name
             self.slots.first_token(backend, seconds, prompt_tokens=prompt_tokens)
@@ -209,7 +232,9 @@ class Fleet:
                 )
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
-        """Leave a candidate, or its whole backend, alone if the failure says so."""
+        """Leave a candidate, or its whole backend, alone if the failure says so, or that it sleeps."""
+        if self.warmths.failed(candidate.backend, failure):
+            return
         if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
@@ -244,10 +269,16 @@ class Fleet:
             self._cool_offs.keep(kept)
         names = {f"{backend}/{model}" for backend, model in kept if model is not None}
         self.latencies.keep(names)
-        for seen in (*self._paces, self._closed_at_s):
+        for seen in self._paces:
             for name in seen.keys() - names:
                 del seen[name]
-        self.slots.follow(policy.backends, {backend for backend, model in kept if model is None})
+        self.returns.keep(names)
+        self.warmths.keep(policy.backends)
+        same = {backend for backend, model in kept if model is None}
+        self.loads.follow(policy, same)
+        self.uses.keep(same)
+        self.totals.keep(policy.backends)
+        self.slots.follow(policy.backends, same, policy.loaded)
         if not self._in_flight:
             self._since.clear()  # nobody is under way who could speak of a former one
             return
@@ -279,6 +310,10 @@ class Fleet:
         """The (backend, model) of those."""
         return self._unwell
 
+    def under_way(self, backend: str) -> int:
+        """How many requests are under way there."""
+        return self._in_flight.get(backend, 0)
+
     def busy(self, backend: str) -> bool:
         """Whether requests are under way there."""
         return backend in self._in_flight
@@ -299,13 +334,6 @@ class Fleet:
     def remembered(self, candidate: Candidate) -> Record | None:
         """Return the same without making one: None if it was never asked. Any thread may look."""
         return self._records.get((candidate.backend.name, candidate.model.name))
-
-    def share(self, candidate: Candidate) -> float:
-        """Return how much of its share a candidate gets; below 1: it is coming back. Any thread may look."""
-        closed_at_s = self._closed_at_s.get(candidate.name)
-        if closed_at_s is None:
-            return 1.0
-        return min(1.0, max(_RAMP_FROM, (self._now_s() - closed_at_s) / RAMP_S))
 
     def pace(self, candidate: Candidate, *, stream: bool) -> Pace | None:
         """Return how long a candidate lets one wait; None: not measured."""
@@ -353,7 +381,7 @@ class Fleet:
 
     def _changed(self, candidate: Candidate, before: BreakerState, after: BreakerState) -> None:
         if after.phase is Phase.CLOSED:
-            self._closed_at_s[candidate.name] = self._now_s()
+            self.returns.begin(candidate.name)
         if self.tell is not None:
             self.tell(candidate, before, after)
 
@@ -366,14 +394,3 @@ class Fleet:
         overload = failure is not None and failure.overload
         self.slots.ended(name, overload=overload, answered=answered)
         self.slots.freed(name)
-
-    def _returning(self) -> Mapping[str, float]:
-        now_s = self._now_s()
-        weights = {}
-        for name, closed_at_s in list(self._closed_at_s.items()):
-            share = (now_s - closed_at_s) / RAMP_S
-            if share >= 1.0:
-                del self._closed_at_s[name]
-            else:
-                weights[name] = max(_RAMP_FROM, share)
-        return weights

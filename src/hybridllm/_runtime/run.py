@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
-from hybridllm._core.money.price import Price, cost_usd
+from hybridllm._core.money.capacity import FixedCost
+from hybridllm._core.money.price import Price, cheapest, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.receipt import (
     Attempt,
@@ -20,9 +21,13 @@ from hybridllm._core.receipt import (
 )
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
+from hybridllm._runtime.totals import Total
+from hybridllm._runtime.uses import Meter
+from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
     from hybridllm._runtime.resume import Resume
@@ -42,6 +47,7 @@ class Run:
         passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
+        volumes: Where it is counted when it has ended; None: nowhere.
         begun: Attempts that have begun.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
@@ -55,6 +61,7 @@ class Run:
     deadline_at_s: float
     passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
+    volumes: Volumes | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
@@ -91,21 +98,36 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.trace is not None:
             self.trace.ended(receipt)
+        if self.volumes is not None:
+            self.volumes.count(receipt, now_s)
         self.passage.over()
         return receipt
 
 
 @dataclass(slots=True, eq=False)
 class Trial:
-    """One attempt under way."""
+    """One attempt under way.
+
+    Attributes:
+        permit: To make it; of the record of its candidate.
+        total: Of its backend, where it is counted.
+        meter: Counts its tokens, if its backend is paid by the month.
+    """
 
     run: Run
     kept: Kept
     number: int
     reason: AttemptReason
     started_at: datetime
-    started_s: float
+    permit: Permit = field(repr=False)
+    total: Total = field(repr=False)
+    meter: Meter | None = field(default=None, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
+
+    @property
+    def started_s(self) -> float:
+        """When it began, on the clock's monotonic scale."""
+        return self.permit.taken_at_s
 
     def ended(
         self,
@@ -121,6 +143,9 @@ class Trial:
         """Record how it ended, with its cost if tokens and price are known."""
         candidate = self.kept.candidate
         price = candidate.price
+        fixed, list_price, list_cost = self._at_home(usage, now_s)
+        if usage is not None:
+            self.permit.used(usage, now_s)
         attempt = Attempt(
             self.number,
             candidate.backend.name,
@@ -139,11 +164,27 @@ class Trial:
             price,
             _cost_usd(usage, price),
             failure.maybe_billed if failure is not None else True,
+            fixed,
+            list_price,
+            list_cost,
         )
         self.run.attempts.append(attempt)
+        self.total.ended(attempt)
         if self.trace is not None:
             self.trace.ended(attempt, facts)
         return attempt
+
+    def _at_home(
+        self, usage: Usage | None, now_s: float
+    ) -> tuple[FixedCost | None, Price | None, Decimal | None]:
+        """Count its tokens; return what they cost on machines paid by the month, and at hosted APIs."""
+        candidate, meter = self.kept.candidate, self.meter
+        if meter is None or candidate.backend.capacity is None:
+            return None, None, None
+        meter.ended(usage, now_s)
+        listed = cheapest(self.run.plan.policy.list_prices.get(candidate.model.name, ()), usage)
+        fixed = meter.price(candidate.backend.capacity, now_s)
+        return fixed, listed, None if usage is None or listed is None else cost_usd(usage, listed)
 
 
 def _cost_usd(usage: Usage | None, price: Price | None) -> Decimal | None:
@@ -211,6 +252,7 @@ def _receipt(
     plan = run.plan
     facts = plan.facts
     total: Decimal | None = None
+    listed: Decimal | None = None
     wasted = _NO_COST
     complete = True
     for attempt in run.attempts:
@@ -223,6 +265,8 @@ def _receipt(
                 complete = complete and attempt.price is not None and attempt.price.free
         elif attempt.maybe_billed:
             complete = False
+        if attempt.list_cost_usd is not None:
+            listed = attempt.list_cost_usd + (listed or _NO_COST)
     if total is None and complete:
         total = _NO_COST  # nothing that was sent can have been charged
     return Receipt(
@@ -251,4 +295,5 @@ def _receipt(
         complete,
         plan.residency,
         plan.observed,
+        listed,
     )

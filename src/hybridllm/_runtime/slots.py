@@ -1,8 +1,9 @@
 """Slots: how many requests a backend may have at once, and who waits for one.
 
-Only backends whose policy sets `concurrency` have a limit. A slot that is freed is promised to one waiter,
-the most urgent who came first, before anybody else can take it. The queue is short and the wait bounded: who
-does not get a slot is told so, with a time to come back.
+Only backends whose policy sets `concurrency` have a limit. Those that overflows leave have a queue too, where
+who may not leave waits while they are saturated; and those that sleep, for when they have just woken. A slot
+that is freed is promised to one waiter, the most urgent who came first, before anybody else can take it. The
+queue is short and the wait bounded: who does not get a slot is told so, with a time to come back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from hybridllm._core.resilience.limit import LimitState
 WAIT_S_MAX = {"interactive": 1.0, "batch": 10.0, "background": 30.0}
 WAIT_SHARE = {"interactive": 0.1, "batch": 0.5, "background": 0.5}
 """The longest wait for a slot, in seconds and as a share of the time left."""
+
+_QUEUE_MAX = 1_024
+"""Of a backend without a limit."""
 
 _HELD_WEIGHT = 0.1
 _RETRY_AFTER_S = (0.1, 60.0)
@@ -41,11 +45,11 @@ class _Waiter:
 
 
 class _Lane:
-    """One backend with a limit."""
+    """One backend with a limit, or that may be saturated without one."""
 
     __slots__ = ("backend", "held_s", "promised", "queues", "state")
 
-    def __init__(self, backend: Backend, state: LimitState) -> None:
+    def __init__(self, backend: Backend, state: LimitState | None) -> None:
         self.backend = backend
         self.state = state
         self.promised = 0
@@ -57,8 +61,12 @@ class _Lane:
         return sum(map(len, self.queues))
 
     @property
+    def limit(self) -> int | None:
+        return None if self.state is None else int(self.state.limit)
+
+    @property
     def queue_max(self) -> int:
-        return 2 * int(self.state.limit)
+        return _QUEUE_MAX if self.state is None else 2 * int(self.state.limit)
 
 
 class Slots:
@@ -73,24 +81,34 @@ class Slots:
         self._in_flight = in_flight
         self._now_s = now_s
         self._lanes: dict[str, _Lane] = {}
+        self.saturated: Callable[[str], bool] = _never
+        self.ramping: Callable[[str, int], bool] = _never
+        self.room: Callable[[str], int | None] = _unknown
 
-    def follow(self, backends: Mapping[str, Backend], same: Collection[str] | None = None) -> None:
-        """Have a lane for each of these backends that has a limit.
+    def follow(
+        self,
+        backends: Mapping[str, Backend],
+        same: Collection[str] | None = None,
+        loaded: Collection[str] = (),
+    ) -> None:
+        """Have a lane for each of these backends that has a limit, or that overflows leave.
 
         Args:
             backends: By name.
+            loaded: Those that overflows leave.
             same: Those that are where they were: they keep what was learnt. None: all.
         """
         former, self._lanes = self._lanes, {}
         for name, backend in backends.items():
             config = backend.concurrency
-            if config is None:
+            if config is None and name not in loaded and backend.cold_start is None:
                 continue
             lane = former.pop(name, None)
             if lane is None:
-                lane = _Lane(backend, limit.new_limit(config))
+                lane = _Lane(backend, None if config is None else limit.new_limit(config))
             elif lane.backend.concurrency != config or (same is not None and name not in same):
-                lane.state, lane.held_s = limit.new_limit(config), 0.0
+                lane.state = None if config is None else limit.new_limit(config)
+                lane.held_s = 0.0
             lane.backend = backend
             self._lanes[name] = lane
         for lane in former.values():  # no limit any more: everybody may go
@@ -112,7 +130,16 @@ class Slots:
         if lane is None or backend == promised:
             return False
         taken = self._in_flight.get(backend, 0) + lane.promised
-        return taken >= int(lane.state.limit) or lane.waiting > 0
+        if self.ramping(backend, taken):
+            return True
+        return lane.limit is not None and (taken >= lane.limit or lane.waiting > 0)
+
+    def must_wait(self, backend: str, *, promised: str | None = None) -> bool:
+        """Return whether somebody who may go nowhere else must wait: it is saturated, or others wait."""
+        lane = self._lanes.get(backend)
+        if lane is None or backend == promised:
+            return False
+        return lane.waiting > 0 or self.saturated(backend)
 
     async def wait(self, backends: Sequence[str], *, priority: str, limit_s: float) -> str | None:
         """Wait for a slot on one of these backends; return which, or None: there is none in time.
@@ -167,12 +194,28 @@ class Slots:
         lane = self._lanes.get(backend)
         if lane is None:
             return
-        free = int(lane.state.limit) - self._in_flight.get(backend, 0) - lane.promised
+        free = self._free(lane)
         while free > 0 and (waiter := _next_waiter(lane)) is not None:
             waiter.promised_by = lane
             lane.promised += 1
             waiter.granted.set_result(backend)
             free -= 1
+
+    def _free(self, lane: _Lane) -> int:
+        """How many more may go now: where slots were seen, as many as are free.
+
+        Without a limit twice as many at most as are under way: a slow start.
+        """
+        name = lane.backend.name
+        under_way = self._in_flight.get(name, 0) + lane.promised
+        if lane.waiting and (self.saturated(name) or self.ramping(name, under_way)):
+            return 0
+        room = self.room(name) if lane.waiting else None
+        most = lane.limit
+        if most is None:
+            most, in_flight_max = 2 * max(1, under_way), lane.backend.saturation.in_flight_max
+            most = most if in_flight_max is None else min(most, in_flight_max)
+        return most - under_way if room is None else min(most - under_way, room - lane.promised)
 
     def held(self, backend: str, seconds: float) -> None:
         """Note how long a slot was held."""
@@ -184,7 +227,7 @@ class Slots:
     def first_token(self, backend: str, seconds: float, *, prompt_tokens: int) -> None:
         """Let the limit learn from a first token."""
         lane = self._lanes.get(backend)
-        if lane is not None and lane.backend.concurrency is not None:
+        if lane is not None and lane.state is not None and lane.backend.concurrency is not None:
             lane.state = limit.after_first_token(
                 lane.state,
                 lane.backend.concurrency,
@@ -198,7 +241,7 @@ class Slots:
     def ended(self, backend: str, *, overload: bool, answered: bool) -> None:
         """Let the limit learn from the end of an attempt."""
         lane = self._lanes.get(backend)
-        if lane is None or lane.backend.concurrency is None:
+        if lane is None or lane.state is None or lane.backend.concurrency is None:
             return
         config, now_s = lane.backend.concurrency, self._now_s()
         if overload:
@@ -211,16 +254,16 @@ class Slots:
         """Return after how many seconds a slot may be had: when the queue has been served."""
         least, most = _RETRY_AFTER_S
         waits = [
-            lane.held_s * (lane.waiting + 1) / max(1, int(lane.state.limit))
+            lane.held_s * (lane.waiting + 1) / max(1, lane.limit or self._in_flight.get(name, 0))
             for name in backends
             if (lane := self._lanes.get(name)) is not None
         ]
         return min(most, max(least, min(waits, default=1.0)))
 
-    def seen(self, backend: str) -> tuple[int, int] | None:
-        """Return (limit, waiting) of a backend; None: it has no limit."""
+    def seen(self, backend: str) -> tuple[int | None, int] | None:
+        """Return (limit, waiting) of a backend; None: nobody ever waits for it."""
         lane = self._lanes.get(backend)
-        return None if lane is None else (int(lane.state.limit), lane.waiting)
+        return None if lane is None else (lane.limit, lane.waiting)
 
     def _wake_all(self, lane: _Lane) -> None:
         while (waiter := _next_waiter(lane)) is not None:
@@ -241,6 +284,14 @@ def _shed(lane: _Lane, rank: int) -> bool:
                     waiter.granted.set_result(None)
                 return True
     return False
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+def _unknown(_: str) -> None:
+    return None
 
 
 def _nothing() -> None:

@@ -5,7 +5,7 @@ Reads the fleet and changes nothing in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Kept
@@ -40,6 +40,7 @@ class Standings:
         remaining_s: float = float("inf"),
         stream: bool = False,
         promised: str | None = None,
+        waits: Collection[str] = (),
     ) -> Standing:
         """Return who of the plan can be asked now.
 
@@ -48,33 +49,47 @@ class Standings:
             remaining_s: Until the request's deadline: who usually takes longer is no use.
             stream: Whether it is about a first token, or a whole answer.
             promised: The backend of which the request was promised a slot.
+            waits: Backends that the request may not leave, though they have too much to do.
         """
         slow = _NOBODY
         fleet = self._fleet
         if remaining_s <= fleet.slowest_s:
             slow = self._too_slow(kept, remaining_s, stream=stream)
         slots, unwell = fleet.slots, fleet.unwell
-        if not (unwell or fleet.gated or slots or slow):
+        warmths = fleet.warmths
+        if not (unwell or fleet.gated or slots or slow or warmths):
             return ALL_FREE
         refused: dict[int, str] = {}
         gates: dict[int, float] = {}
+        cold: dict[int, float] = {}
         now_s = self._now_s()
         for place, one in enumerate(kept):
             candidate = one.candidate
             gate = fleet.gate(candidate)
-            if gate is not None:
+            back_in_s = warmths.back_in_s(candidate.backend.name) if warmths else None
+            if back_in_s is not None:
+                warmths.wanted(candidate.backend.name)
+                refused[place] = f"waking up, {back_in_s:.0f} s to go"
+                cold[place] = back_in_s
+            elif gate is not None:
                 refused[place] = gate.words
                 gates[place] = max(0.0, gate.until_s - now_s)
             elif (candidate.backend.name, candidate.model.name) in unwell:
                 state = fleet.record(candidate).breaker
                 if refuses(state, now_s):
                     refused[place] = f"breaker {state.phase.value}"
-        full = frozenset(
-            place
-            for place, one in enumerate(kept)
-            if slots and slots.full(one.candidate.backend.name, promised=promised)
-        )
-        return Standing(refused, gates, full, slow)
+        full = _NOBODY
+        if slots:
+            names = [one.candidate.backend.name for one in kept]
+            full = frozenset(
+                place
+                for place, name in enumerate(names)
+                if slots.full(name, promised=promised)
+                or (name in waits and slots.must_wait(name, promised=promised))
+            )
+        if not (refused or full or slow):
+            return ALL_FREE
+        return Standing(refused, gates, full, slow, cold)
 
     def in_panic(
         self, kept: tuple[Kept, ...], standing: Standing, places: Iterable[int]
@@ -99,7 +114,8 @@ class Standings:
         for place, one in enumerate(kept):
             record = self._fleet.remembered(one.candidate)
             open_s = 0.0 if record is None else record.breaker.until_s - now_s
-            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s))
+            asleep_s = standing.cold.get(place, 0.0)
+            waits.append(max(0.0, standing.gates.get(place, 0.0), open_s, asleep_s))
         return min(waits, default=0.0)
 
     def _too_slow(

@@ -7,6 +7,7 @@ the attempt's. It spends the retry budget, waits for slots, and has two attempts
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from hybridllm._core.policy.timeouts import timeouts_for
@@ -16,6 +17,7 @@ from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
     Queue,
+    Wake,
     attempt_limit_s,
     candidates_left,
     next_step,
@@ -23,7 +25,7 @@ from hybridllm._core.resilience.next_step import (
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.attempt import Attempts
-from hybridllm._runtime.failed import Refused, failed, overloaded
+from hybridllm._runtime.failed import Refused, failed, overloaded, warming_up
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.ports import Clock, Parsed
 from hybridllm._runtime.race import Race
@@ -63,7 +65,7 @@ class Turns:
         now_s = self._clock.monotonic_s()
         self.spending.request(run.plan.policy.budget, now_s)
         step = self._step(run)
-        if isinstance(step, Queue):
+        if not isinstance(step, Call):
             step = await self._after_queue(run, step)
         found = await self._tried(attempts, run, step)
         if not isinstance(found, Failure):
@@ -76,7 +78,7 @@ class Turns:
 
         async def turn() -> Parsed | Stream:
             step = self._step(run)
-            if isinstance(step, Queue):
+            if not isinstance(step, Call):
                 step = await self._after_queue(run, step)
             found = await self._tried(attempts, run, step)
             if isinstance(found, Failure):
@@ -85,7 +87,9 @@ class Turns:
 
         return await repeat(turn, sleep=self._clock.sleep)
 
-    def _step(self, run: Run, promised: str | None = None, *, paid: bool = False) -> Call | Queue:
+    def _step(
+        self, run: Run, promised: str | None = None, *, paid: bool = False
+    ) -> Call | Queue | Wake:
         """Ask what is next; raise the request's error if nothing is.
 
         Args:
@@ -97,7 +101,11 @@ class Turns:
         policy, kept = run.plan.policy, run.plan.kept
         remaining_s = run.deadline_at_s - now_s
         standing = self._fleet.standings.now(
-            kept, remaining_s=remaining_s, stream=run.call.stream, promised=promised
+            kept,
+            remaining_s=remaining_s,
+            stream=run.call.stream,
+            promised=promised,
+            waits=run.plan.waits,
         )
         barred = run.barred
         run.passed_over = standing.refused.keys() | barred if barred else standing.refused.keys()
@@ -113,6 +121,7 @@ class Turns:
             standing=standing,
             affordable=paid or not run.failures or self.spending.affordable(policy.budget, now_s),
             barred=barred,
+            spilled=run.plan.spilled,
         )
         if isinstance(verdict, GiveUp):
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
@@ -134,15 +143,22 @@ class Turns:
         """Say whom to ask although refused, where nobody else is left to ask."""
         kept = run.plan.kept
         tried = {place for place, _ in run.failures}
-        untried = [place for place in range(len(kept)) if place not in tried]
+        untried = [place for place in range(len(kept)) if place not in tried | standing.cold.keys()]
         if any(place not in standing.refused for place in untried):
             return standing
         panic = self._fleet.standings.in_panic(kept, standing, untried)
-        return Standing(standing.refused, standing.gates, standing.full, standing.slow, panic)
+        return replace(standing, panic=panic)
 
-    async def _after_queue(self, run: Run, queue: Queue) -> Call:
-        """Wait for a slot, and ask again what is next."""
+    async def _after_queue(self, run: Run, queue: Queue | Wake) -> Call:
+        """Wait for a slot, or for somebody to wake, and ask again what is next."""
         while True:
+            if isinstance(queue, Wake):
+                await self._awake(run, queue)
+                step = self._step(run)
+                if isinstance(step, Call):
+                    return step
+                queue = step
+                continue
             promised = await self._slot(run, queue.places)
             try:
                 step = self._step(run, promised)
@@ -164,7 +180,23 @@ class Turns:
         if step.index not in standing.refused and step.index not in standing.full:
             return Call(step.index, 0.0, step.reason, extra=step.extra)
         again = self._step(run, paid=step.extra)
-        return await self._after_queue(run, again) if isinstance(again, Queue) else again
+        return again if isinstance(again, Call) else await self._after_queue(run, again)
+
+    async def _awake(self, run: Run, wake: Wake) -> None:
+        """Wait until one of these candidates is awake; if the policy says so, and there is time for it.
+
+        Raises:
+            RequestFailed: If not.
+        """
+        backends = {
+            one.backend.name: one.backend
+            for one in (run.plan.kept[place].candidate for place in wake.places)
+        }
+        patient = [b.name for b in backends.values() if b.cold_start and b.cold_start.waits]
+        remaining_s = run.deadline_at_s - self._clock.monotonic_s()
+        if not patient or not await self._fleet.warmths.wait(patient, remaining_s):
+            now_s = self._clock.monotonic_s()
+            raise warming_up(run, list(backends), back_in_s=wake.back_in_s, now_s=now_s)
 
     async def _slot(self, run: Run, places: tuple[int, ...]) -> str:
         """Wait for a slot on one of these candidates' backends; return which."""
@@ -174,6 +206,9 @@ class Turns:
         backends = list(dict.fromkeys(kept[place].candidate.backend.name for place in places))
         remaining_s = run.deadline_at_s - self._clock.monotonic_s()
         limit_s = min(WAIT_S_MAX[priority], remaining_s * WAIT_SHARE[priority])
+        left = run.plan.left
+        if left is not None and left.queue_s is not None:
+            limit_s = min(left.queue_s, remaining_s)
         slots = self._fleet.slots
         granted = await slots.wait(backends, priority=priority, limit_s=limit_s)
         if granted is None:

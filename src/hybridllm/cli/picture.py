@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from hybridllm import PolicyReport
 
 PINNED = "(pinned)"
-_ORDERS = {"load": "by load", "price": "by price", "latency": "by latency", "file": "in this order"}
+_ORDERS = {
+    "load": "by load",
+    "price": "by price",
+    "latency": "by latency",
+    "marginal_price": "by marginal price",
+    "file": "in this order",
+}
 
 
 def facts(report: PolicyReport) -> dict[str, Any]:

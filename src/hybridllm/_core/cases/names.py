@@ -14,7 +14,7 @@ from hybridllm._core.decide.decide import PINNED
 from hybridllm._core.decide.match import fits
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.document import Findings, Node, Path, key_place, quoted, value_place
-from hybridllm._core.policy.schema_tests import CaseSpec, ExpectSpec, GivenSpec
+from hybridllm._core.policy.schema_tests import PLAIN, CaseSpec, ExpectSpec, GivenSpec
 
 _NAMES_SHOWN_MAX = 20
 
@@ -36,9 +36,11 @@ def check_names(
     names = _Names.of(policy)
     for index, spec in enumerate(specs):
         path: Path = ("tests", index)
-        uses = [*names.of_world(spec.given, path), *names.of_expected(spec.expect, path)]
-        if not spec.expect.denial:
-            uses += names.of_request(spec.given, policy, path)
+        uses = [*names.of_expected(spec.expect, path)]
+        if spec.given is not PLAIN:  # which names nothing
+            uses += names.of_world(spec.given, path)
+            if not spec.expect.denial:
+                uses += names.of_request(spec.given, policy, path)
         for use in uses:
             if use.name in use.known:
                 continue

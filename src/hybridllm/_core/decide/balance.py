@@ -17,7 +17,7 @@ from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.resilience.pace import faded_s
 
-_ALIKE_S = 0.1
+ALIKE_S = 0.1
 """Paces up to here are alike; above, those within a factor of 1.4. Noise is no reason to prefer anybody."""
 
 
@@ -55,20 +55,20 @@ def _paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
             found.append(0.0)
             continue
         # A pace does nothing but fade: what was no more than alike is so still.
-        seconds = _ALIKE_S if pace.value_s <= _ALIKE_S else _step_s(faded_s(pace, now_s))
+        seconds = ALIKE_S if pace.value_s <= ALIKE_S else _step_s(faded_s(pace, now_s))
         found.append(seconds)
         if not best or seconds < best:
             best = seconds
-    best = best or _ALIKE_S
+    best = best or ALIKE_S
     return [seconds or best for seconds in found]
 
 
 def _step_s(seconds: float) -> float:
     """The pace, rounded down to a step of a factor of 1.4."""
-    if seconds <= _ALIKE_S:
-        return _ALIKE_S
-    steps = floor(2.0 * log2(seconds / _ALIKE_S))
-    return _ALIKE_S * float(2.0 ** (steps / 2.0))
+    if seconds <= ALIKE_S:
+        return ALIKE_S
+    steps = floor(2.0 * log2(seconds / ALIKE_S))
+    return ALIKE_S * float(2.0 ** (steps / 2.0))
 
 
 def _two(count: int, drawn: float) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hybridllm._core.decide.eligible import Eligible, Limits, eligible, fitting, too_dear
 from hybridllm._core.decide.match import Subject, fits, holds
 from hybridllm._core.decide.order import ordered
+from hybridllm._core.decide.overflow import Left, overflowed
 from hybridllm._core.decide.plan import ABOUT_DATA, Denied, Dropped, DropReason, Plan
 from hybridllm._core.decide.snapshot import EPOCH, Snapshot
 from hybridllm._core.policy.compiled import (
@@ -69,12 +70,15 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     kept = ordered(groups, facts, snapshot, slos=choice.slos, salt=route)
     if found.repeats:
         kept = tuple({one.candidate.name: one for one in reversed(kept)}.values())[::-1]
-    return Plan(policy, facts, route, kept, dropped, names, known.task, known.tags, observed)
+    left: Left | None = None
+    if choice.spills is not None:
+        kept, left = overflowed(kept, choice.spills, snapshot)
+    return Plan(policy, facts, route, kept, dropped, names, known.task, known.tags, observed, left)
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What the policy says to a class of requests on one route."""
+    """What the policy says to a class of requests on one route; `spills` is that route if it overflows."""
 
     route: str | None
     found: Eligible | None = None
@@ -82,6 +86,7 @@ class _Choice:
     dropped_names: tuple[tuple[str, str], ...] = ()
     slos: tuple[Slo, ...] = ()
     denied: tuple[str, str] | None = None
+    spills: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,8 @@ def _choice(
     own = (route.slo if route is not None else None, known.task.slo if known.task else None)
     slos = tuple(slo for slo in own if slo)
     names = tuple([(drop.candidate.name, drop.detail) for drop in found.dropped])
-    return _Choice(name, found, found.dropped, names, slos)
+    spills = route if route is not None and route.overflows else None
+    return _Choice(name, found, found.dropped, names, slos, spills=spills)
 
 
 def _vector_space(uses: tuple[Use, ...], facts: Facts) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import IntEnum
 from typing import NamedTuple
 
 from hybridllm._core.decide import filters
@@ -30,6 +31,29 @@ _ORDER_WORDS = {
     OrderBy.LOAD: "least loaded backend first",
     OrderBy.PRICE: "cheapest for this request first",
     OrderBy.LATENCY: "lowest measured latency first",
+    OrderBy.MARGINAL_PRICE: "what adds least to the bill first, own machines while they have room",
+    OrderBy.PREFIX: "where its prefix goes first, else the least loaded backend",
+}
+
+
+class Why(IntEnum):
+    """Why somebody stands where it stands, in an order by prefix."""
+
+    HOME = 0
+    SESSION = 1
+    NEXT = 2
+    BUSY = 3
+    SLOW = 4
+    AWAY = 5
+
+
+_WHY_WORDS = {
+    Why.HOME: "requests that begin like it go there, so that their beginning is cached",
+    Why.SESSION: "its session goes there, so that the session's beginning is cached",
+    Why.NEXT: "next for requests that begin like it",
+    Why.BUSY: "it has its share of the requests under way already",
+    Why.SLOW: "it would let it wait longer than a cached beginning saves",
+    Why.AWAY: "it can take nothing now: saturated, refused or asleep",
 }
 _NO_LIMIT = float("inf")
 
@@ -60,6 +84,7 @@ class Group:
         behind: Of a split: the same, as they stand behind the model that was drawn.
         request_cost: Ceiling of what the request may be expected to cost, in USD.
         cost_rule: Who set it: `max_request_cost of route 'cheap'`.
+        placed: Of an order by prefix: the same, by `Why` each may stand where it stands.
     """
 
     kept: tuple[Kept, ...]
@@ -67,6 +92,7 @@ class Group:
     behind: tuple[Kept, ...] = ()
     request_cost: Decimal | None = None
     cost_rule: str = ""
+    placed: tuple[tuple[Kept, ...], ...] = ()
 
 
 class Ceiling(NamedTuple):
@@ -232,19 +258,25 @@ def _group(
     another: object,
 ) -> Group:
     """Make a group; `another` holds the models of the first entry, or is false for the first itself."""
-    reason = _reason(route, use)
-    kept = tuple(
-        Kept(
-            candidate,
-            use.fallback or bool(isinstance(another, set) and candidate.model not in another),
-            reason,
+
+    def standing(reason: str) -> tuple[Kept, ...]:
+        return tuple(
+            Kept(
+                candidate,
+                use.fallback or bool(isinstance(another, set) and candidate.model not in another),
+                reason,
+            )
+            for candidate in candidates
         )
-        for candidate in candidates
-    )
+
+    reason = _reason(route, use)
     behind: tuple[Kept, ...] = ()
     if use.weights:
         behind = tuple(Kept(one, True, f"{reason}; another model was drawn") for one in candidates)
-    return Group(kept, use, behind, cost.usd, cost.rule)
+    placed: tuple[tuple[Kept, ...], ...] = ()
+    if use.order_by is OrderBy.PREFIX:
+        placed = tuple(standing(_reason(route, use, _WHY_WORDS[why])) for why in Why)
+    return Group(standing(reason), use, behind, cost.usd, cost.rule, placed)
 
 
 def _without(group: Group, out: set[str]) -> Group:
@@ -254,15 +286,18 @@ def _without(group: Group, out: set[str]) -> Group:
         tuple(one for one in group.behind if one.candidate.name not in out),
         group.request_cost,
         group.cost_rule,
+        tuple(
+            tuple(one for one in placed if one.candidate.name not in out) for placed in group.placed
+        ),
     )
 
 
-def _reason(route: Route | None, use: Use) -> str:
+def _reason(route: Route | None, use: Use, order: str = "") -> str:
     if route is None:
         return f"the caller pinned {use.what}"
     part = "fallback" if use.fallback else "use"
     drawn = f"drawn by weight, sticky by {use.sticky_by}"
-    order = drawn if use.weights else _ORDER_WORDS[use.order_by]
+    order = order or (drawn if use.weights else _ORDER_WORDS[use.order_by])
     return f"route {route.name!r}, {use.what} ({part}); {order}"
 
 

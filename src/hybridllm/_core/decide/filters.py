@@ -177,8 +177,11 @@ def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:
 def expected_cost_atto(candidate: Candidate, facts: Facts) -> int | None:
     """Return the same in 10^-18 USD: exact, and compared forty times in a decision."""
     prices = candidate.atto_per_token
-    if prices is None:
-        return None
+    return None if prices is None else cost_atto(prices, facts)
+
+
+def cost_atto(prices: tuple[int, int], facts: Facts) -> int:
+    """Return what the request is expected to cost at prices of a prompt and of a completion token."""
     output = facts.output_tokens_max
     if output is None:
         output = OUTPUT_TOKENS_ASSUMED

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from itertools import groupby
 from math import log
+from operator import itemgetter
 
 from hybridllm._core.decide.balance import by_load
 from hybridllm._core.decide.eligible import Group
-from hybridllm._core.decide.filters import expected_cost_atto
+from hybridllm._core.decide.filters import cost_atto, expected_cost_atto
 from hybridllm._core.decide.plan import Kept
+from hybridllm._core.decide.prefix import by_prefix
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
 from hybridllm._core.policy.compiled import OrderBy, Slo
 from hybridllm._core.policy.conditions import METADATA
@@ -20,6 +23,8 @@ EXPLORERS_MAX = 4
 too few to bury it."""
 
 _HASHES = 1 << 64
+_ATTO_PER_TOKEN = 10**12  # of one USD per million
+_PRICED, _NO_ROOM, _UNPRICED = range(3)
 
 
 def ordered(
@@ -70,8 +75,12 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
         return kept
     if order_by is OrderBy.LOAD:
         return by_load(kept, snapshot)
+    if order_by is OrderBy.PREFIX:
+        return by_prefix(group, facts, snapshot)
     if order_by is OrderBy.SPLIT:
         return _by_weight(group, facts, snapshot, salt)
+    if order_by is OrderBy.MARGINAL_PRICE:
+        return _by_marginal_price(group, facts, snapshot)
     if order_by is OrderBy.PRICE:
         in_flight = IDLE.in_flight if group.use.on_order else snapshot.in_flight
         return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight)))
@@ -83,6 +92,35 @@ def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[float
     cost = expected_cost_atto(kept.candidate, facts)
     load = in_flight.get(kept.candidate.backend.name, 0)
     return (float("inf") if cost is None else cost, load)
+
+
+def _by_marginal_price(group: Group, facts: Facts, snapshot: Snapshot) -> tuple[Kept, ...]:
+    """What adds least to the bill; equals by load, unless `on` gave their order."""
+    ranked = [(_adds(one, facts, snapshot), place) for place, one in enumerate(group.kept)]
+    found: tuple[Kept, ...] = ()
+    for _, alike in groupby(sorted(ranked), key=itemgetter(0)):
+        equals = tuple(group.kept[place] for _, place in alike)
+        found += equals if group.use.on_order else by_load(equals, snapshot)
+    return found
+
+
+def _adds(kept: Kept, facts: Facts, snapshot: Snapshot) -> tuple[int, int]:
+    """What the request adds to the bill; behind that those with no room, and last a price nobody knows.
+
+    Machines that are paid by the month add nothing, as long as nothing says that they have no room; elastic
+    ones add their share of an hour, as soon as that is known.
+    """
+    backend = kept.candidate.backend
+    if backend.capacity is None:
+        cost = expected_cost_atto(kept.candidate, facts)
+        return (_UNPRICED, 0) if cost is None else (_PRICED, cost)
+    load = snapshot.loads.get(backend.name)
+    if load is None:
+        return _PRICED, 0
+    if load.full or load.saturated or load.stale:
+        return _NO_ROOM, 0
+    per_token = int((load.marginal_usd_per_mtok or 0.0) * _ATTO_PER_TOKEN)
+    return _PRICED, cost_atto((per_token, per_token), facts) if per_token else 0
 
 
 def _latency_ms(kept: Kept, facts: Facts, snapshot: Snapshot) -> float:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from hybridllm._core.policy.compiled import Candidate, Policy, Task
 from hybridllm._core.request.facts import Facts
+
+if TYPE_CHECKING:
+    from hybridllm._core.decide.overflow import Left
 
 
 class DropReason(StrEnum):
@@ -25,6 +29,7 @@ class DropReason(StrEnum):
     COST = "cost"  # above a ceiling on what the request costs, or not known under one
 
 
+_NOBODY: frozenset[str] = frozenset()
 ABOUT_DATA = (DropReason.REGION, DropReason.OPERATOR, DropReason.RETENTION, DropReason.TERMS)
 """The reasons that residency gives."""
 
@@ -71,6 +76,7 @@ class Plan:
         residency: The tags that hold for the request: its own and its task's, or the policy's default;
             and those that its session keeps.
         observed: What routes and constraints in `mode: observe` would have done, in words.
+        left: What the route's overflows made of the order; None: it has none.
     """
 
     policy: Policy
@@ -82,6 +88,17 @@ class Plan:
     task: Task | None = None
     residency: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
+    left: Left | None = None
+
+    @property
+    def waits(self) -> frozenset[str]:
+        """Backends that have too much to do and that the request may not leave."""
+        return _NOBODY if self.left is None else self.left.waits
+
+    @property
+    def spilled(self) -> frozenset[str]:
+        """Backends that take the request because others have too much to do."""
+        return _NOBODY if self.left is None else self.left.to
 
     @property
     def candidate_names(self) -> tuple[str, ...]:
@@ -91,7 +108,17 @@ class Plan:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why each of those kept stands where it stands."""
-        return tuple([one.reason for one in self.kept])
+        left = self.left
+        if left is None or not left.to:
+            return tuple([one.reason for one in self.kept])
+        return tuple(
+            [
+                f"{one.reason}; overflow: {left.why}"
+                if one.candidate.backend.name in left.to
+                else one.reason
+                for one in self.kept
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,13 +43,14 @@ class Load:
         wait_s: How long a new request would wait for its first token.
         saturated: Why it has as much to do as it can take, in words; empty: it has not.
         stale: True if it told something once, and not lately: it counts as saturated.
-        rate_limited: True while it is left alone because it said 429.
-        out: True while its breaker is open.
-        broke: True while it says that our credit is used up.
+        rate_limited: Its models that are left alone because it said 429.
+        out: Its models whose breaker is open.
+        broke: Its models for which it said that our credit is used up.
         spent_usd: What its attempts of this UTC day and this UTC month cost, as far as is known.
         cold: Seconds until it is expected to be awake; None: it is, or never sleeps.
         average_usd_per_mtok: What a token on it costs at present use, per million; None: not known.
-        marginal_usd_per_mtok: What one more token on it costs, per million; None: it has no room for it.
+        marginal_usd_per_mtok: What one more token on it costs, per million; None: not known, or no room.
+        full: True if it processes as many tokens as its `capacity` declares: it has no room for more.
     """
 
     in_flight: int = 0
@@ -59,13 +60,14 @@ class Load:
     wait_s: float | None = None
     saturated: str = ""
     stale: bool = False
-    rate_limited: bool = False
-    out: bool = False
-    broke: bool = False
+    rate_limited: frozenset[str] = frozenset()
+    out: frozenset[str] = frozenset()
+    broke: frozenset[str] = frozenset()
     spent_usd: tuple[float, float] = (0.0, 0.0)
     cold: float | None = None
     average_usd_per_mtok: float | None = None
     marginal_usd_per_mtok: float | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Snapshot:
         two_of: In [0, 1), drawn anew; which two of those under load are compared. None: all are.
         loads: Per backend name, of those whose load decides somewhere; one that is not there is idle.
         held: The live conditions (volume, break-even) that hold now, each with whom it holds for.
+        hot: The sources of overflows that were hot when they were last judged, see `overflow.py`.
     """
 
     in_flight: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
@@ -95,6 +98,7 @@ class Snapshot:
     two_of: float | None = None
     loads: Mapping[str, Load] = field(default_factory=lambda: _NO_LOADS)
     held: frozenset[Held] = frozenset()
+    hot: frozenset[tuple[str, int, str]] = frozenset()
 
 
 IDLE = Snapshot()

@@ -6,6 +6,7 @@ keeps: history is never priced anew. No price is no cost, never zero.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -49,3 +50,10 @@ def cost_usd(usage: Usage, price: Price) -> Decimal:
     if cached and price.usd_per_mtok_cached_in is not None:
         total += cached * (price.usd_per_mtok_cached_in - price.usd_per_mtok_in)
     return total / _TOKENS_PER_MTOK
+
+
+def cheapest(prices: Sequence[Price], usage: Usage | None) -> Price | None:
+    """Return the price at which the tokens cost least; of tokens that nobody counted, the first."""
+    if usage is None or len(prices) < 2:
+        return prices[0] if prices else None
+    return min(prices, key=lambda price: cost_usd(usage, price))

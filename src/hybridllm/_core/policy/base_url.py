@@ -1,4 +1,4 @@
-"""Which base URLs a backend may have.
+"""Which URLs a backend may have: its base URL, and one that wakes it.
 
 A base URL decides where prompts and keys go, so it must read the same to a person, to this check and to
 the HTTP client: spellings on which URL parsers differ are refused, not repaired. What a name resolves
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hybridllm._core.policy.addresses import Reach, hidden_in, plainly_private, reach_of
@@ -38,6 +39,57 @@ def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
     Raises:
         ValueError: If it may not be used; the message is a predicate.
     """
+    parts = _parts(
+        url,
+        what="a base URL; write https://host/v1, or http:// for a host of your own",
+        instead="; name the key's variable under api_key_env",
+    )
+    if parts.scheme == "http" and not (parts.loopback or allow_plaintext):
+        raise ValueError(
+            "sends prompts and keys in plain text; use https://, or write allow_plaintext: true for a "
+            "network that you trust"
+        )
+    if parts.path.rstrip("/").endswith(("/chat/completions", "/embeddings", "/models")):
+        raise ValueError(
+            "goes too far; a base URL ends where /chat/completions would begin, mostly with /v1"
+        )
+    return f"{parts.scheme}://{parts.host}{parts.port}{parts.path.rstrip('/')}"
+
+
+def checked_wake_url(url: str) -> str:
+    """Return a URL that wakes a backend, in its one spelling. No prompt and no key goes there.
+
+    Raises:
+        ValueError: If it may not be used; the message is a predicate.
+    """
+    parts = _parts(
+        url, what="a URL; write https://host/wake, or http:// for a host of a private network"
+    )
+    checked = f"{parts.scheme}://{parts.host}{parts.port}{parts.path}"
+    if parts.scheme == "http" and not (parts.loopback or plainly_private(host_of(checked))):
+        raise ValueError(
+            "asks in plain text over a public network; use https://, or http:// for a host of a private "
+            "network"
+        )
+    return checked
+
+
+class _Parts(NamedTuple):
+    """A URL that reads the same to everybody.
+
+    Attributes:
+        port: With its colon; empty: that of the scheme.
+        loopback: True if the host is this machine.
+    """
+
+    scheme: str
+    host: str
+    port: str
+    path: str
+    loopback: bool
+
+
+def _parts(url: str, *, what: str, instead: str = "") -> _Parts:
     if not url.isascii():
         raise ValueError(
             "holds a character that is not ASCII; a letter of another script may look the same"
@@ -51,23 +103,14 @@ def checked_base_url(url: str, *, allow_plaintext: bool) -> str:
         raise ValueError("must have no query (?) and no fragment (#)")
     match = _URL.match(url)
     if match is None:
-        raise ValueError(
-            "is not a base URL; write https://host/v1, or http:// for a host of your own"
-        )
+        raise ValueError(f"is not {what}")
     scheme, authority, path = match[1].lower(), match[2].lower(), match[3] or ""
     if "@" in authority:
-        raise ValueError(
-            "must hold no user name or password; name the key's variable under api_key_env"
-        )
+        raise ValueError(f"must hold no user name or password{instead}")
     host, port = _host_and_port(authority)
     loopback = _checked_host(host)
-    if scheme == "http" and not (loopback or allow_plaintext):
-        raise ValueError(
-            "sends prompts and keys in plain text; use https://, or write allow_plaintext: true for a "
-            "network that you trust"
-        )
     _check_path(path)
-    return f"{scheme}://{host}{port}{path.rstrip('/')}"
+    return _Parts(scheme, host, port, path, loopback)
 
 
 def host_of(base_url: str) -> str:
@@ -150,7 +193,3 @@ def _check_path(path: str) -> None:
     segments = path.split("/")
     if "." in segments or ".." in segments:
         raise ValueError("has a path with . or .. in it; write it out")
-    if path.rstrip("/").endswith(("/chat/completions", "/embeddings", "/models")):
-        raise ValueError(
-            "goes too far; a base URL ends where /chat/completions would begin, mostly with /v1"
-        )

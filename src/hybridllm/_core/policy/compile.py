@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
+from hybridllm._core.money.price import Price
 from hybridllm._core.policy.base_url import private_by_default
 from hybridllm._core.policy.compile_hybrid import (
     compiled_capacity,
@@ -42,7 +43,7 @@ from hybridllm._core.policy.compiled import (
 )
 from hybridllm._core.policy.conditions import Live, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
-from hybridllm._core.policy.pricing import price_in_force
+from hybridllm._core.policy.pricing import list_prices, price_in_force
 from hybridllm._core.policy.references import DENY
 from hybridllm._core.policy.schema import (
     BackendSpec,
@@ -54,7 +55,7 @@ from hybridllm._core.policy.schema import (
 )
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
-_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX)
+_BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX, OrderBy.MARGINAL_PRICE)
 _FIRST_TOKEN_S = {BackendKind.API: 10.0, BackendKind.VLLM: 20.0}
 
 
@@ -92,11 +93,13 @@ def compiled_policy(
         for index, one in enumerate(spec.constraints)
     )
     whens = [*(one.when for one in routes), *(one.when for one in constraints)]
+    by_prefix = _by_prefix(routes)
     default = spec.default_residency
+    used_in = environment if environment is not None else spec.environment or ""
     return Policy(
         name=name,
         version=version,
-        environment=environment if environment is not None else spec.environment or "",
+        environment=used_in,
         backends=MappingProxyType(backends),
         models=MappingProxyType(models),
         candidates=candidates,
@@ -115,18 +118,32 @@ def compiled_policy(
         known_tasks=frozenset(spec.tasks).union(*(named(when, "task") for when in whens)),
         retries_max=spec.retries.same_backend_max,
         attempts_max=spec.retries.attempts_max,
-        balances=any(
-            use.order_by in _BALANCED and len(use.candidates) > 1
-            for route in routes
-            for use in route.use
-        ),
+        balances=_balances(routes),
         budget=compiled_budget(spec.retries.budget),
-        loaded=frozenset(
-            name for route in routes for one in route.overflows for name in one.sources
-        ),
+        loaded=_loaded(routes) | by_prefix,
+        prefixes=bool(by_prefix),
         live=tuple(
             dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
         ),
+        list_prices=_list_prices(spec, candidates, entries, used_in),
+    )
+
+
+def _balances(routes: tuple[Route, ...]) -> bool:
+    """Return whether load orders candidates anywhere."""
+    uses = (use for route in routes for use in route.use)
+    return any(use.order_by in _BALANCED and len(use.candidates) > 1 for use in uses)
+
+
+def _loaded(routes: tuple[Route, ...]) -> frozenset[str]:
+    """Return the backends whose load decides: those that overflows leave, and whose room makes them cheap."""
+    left = {name for route in routes for one in route.overflows for name in one.sources}
+    return frozenset(left).union(
+        one.backend.name
+        for route in routes
+        for use in route.use
+        for one in use.candidates
+        if use.order_by is OrderBy.MARGINAL_PRICE and one.backend.capacity is not None
     )
 
 
@@ -205,6 +222,17 @@ def _measures(routes: tuple[Route, ...], spec: PolicySpec) -> bool:
     )
 
 
+def _by_prefix(routes: tuple[Route, ...]) -> frozenset[str]:
+    """Return the backends among which prefixes decide somewhere."""
+    return frozenset(
+        one.backend.name
+        for route in routes
+        for use in route.use
+        if use.order_by is OrderBy.PREFIX and len(use.candidates) > 1
+        for one in use.candidates
+    )
+
+
 def _candidates(
     spec: PolicySpec,
     backends: Mapping[str, Backend],
@@ -225,6 +253,26 @@ def _candidates(
             for backend, served in model.on.items()
         )
     return MappingProxyType(by_model)
+
+
+def _list_prices(
+    spec: PolicySpec,
+    candidates: Candidates,
+    entries: Mapping[str, BookEntry | None],
+    environment: str,
+) -> Mapping[str, tuple[Price, ...]]:
+    return MappingProxyType(
+        {
+            key: list_prices(
+                candidates.get(key, ()),
+                model,
+                entries[key],
+                model_name=key,
+                environment=environment,
+            )
+            for key, model in spec.models.items()
+        }
+    )
 
 
 def _residency(tag: str, spec: ResidencySpec) -> Residency:

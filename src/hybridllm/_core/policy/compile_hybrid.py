@@ -17,24 +17,19 @@ from hybridllm._core.policy.hybrid import (
     Trigger,
     Volume,
     Window,
+    default_dwell_s,
+    default_exit,
 )
 from hybridllm._core.policy.schema_hybrid import (
     RATES,
     BreakEvenSpec,
     CapacitySpec,
-    CausesSpec,
     ColdStartSpec,
-    OverflowSpec,
     SaturationSpec,
-    SpendSpec,
     VolumeBoundSpec,
     VolumeSpec,
 )
-
-_DWELL_S = 60.0
-_SUSTAINED_DWELL_S = 86_400.0
-_EXIT_BELOW = Decimal("0.9")
-_EXIT_ABOVE = Decimal("1.1")
+from hybridllm._core.policy.schema_overflow import CausesSpec, OverflowSpec, SpendSpec
 
 
 def compiled_saturation(spec: SaturationSpec | None) -> Saturation:
@@ -42,7 +37,7 @@ def compiled_saturation(spec: SaturationSpec | None) -> Saturation:
     if spec is None:
         return DEFAULT_SATURATION
     return Saturation(
-        spec.max_inflight, spec.queue_depth, spec.kv_cache_pct / 100, float(spec.stale_after)
+        spec.max_inflight, spec.queue_depth, float(spec.kv_cache_pct / 100), float(spec.stale_after)
     )
 
 
@@ -75,7 +70,7 @@ def compiled_overflows(specs: tuple[OverflowSpec, ...] | None) -> tuple[Overflow
             spec.from_,
             spec.to,
             _causes(spec.when),
-            spec.queue_ms / 1_000 if spec.queue_ms is not None else None,
+            float(spec.queue_ms / 1_000) if spec.queue_ms is not None else None,
         )
         for spec in specs or ()
     )
@@ -86,11 +81,14 @@ def _causes(spec: CausesSpec) -> tuple[Cause, ...]:
     for trigger in Trigger:
         value = getattr(spec, trigger.value)
         if isinstance(value, SpendSpec):
-            found.append(Cause(trigger, float(value.usd), value.per))
+            spent = (
+                Cause(trigger) if value.usd is None else Cause(trigger, float(value.usd), value.per)
+            )
+            found.append(spent)
         elif value is True:
             found.append(Cause(trigger))
         elif value is not None:
-            found.append(Cause(trigger, value.gt))
+            found.append(Cause(trigger, float(value.gt)))
     return tuple(found)
 
 
@@ -101,10 +99,10 @@ def compiled_volume(spec: VolumeSpec) -> Volume:
     measure, _, window = rate.partition("_per_")
     below = bound.lt is not None
     enter = bound.lt if bound.lt is not None else bound.gte or Decimal(0)
-    exit_ = spec.exit if spec.exit is not None else enter * (_EXIT_ABOVE if below else _EXIT_BELOW)
+    exit_ = spec.exit if spec.exit is not None else default_exit(enter, below=below)
     dwell_s = spec.min_dwell
     if dwell_s is None:
-        dwell_s = _SUSTAINED_DWELL_S if spec.sustained else _DWELL_S
+        dwell_s = default_dwell_s(spec.sustained or 0)
     return Volume(
         Measure(measure),
         Window(window),

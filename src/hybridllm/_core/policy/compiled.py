@@ -132,6 +132,11 @@ class Backend:
     cold_start: ColdStart | None = None
 
     @property
+    def own(self) -> bool:
+        """Whether it is a server of one's own: it queues and tells its load, where a hosted API says 429."""
+        return self.kind is BackendKind.VLLM or self.operator == "self"
+
+    @property
     def terms_declared(self) -> bool:
         """Whether it says anything of where data goes; if not, no request with a tag may use it."""
         return not (self.region is None and self.operator is None and self.retention is None)
@@ -341,7 +346,10 @@ class Policy:
         taints: Tags that a session keeps once it has carried them, and for how many seconds.
         measures: True if measured latency orders candidates somewhere.
         balances: True if load orders candidates somewhere.
-        loaded: Backends whose load decides somewhere: those that overflows leave.
+        loaded: Backends whose load decides somewhere: those that overflows leave, those of one's own that are
+            ordered by marginal price, and those among which prefixes decide.
+        list_prices: Per model, what hosted APIs ask for it; no entry is the cheapest for every mix of tokens.
+        prefixes: True if prefixes order candidates somewhere.
         live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         retries_max: Repeats on one candidate, within one request.
@@ -370,7 +378,11 @@ class Policy:
     measures: bool = False
     balances: bool = False
     loaded: frozenset[str] = frozenset()
+    prefixes: bool = False
     live: tuple[Volume | BreakEven, ...] = ()
+    list_prices: Mapping[str, tuple[Price, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -12,7 +12,14 @@ from datetime import tzinfo
 from decimal import Decimal
 from typing import Any
 
-from hybridllm._core.policy.hybrid import BreakEven, Volume
+from hybridllm._core.policy.hybrid import (
+    BREAK_EVEN_DWELL_S,
+    MARGIN,
+    BreakEven,
+    Volume,
+    default_dwell_s,
+    default_exit,
+)
 from hybridllm._core.policy.units import WEEKDAYS
 
 METADATA = "metadata."
@@ -204,10 +211,7 @@ def _told(key: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{key} {', '.join(value)}"
     if isinstance(value, dict):
-        return f"{key} " + ", ".join(
-            f"{name} {', '.join(one) if isinstance(one, list) else one}"
-            for name, one in value.items()
-        )
+        return f"{key} " + ", ".join(_told(name, one) for name, one in value.items())
     return f"{key} {str(value).lower() if isinstance(value, bool) else value}"
 
 
@@ -231,23 +235,33 @@ def _value(leaf: Leaf) -> Any:
 def volume_facts(volume: Volume) -> dict[str, Any]:
     """Return a condition on volume as a policy file would write it, ready for JSON."""
     rate = f"{volume.measure.value}_per_{volume.window.value}"
-    bound = f"{'lt' if volume.below else 'gte'} {_number(volume.enter)}"
-    told: dict[str, Any] = {rate: bound}
+    told: dict[str, Any] = {rate: {"lt" if volume.below else "gte": _number(volume.enter)}}
     if volume.scope != "all":
         told["of"] = volume.scope
     if volume.sustained_days:
         told["sustained"] = f"{volume.sustained_days}d"
+    if volume.exit != default_exit(volume.enter, below=volume.below):
+        told["exit"] = _number(volume.exit)
+    if volume.min_dwell_s != default_dwell_s(volume.sustained_days):
+        told["min_dwell"] = f"{volume.min_dwell_s:g}s"
     return told
 
 
 def break_even_facts(condition: BreakEven) -> Any:
     """Return a condition on break-even as a policy file would write it, ready for JSON."""
     word = "above" if condition.above else "below"
-    return {"is": word, "of": list(condition.backends)} if condition.backends else word
+    told: dict[str, Any] = {"is": word}
+    if condition.backends:
+        told["of"] = list(condition.backends)
+    if condition.margin != MARGIN:
+        told["margin"] = condition.margin
+    if condition.min_dwell_s != BREAK_EVEN_DWELL_S:
+        told["min_dwell"] = f"{condition.min_dwell_s:g}s"
+    return told if len(told) > 1 else word
 
 
 def _number(value: Decimal) -> int | str:
-    return int(value) if value == int(value) else str(value)
+    return int(value) if value == int(value) else f"{value:f}"
 
 
 def clock_text(minute: int) -> str:

@@ -209,7 +209,8 @@ def _below(node: Node, step: str | int) -> Node | None:
         return node.get(step)
     if isinstance(node, ListNode) and isinstance(step, int) and step < len(node.items):
         return node.items[step]
-    return None
+    # What a person wrote without its brackets is the one item of its list.
+    return node if step == 0 and not isinstance(node, ListNode) else None
 
 
 def child(node: Node | None, key: str) -> Node | None:

@@ -13,9 +13,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hybridllm._core.policy import units
+from hybridllm._core.policy.base_url import checked_wake_url
 from hybridllm._core.policy.headers import checked_header_name, checked_header_value
 
 Reference = Annotated[str, Field(pattern=r"^\$\{")]
@@ -213,6 +214,13 @@ UsdPerMtok = Annotated[
         json_schema_input_type=Annotated[float, Field(ge=0, le=100_000)] | str,
     ),
 ]
+UsdMonthly = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(units.usd, 0, 1_000_000_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=1_000_000_000)] | str,
+    ),
+]
 Retention = Annotated[str, BeforeValidator(units.retention, json_schema_input_type=str)]
 Retentions = Annotated[
     tuple[Retention, ...],
@@ -233,6 +241,29 @@ Share = Annotated[
         json_schema_input_type=Annotated[float, Field(ge=0, le=1)] | Reference,
     ),
 ]
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 1, 100),
+        json_schema_input_type=Annotated[float, Field(ge=1, le=100)] | Reference,
+    ),
+]
+Above = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 10_000_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=10_000_000)] | Reference,
+    ),
+]
+QueueMs = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 600_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=600_000)] | Reference,
+    ),
+]
+QueueDepth = Annotated[int, _whole_number(0, 100_000)]
+WakeUrl = Annotated[str, AfterValidator(checked_wake_url)]
 Reserve = Annotated[
     Decimal,
     BeforeValidator(

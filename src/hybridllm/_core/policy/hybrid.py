@@ -114,6 +114,23 @@ class Overflow:
     queue_s: float | None = None
 
 
+MARGIN = 0.1
+BREAK_EVEN_DWELL_S = 86_400.0
+_EXIT_SHARE = Decimal("0.1")
+_DWELL_S = 60.0
+_SUSTAINED_DWELL_S = 86_400.0
+
+
+def default_exit(enter: Decimal, *, below: bool) -> Decimal:
+    """Return where a volume ends to hold unless the policy says: a tenth past its threshold."""
+    return enter * (1 + _EXIT_SHARE if below else 1 - _EXIT_SHARE)
+
+
+def default_dwell_s(sustained_days: int) -> float:
+    """Return how long a volume stays as it is unless the policy says."""
+    return _SUSTAINED_DWELL_S if sustained_days else _DWELL_S
+
+
 class Measure(StrEnum):
     """What a volume counts."""
 
@@ -123,7 +140,7 @@ class Measure(StrEnum):
 
 
 class Window(StrEnum):
-    """The time that a volume is counted over: up to now, except the day and the month, which are UTC's."""
+    """The time that a volume is counted over, up to now; a month is 30 UTC days, of which today is one."""
 
     MINUTE = "minute"
     HOUR = "hour"
@@ -154,7 +171,7 @@ class Volume:
     scope: str = "all"
     below: bool = False
     sustained_days: int = 0
-    min_dwell_s: float = 60.0
+    min_dwell_s: float = _DWELL_S
     fact: str = "volume"
 
 
@@ -171,6 +188,6 @@ class BreakEven:
 
     above: bool
     backends: tuple[str, ...] = ()
-    margin: float = 0.1
-    min_dwell_s: float = 86_400.0
+    margin: float = MARGIN
+    min_dwell_s: float = BREAK_EVEN_DWELL_S
     fact: str = "break_even"

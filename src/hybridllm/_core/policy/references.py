@@ -24,6 +24,7 @@ from hybridllm._core.policy.document import (
 )
 from hybridllm._core.policy.names import Names, is_glob
 from hybridllm._core.policy.references_constraints import check_constraint
+from hybridllm._core.policy.references_hybrid import HybridNames
 from hybridllm._core.policy.references_routes import RouteNames
 from hybridllm._core.policy.references_when import check_when
 
@@ -43,6 +44,7 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
     _check_residency(root, names)
     route_names = RouteNames(root, names)
     route_names.check_buckets()
+    hybrid_names = HybridNames(root, names)
     for section in ("routes", "constraints"):
         rules = _rules(root, section)
         _check_named_once(rules, section, findings)
@@ -50,9 +52,12 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
             path: Path = (section, index)
             if section == "routes":
                 route_names.check_route(rule, path)
+                hybrid_names.check_route(rule, path)
             else:
                 check_constraint(rule, path, names)
+                hybrid_names.check_constraint(rule, path)
             check_when(child(rule, "when"), (*path, "when"), names)
+            hybrid_names.check_when(child(rule, "when"), (*path, "when"))
     _check_patterns(root, findings)
 
 

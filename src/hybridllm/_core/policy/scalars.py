@@ -13,12 +13,18 @@ from hybridllm._core.policy.document import ScalarValue
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"([-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?))(?:[eE]([-+]?[0-9]+))?\Z")
 _NOT_FINITE = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 _DIGITS_MAX = 18
 _EXPONENT_MAX = 18
+
+
+def is_word(text: str) -> bool:
+    """Return whether a plain scalar is a word as keys are, which means itself."""
+    return _WORD.match(text) is not None and text not in _NULL and text not in _BOOL
 
 
 def resolved_scalar(text: str) -> ScalarValue:

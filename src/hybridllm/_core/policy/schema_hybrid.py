@@ -1,4 +1,4 @@
-"""What may stand in a policy about own machines, volumes and overflow, as pydantic models: the shape only."""
+"""What may stand in a policy about own machines and volumes, as pydantic models: the shape only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
@@ -17,10 +15,13 @@ from hybridllm._core.policy.fields import (
     Concurrent,
     Flag,
     Names,
+    Percent,
+    QueueDepth,
     Share,
+    UsdMonthly,
     UsdPerMtok,
     WaitS,
-    as_list,
+    WakeUrl,
 )
 from hybridllm._core.policy.spec import Spec
 from hybridllm._core.policy.units import count, seconds, usd
@@ -30,7 +31,6 @@ WINDOWS = ("minute", "hour", "day", "month")
 RATES = tuple(f"{what}_per_{window}" for what in MEASURES for window in WINDOWS)
 OWN_SCOPES = ("all", "task", "tenant")
 NAMED_SCOPES = ("task", "tenant", "model", "route", "backend")
-WORDS = ("saturated", "rate_limited", "outage", "budget")
 _AMOUNT_MAX = 10**15
 
 
@@ -88,6 +88,9 @@ class VolumeBoundSpec(Spec):
     def _one(self) -> Self:
         if (self.gte is None) == (self.lt is None):
             raise ValueError("takes exactly one of gte and lt")
+        if self.lt == 0 or self.gte == 0:
+            always = "always, because no volume is less" if self.lt is None else "never"
+            raise ValueError(f"holds {always}; write a bound above 0")
         return self
 
 
@@ -203,12 +206,13 @@ class SaturationSpec(Spec):
         default=None,
         description="Our requests under way there. Default: its `concurrency`, or no limit.",
     )
-    queue_depth: Annotated[int, Field(ge=0, le=100_000)] = Field(
+    queue_depth: QueueDepth = Field(
         default=0,
         description="Requests that may wait in its own queue; one more and it is saturated.",
     )
-    kv_cache_pct: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=90, description="Percent of its KV cache in use, from which on it is saturated."
+    kv_cache_pct: Percent = Field(
+        default=Decimal(90),
+        description="Percent of its KV cache in use, from which on it is saturated.",
     )
     stale_after: WaitS = Field(
         default=Decimal(5),
@@ -219,12 +223,12 @@ class SaturationSpec(Spec):
 class CapacitySpec(Spec):
     """What own machines cost, whatever they do, and how much they can do."""
 
-    usd_per_month: UsdPerMtok | None = Field(default=None, description="All machines together.")
+    usd_per_month: UsdMonthly | None = Field(default=None, description="All machines together.")
     usd_per_gpu_hour: UsdPerMtok | None = Field(
         default=None, description="Of one GPU, 730.5 hours a month; with `gpus`."
     )
     gpus: Concurrent = Field(default=1, description="How many GPUs.")
-    hidden_usd_per_month: UsdPerMtok = Field(
+    hidden_usd_per_month: UsdMonthly = Field(
         default=Decimal(0),
         description="What comes on top: people, monitoring, gateway, power.",
     )
@@ -253,11 +257,10 @@ class ColdStartSpec(Spec):
     """A backend that may sleep, and how it is woken."""
 
     takes: WaitS = Field(description="From waking to its first answer, about: 15s.")
-    wake: str | None = Field(
+    wake: WakeUrl | None = Field(
         default=None,
-        pattern=r"^https?://",
-        max_length=2_048,
-        description="URL that is asked (POST) to wake it. Default: its first request wakes it.",
+        description="URL that is asked (POST) to wake it; https, or http within a private network. Default: "
+        "its first request wakes it.",
     )
     wake_at: Share = Field(
         default=Decimal("0.8"),
@@ -269,100 +272,3 @@ class ColdStartSpec(Spec):
         description="What becomes of requests that only it may answer. wait: within their deadline. error: "
         "they fail with WarmingUp and a time to come back.",
     )
-
-
-class AboveSpec(Spec):
-    """A bound on a number."""
-
-    gt: Annotated[float, Field(ge=0, le=10_000_000)] = Field(description="More than.")
-
-
-class SpendSpec(Spec):
-    """Money that a backend may cost."""
-
-    usd: Amount = Field(description="From so much on it is left.")
-    per: Literal["day", "month"] = Field(
-        default="day", description="Of the UTC day, or the UTC month."
-    )
-
-
-class CausesSpec(Spec):
-    """Why requests leave; any one is enough."""
-
-    saturated: Literal[True] | None = Field(
-        default=None,
-        description="It has as much to do as it can take (`saturation`, `concurrency`).",
-    )
-    predicted_wait_ms: AboveSpec | None = Field(
-        default=None,
-        description="A new request would wait so long for its first token: {gt: 1500}.",
-    )
-    kv_cache_pct: AboveSpec | None = Field(
-        default=None, description="Percent of its KV cache in use: {gt: 85}."
-    )
-    inflight: AboveSpec | None = Field(
-        default=None, description="Our requests under way there: {gt: 64}."
-    )
-    rate_limited: Literal[True] | None = Field(
-        default=None, description="It said 429, until its Retry-After has passed."
-    )
-    outage: Literal[True] | None = Field(default=None, description="Its breaker is open.")
-    budget: SpendSpec | Literal[True] | None = Field(
-        default=None,
-        description="Our credit there is used up, as it says itself; or {usd: 50, per: day} is.",
-    )
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError("names no cause; write saturated, or {predicted_wait_ms: {gt: 1500}}")
-        return self
-
-
-def _causes(value: object, read: ValidatorFunctionWrapHandler) -> CausesSpec:
-    words = as_list(value)
-    if isinstance(words, list) and all(isinstance(word, str) for word in words):
-        if not words or not set(words) <= set(WORDS):
-            wrong = next((word for word in words if word not in WORDS), "")
-            raise ValueError(
-                f"{wrong!r} is no cause; write one of {', '.join(WORDS)}, or a bound: "
-                "{predicted_wait_ms: {gt: 1500}}"
-            )
-        value = dict.fromkeys(words, True)
-    return read(value)  # type: ignore[no-any-return]  # pydantic types every handler as Any
-
-
-Causes = Annotated[
-    CausesSpec,
-    WrapValidator(
-        _causes,
-        json_schema_input_type=CausesSpec
-        | Literal["saturated", "rate_limited", "outage", "budget"]
-        | list[Literal["saturated", "rate_limited", "outage", "budget"]],
-    ),
-]
-QueueMs = Annotated[float, Field(ge=0, le=600_000)]
-
-
-class OverflowSpec(Spec):
-    """Leaving backends that have too much to do, and coming back when they have not."""
-
-    from_: Names = Field(alias="from", description="Backends that are left.")
-    to: Names = Field(description="Backends that take what leaves; otherwise asked after `from`.")
-    when: Causes = Field(description="Why: saturated, rate_limited, outage, budget, or a bound.")
-    queue_ms: QueueMs | None = Field(
-        default=None,
-        description="How long a request that may not leave waits for a slot; then it fails with Overloaded. "
-        "Default: by its priority, 1s for interactive.",
-    )
-
-
-def _as_overflows(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-Overflows = Annotated[
-    tuple[OverflowSpec, ...],
-    Field(min_length=1, max_length=8),
-    BeforeValidator(_as_overflows, json_schema_input_type=OverflowSpec | list[OverflowSpec]),
-]

@@ -27,7 +27,7 @@ from hybridllm._core.policy.fields import (
     Weight,
     as_list,
 )
-from hybridllm._core.policy.schema_hybrid import Overflows
+from hybridllm._core.policy.schema_overflow import Overflows
 from hybridllm._core.policy.schema_when import WhenSpec
 from hybridllm._core.policy.spec import Spec
 

@@ -116,7 +116,7 @@ class ExpectSpec(Spec):
     route: str | None = Field(default=None, description="The route that decides, or (pinned).")
     backend: Name | None = Field(default=None, description="The backend that answers.")
     model: ModelName | None = Field(default=None, description="The model that answers.")
-    reason: Literal["primary", "failover", "fallback"] | None = Field(
+    reason: Literal["primary", "failover", "fallback", "overflow"] | None = Field(
         default=None, description="Why that one answers."
     )
     error: Literal["policy_denied", "route_exhausted"] | None = Field(
@@ -137,9 +137,10 @@ class ExpectSpec(Spec):
 
     @model_validator(mode="after")
     def _something_possible(self) -> ExpectSpec:
-        given = [name for name, value in self if value is not None]
+        written = self.model_fields_set
+        given = [name for name in _EXPECTED if name in written and getattr(self, name) is not None]
         if not given:
-            raise ValueError(f"expects nothing; write one of {', '.join(type(self).model_fields)}")
+            raise ValueError(f"expects nothing; write one of {', '.join(_EXPECTED)}")
         answered = [name for name in given if name in _OF_AN_ANSWER]
         if answered and (self.error is not None or self.denial):
             error = "error" if self.error is not None else "rule"
@@ -151,6 +152,9 @@ class ExpectSpec(Spec):
         if self.denial and self.candidates is not None:
             raise ValueError("expects a denial, which has no candidates; leave out `candidates`")
         return self
+
+
+_EXPECTED = tuple(ExpectSpec.model_fields)
 
 
 class CaseSpec(Spec):

@@ -30,7 +30,7 @@ from hybridllm._core.policy.schema_paths import keys_of, model_at
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
 
-_NOT_YET = frozenset({"budgets", "capacity", "limits", "overflow", "saturation"})
+_NOT_YET = frozenset({"budgets", "limits"})
 _HOLDS_A_SECRET = re.compile(
     r"(?:api_?)?key|token|secret|password|authorization|bearer", re.IGNORECASE
 )
@@ -46,13 +46,18 @@ _SHORT_FORMS = {
 }
 _IN_WORDS = {
     "BoundsSpec": "this test",
+    "CapacitySpec": "this capacity",
+    "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
     "ExpectSpec": "this case",
     "MetadataTestSpec": "this test",
     "PercentilesSpec": "this objective",
     "SloSpec": "this objective",
+    "SpendSpec": "this budget",
     "TimeSpec": "this time",
     "UseSpec": "this entry",
+    "VolumeBoundSpec": "this bound",
+    "VolumeSpec": "this volume",
 }
 _WHAT_IS_EXPECTED = {
     "string_type": "must be a string; put it in quotation marks",
@@ -147,7 +152,9 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
     if node.place in findings.settled:
         return
     if kind == "too_short":
-        if _length(node) == 0:  # otherwise its entries are wrong, and told one by one
+        of_a_list = error.get("ctx", {}).get("field_type") == "Tuple"
+        alone = of_a_list and isinstance(node, MapNode)  # the one item, without its brackets
+        if _length(node) == 0 and not alone:  # otherwise its entries are wrong, and told one by one
             findings.error(node.place, path, "must not be empty; leave it out or name at least one")
         return
     model = model_at(path) if kind == "value_error" and isinstance(node, MapNode) else None

@@ -26,6 +26,7 @@ _ORDERS = {
     OrderBy.LOAD: "by load",
     OrderBy.PRICE: "by price",
     OrderBy.LATENCY: "by latency",
+    OrderBy.MARGINAL_PRICE: "by marginal price",
     OrderBy.FILE: "in this order",
 }
 

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from hybridllm._core.decide.match import Subject, holds
 from hybridllm._core.decide.snapshot import EPOCH, Snapshot
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.conditions import METADATA, Leaf, When, leaves
+from hybridllm._core.policy.conditions import METADATA, Leaf, Live, When, leaves
 from hybridllm._core.proof.asks import OF_ASK, Ask, asks_of
 from hybridllm._core.proof.atoms import Axis, cut, fields_of
 from hybridllm._core.proof.boxes import Box, Table
+from hybridllm._core.proof.live import LIVE, held_for, live_axis
 from hybridllm._core.proof.who import OF_WHO, Standing, Who, standing, who_of
 from hybridllm._core.request.facts import Facts
 
@@ -59,7 +60,7 @@ class Space(NamedTuple):
         return next((at for at, axis in enumerate(self.axes) if axis.fact == fact), None)
 
     def request(self, box: Box, view: View, model: str | None = None) -> tuple[Facts, Snapshot]:
-        """Return a request of the first classes in a box, as small as they allow, and the time of it."""
+        """Return a request of the first classes in a box, as small as they allow, and the world then."""
         ask = self.asks[_first(box[ASK_AT])]
         metadata: dict[str, str] = {}
         fields: dict[str, Any] = {
@@ -74,15 +75,19 @@ class Space(NamedTuple):
             "output_tokens_max": 0,
         }
         now: datetime = EPOCH
+        live: list[Live] = []
         for axis, classes in zip(self.axes[2:], box[2:], strict=True):
             value = axis.values[_first(classes)]
             if axis.fact == "time":
                 now = value
+            elif axis.fact == LIVE:
+                live += [value] if value is not None else []
             elif axis.fact.startswith(METADATA):
                 metadata |= fields_of(axis.fact, value)["metadata"]
             elif axis.fact != ENVIRONMENT:
                 fields |= fields_of(axis.fact, value)
-        return Facts(**fields), Snapshot(now_utc=now)
+        facts = Facts(**fields)
+        return facts, Snapshot(now_utc=now, held=held_for(facts, live))
 
 
 def space_of(*policies: Policy, environment_free: bool = True) -> Space:
@@ -98,7 +103,8 @@ def space_of(*policies: Policy, environment_free: bool = True) -> Space:
     found = dict.fromkeys(leaf for policy in policies for leaf in _leaves(policy))
     by_fact: dict[str, list[Leaf]] = {}
     for leaf in found:
-        by_fact.setdefault(leaf.fact, []).append(leaf)
+        if not isinstance(leaf, Live):
+            by_fact.setdefault(leaf.fact, []).append(leaf)
     of_who = [leaf for leaf in found if leaf.fact in OF_WHO]
     who = who_of(policies, of_who)
     ask_axis, ask_bits = asks_of(policies, [leaf for leaf in found if leaf.fact in OF_ASK])
@@ -111,6 +117,11 @@ def space_of(*policies: Policy, environment_free: bool = True) -> Space:
             first = policies[0].environment if fact == ENVIRONMENT else None
             axis, bits = cut(fact, on_it, first=first)
             table |= {leaf: (len(axes), where) for leaf, where in bits.items()}
+            axes.append(axis)
+    for leaf in found:
+        if isinstance(leaf, Live):
+            axis, bits = live_axis(leaf)
+            table |= {leaf: (len(axes), bits[leaf])}
             axes.append(axis)
     views = []
     for policy in policies:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from hybridllm._core.policy.conditions import METADATA
 from hybridllm._core.proof.atoms import OTHER, Axis
 from hybridllm._core.proof.boxes import Box
+from hybridllm._core.proof.live import LIVE
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space
 from hybridllm._core.proof.who import Carried, Who
 
@@ -47,6 +48,8 @@ def _ask_words(space: Space, classes: int) -> str:
 
 
 def _axis_words(axis: Axis, classes: int, universe: int) -> str:
+    if axis.fact == LIVE:
+        return _listed(_labels(axis, classes))
     name = axis.fact.replace("_", " ")
     if axis.fact.startswith(METADATA):
         name = f"metadata {axis.fact.removeprefix(METADATA)}"

@@ -30,6 +30,8 @@ class Facts:
         metadata: The caller's own keys; values are texts, numbers are written as texts.
         vector_space: That the caller wants vectors of; None: the policy chooses.
         taints: Residency tags that the request's session has carried before.
+        prefix: By what requests that begin alike are known; None: nothing to know it by, or nobody asks.
+            Never told to anybody.
     """
 
     operation: str = "chat"
@@ -52,6 +54,7 @@ class Facts:
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA, repr=False)
     vector_space: str | None = None
     taints: tuple[str, ...] = ()
+    prefix: int | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

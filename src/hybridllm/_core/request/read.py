@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from hybridllm._core.affinity.key import prefix_of
 from hybridllm._core.decide.match import fits
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.request.facts import NO_METADATA, Facts, Hints
@@ -163,7 +164,15 @@ def facts_of(call: Call, policy: Policy, taints: tuple[str, ...] = ()) -> Facts:
         NO_METADATA if hints.metadata is None else hints.metadata,
         hints.vector_space,
         taints,
+        _prefix(call, policy),
     )
+
+
+def _prefix(call: Call, policy: Policy) -> int | None:
+    """What the call's prefix is known by, if anybody asks; an embedding's input is read by nobody else."""
+    if not policy.prefixes or call.operation != "chat":
+        return None
+    return prefix_of(call.hints.session, call.body.get("messages") or ())
 
 
 def _read_common(

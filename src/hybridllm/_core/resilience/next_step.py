@@ -29,6 +29,7 @@ _WAIT_S_MAX = 2.0  # the longest a caller is kept waiting because a backend asks
 _WAIT_SHARE = 0.25  # of the time left
 
 _NONE: frozenset[int] = frozenset()
+_NOBODY: frozenset[str] = frozenset()
 
 
 class GiveUpReason(StrEnum):
@@ -72,12 +73,26 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """Nobody else is left: only candidates that sleep could answer. Wait for one, or tell the caller.
+
+    Attributes:
+        places: In the plan's `kept`, in order; at least one.
+        back_in_s: When the first of them is expected to be awake.
+    """
+
+    places: tuple[int, ...]
+    back_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """Make no further attempt."""
 
     reason: GiveUpReason
 
 
+_NOBODY_LEFT = frozenset({GiveUpReason.EXHAUSTED, GiveUpReason.UNAVAILABLE})
 _FIRST = Call(0, 0.0, AttemptReason.PRIMARY)
 
 
@@ -92,7 +107,8 @@ def next_step(
     standing: Standing = ALL_FREE,
     affordable: bool = True,
     barred: Set[int] = _NONE,
-) -> Call | Queue | GiveUp:
+    spilled: Set[str] = _NOBODY,
+) -> Call | Queue | Wake | GiveUp:
     """Return what to do next.
 
     Args:
@@ -106,13 +122,46 @@ def next_step(
         affordable: Whether the retry budget has one more attempt. Going round somebody who is refused costs
             nothing; a stale connection neither.
         barred: Who cannot do what is left of this request, whatever happens: not even in panic.
+        spilled: Backends that take the request because others have too much to do.
     """
+    step = _next_step(
+        kept=kept,
+        failures=failures,
+        retries_max=retries_max,
+        attempts_max=attempts_max,
+        remaining_s=remaining_s,
+        jitter=jitter,
+        standing=standing,
+        affordable=affordable,
+        barred=barred,
+        spilled=spilled,
+    )
+    if standing.cold and isinstance(step, GiveUp) and step.reason in _NOBODY_LEFT:
+        cold = tuple(sorted(standing.cold.keys() - barred))
+        if cold:
+            return Wake(cold, min(standing.cold[place] for place in cold))
+    return step
+
+
+def _next_step(
+    *,
+    kept: Sequence[Kept],
+    failures: Sequence[tuple[int, Failure]],
+    retries_max: int,
+    attempts_max: int,
+    remaining_s: float,
+    jitter: float,
+    standing: Standing,
+    affordable: bool,
+    barred: Set[int],
+    spilled: Set[str],
+) -> Call | Queue | GiveUp:
     if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
-        if standing is ALL_FREE and kept and not kept[0].fallback:
+        if standing is ALL_FREE and kept and not kept[0].fallback and not spilled:
             return _FIRST
-        return _first(kept, standing, remaining_s, jitter)
+        return _first(kept, standing, remaining_s, jitter, spilled)
     index, failure = failures[-1]
     tally = _tally(failures)
     stale = failure.next is Next.SAME_ONCE and _is_first_stale(failures)
@@ -188,13 +237,17 @@ def attempt_limit_s(
 
 
 def _first(
-    kept: Sequence[Kept], standing: Standing, remaining_s: float, jitter: float
+    kept: Sequence[Kept],
+    standing: Standing,
+    remaining_s: float,
+    jitter: float,
+    spilled: Set[str],
 ) -> Call | Queue | GiveUp:
     """The first attempt: the first who can be asked; if everybody is refused, the least hopeless."""
     free = [i for i in range(len(kept)) if i not in standing.refused]
     for index in free:
         if index not in standing.full and index not in standing.slow:
-            return Call(index, 0.0, _first_reason(kept, index))
+            return Call(index, 0.0, _spilt_reason(kept, index, standing, spilled))
     waiting = tuple(index for index in free if index not in standing.slow)
     if waiting:
         return Queue(waiting)
@@ -210,6 +263,19 @@ def _first(
     if panic:
         return Queue(panic)
     return GiveUp(GiveUpReason.UNAVAILABLE if kept else GiveUpReason.EXHAUSTED)
+
+
+def _spilt_reason(
+    kept: Sequence[Kept], index: int, standing: Standing, spilled: Set[str]
+) -> AttemptReason:
+    """Why the first attempt is made there: others are left by the policy, have no free slot, or sleep."""
+    reason = _first_reason(kept, index)
+    round_full = any(place in standing.full or place in standing.cold for place in range(index))
+    if kept[index].candidate.backend.name in spilled or (
+        round_full and reason is AttemptReason.PRIMARY
+    ):
+        return AttemptReason.OVERFLOW
+    return reason
 
 
 def _first_reason(kept: Sequence[Kept], index: int) -> AttemptReason:

@@ -23,6 +23,7 @@ class Standing:
         gates: Those of `refused` that a gate refuses, not just a breaker -> seconds until it is over.
         full: Places whose backend has no free slot.
         slow: Places that usually take longer than the time that is left.
+        cold: Those of `refused` that sleep -> seconds until they are expected to be awake.
         panic: Whom to ask all the same if everybody is refused, in this order; None: whoever is refused, in
             the plan's order, those behind a gate last.
     """
@@ -31,13 +32,14 @@ class Standing:
     gates: Mapping[int, float] = field(default_factory=lambda: _NO_GATES)
     full: frozenset[int] = _NOBODY
     slow: frozenset[int] = _NOBODY
+    cold: Mapping[int, float] = field(default_factory=lambda: _NO_GATES)
     panic: tuple[int, ...] | None = None
 
     def in_panic(self) -> tuple[int, ...]:
         """Return whom to ask though refused, in order."""
         if self.panic is not None:
             return self.panic
-        places = sorted(self.refused)
+        places = sorted(self.refused.keys() - self.cold.keys())
         return (
             *(i for i in places if i not in self.gates),
             *(i for i in places if i in self.gates),

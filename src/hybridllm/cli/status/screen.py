@@ -76,6 +76,9 @@ def _candidates(told: dict[str, Any]) -> Table:
     made.add_column("failed\n10 s", justify="right", no_wrap=True)
     made.add_column("first token\np50/p95 ms", justify="right", no_wrap=True)
     made.add_column("answer\np50/p95 ms", justify="right", no_wrap=True)
+    tells = any(row.get("cached_share") is not None for row in told["candidates"])
+    if tells:
+        made.add_column("cached", justify="right", no_wrap=True)
     made.add_column("why", overflow="fold", min_width=20)
     for row in told["candidates"]:
         made.add_row(
@@ -84,6 +87,7 @@ def _candidates(told: dict[str, Any]) -> Table:
             f"{row['failures']}/{row['attempts']}" if row["attempts"] else "-",
             _both_ms(row, "first_token_ms"),
             _both_ms(row, "answer_ms"),
+            *([_cached(row)] if tells else []),
             str(row["reason"]),
         )
     return made
@@ -121,6 +125,12 @@ def _table() -> Table:
 def _both_ms(row: dict[str, Any], name: str) -> str:
     half, most = row.get(f"{name}_p50"), row.get(f"{name}_p95")
     return "-" if half is None or most is None else f"{_whole(half)}/{_whole(most)}"
+
+
+def _cached(row: dict[str, Any]) -> str:
+    """Return the share of prompt tokens that were cached."""
+    share = row.get("cached_share")  # an older process has none
+    return f"{share:.0%}" if isinstance(share, int | float) else "-"
 
 
 def _whole(value: Any) -> str:

@@ -1,0 +1,164 @@
+"""Wakes backends that sleep: asks whoever can wake them, and tries until one answers.
+
+What is sent to the backend is a probe of our own making and holds nothing of anybody's. Trying goes on while
+requests would use it, and ends a minute after the last one: what nobody wants may sleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+
+from hybridllm._core.policy.base_url import private_by_default
+from hybridllm._core.policy.compiled import Backend, Candidate, Capability, Policy
+from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.ports import Clock, Wire, WireError, WireRequest
+from hybridllm._runtime.target import KeyMissing, Targets
+
+PROBE_EVERY_S = 1.0
+UNWANTED_S = 60.0
+ANSWER_BYTES_MAX = 1 << 20
+_ASK_S = 10.0
+
+WakeHook = Callable[[str], Awaitable[None] | None]
+"""Called with the name of a backend that is to be woken."""
+
+_logger = logging.getLogger("hybridllm")
+
+
+class Waker:
+    """Wakes the backends that the fleet finds asleep.
+
+    Args:
+        policy: The one in force.
+        hook: The application's own way to wake one; None: it has none.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        wire: Wire,
+        targets: Targets,
+        clock: Clock,
+        policy: Callable[[], Policy],
+        hook: WakeHook | None,
+    ) -> None:
+        self._fleet = fleet
+        self._wire = wire
+        self._targets = targets
+        self._clock = clock
+        self._policy = policy
+        self._hook = hook
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        fleet.warmths.begin = self.begin
+
+    def begin(self, backend: Backend) -> None:
+        """Begin to wake a backend."""
+        if backend.name not in self._tasks:
+            # In a context of its own: the request that met it asleep is not what this is done for.
+            self._tasks[backend.name] = asyncio.get_running_loop().create_task(
+                self._wake(backend), name="hybridllm-wake", context=Context()
+            )
+
+    async def close(self) -> None:
+        """Stop, for good."""
+        self._fleet.warmths.begin = None
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _wake(self, backend: Backend) -> None:
+        warmths = self._fleet.warmths
+        try:
+            await self._ask(backend)
+            while self._clock.monotonic_s() - warmths.wanted_at_s[backend.name] < UNWANTED_S:
+                if await self._answers(backend):
+                    warmths.woke(backend.name)
+                    return
+                await self._clock.sleep(PROBE_EVERY_S)
+            _logger.info("backend %s is left asleep: nobody wants it", backend.name)
+        finally:
+            self._tasks.pop(backend.name, None)
+            warmths.forget(backend.name)
+
+    async def _ask(self, backend: Backend) -> None:
+        """Ask those who can wake it."""
+        if self._hook is not None:
+            try:
+                asked = self._hook(backend.name)
+                if inspect.isawaitable(asked):
+                    await asked
+            except Exception:
+                _logger.exception("the wake hook failed for backend %s", backend.name)
+        url = backend.cold_start.wake_url if backend.cold_start is not None else None
+        if url is None:
+            return
+        headers = {"Content-Type": "application/json"}
+        private = backend.private or private_by_default(url)
+        request = WireRequest(
+            "POST", url, headers, b"{}", backend.timeouts.connect_s, private_allowed=private
+        )
+        status = await self._status(request, _ASK_S)
+        if status is None or status >= 300:
+            said = "no answer" if status is None else f"status {status}"
+            _logger.warning("who should wake backend %s gave %s", backend.name, said)
+
+    async def _answers(self, backend: Backend) -> bool:
+        """Whether it answers a request as they come: a health page would say 200 too early."""
+        candidate = next(
+            (
+                one
+                for served in self._policy().candidates.values()
+                for one in served
+                if one.backend is backend
+            ),
+            None,
+        )
+        if candidate is None or backend.cold_start is None:
+            return False
+        try:
+            request = self._probe(candidate)
+        except KeyMissing:
+            return False
+        return await self._status(request, backend.cold_start.takes_s) == 200
+
+    def _probe(self, candidate: Candidate) -> WireRequest:
+        target = self._targets.of(candidate.backend)
+        body: dict[str, object] = {"model": candidate.wire_model}
+        if Capability.EMBEDDINGS in candidate.model.capabilities:
+            url = target.urls["embeddings"]
+            body["input"] = "ping"
+        else:
+            url = target.urls["chat"]
+            body |= {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 1}
+        return WireRequest(
+            "POST",
+            url,
+            target.headers,
+            json.dumps(body).encode(),
+            candidate.backend.timeouts.connect_s,
+            target.private,
+        )
+
+    async def _status(self, request: WireRequest, limit_s: float) -> int | None:
+        """Return the status of a whole answer; None: none came."""
+        try:
+            async with asyncio.timeout(limit_s):
+                answer = await self._wire.send(request)
+                try:
+                    size = 0
+                    while size <= ANSWER_BYTES_MAX and (piece := await answer.chunk()):
+                        size += len(piece)
+                    return answer.status
+                finally:
+                    await answer.close(reusable=False)
+        except Exception as error:  # noqa: BLE001 - a border: whatever goes wrong, nobody has answered
+            if not isinstance(error, TimeoutError | WireError):
+                _logger.warning("a backend could not be woken: %s", type(error).__name__)
+            return None
