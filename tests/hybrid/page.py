@@ -57,11 +57,11 @@ def write(rows: Sequence[Row], slept: SleepFigures) -> None:
         f"{_HEAD}{''.join(runs)}\n"
         f"Each row is {seeds} runs with different traffic; where they differ, the worst of them counts. The "
         "metrics are at fault from the middle of the calm on.\n\n"
-        f"A cold start of 15 s at 10 requests/s: of those that may leave {slept.answered:.1%} are answered, their "
-        f"first tokens after at most {slept.first_token_max_s:.2f} s; the machine answers again after "
+        f"A cold start of 15 s, 10 requests/s: of those that may leave {slept.answered:.1%} are answered, "
+        f"their first tokens after at most {slept.first_token_max_s:.2f} s; the machine answers again after "
         f"{slept.awake_s:.1f} s, and from {slept.all_back_s:.1f} s on everything; asleep it was asked "
-        f"{slept.asked_asleep} times, by the first request and by probes. `phi` was told {told} after at most "
-        f"{slept.phi_wait_s * 1e3:.0f} ms, and {slept.phi_out} of its attempts went to the API.\n"
+        f"{slept.asked_asleep} times, by the first request and by probes. `phi` was told {told} after at "
+        f"most {slept.phi_wait_s * 1e3:.0f} ms, and {slept.phi_out} of its attempts went to the API.\n"
     )
     text = _PAGE.read_text(encoding="utf-8")
     found, count = _BETWEEN.subn(lambda mark: f"{mark[1]}\n{tables}\n{mark[2]}", text)
