@@ -42,8 +42,12 @@ async def test_a_prefix_that_was_seen_is_not_worked_on_again(server: RealServer)
         assert had % BLOCK == 0
         assert cold[0] - BLOCK <= had + BLOCK <= tokens + BLOCK
     grown = {name: after[name] - before[name] for name in after}
-    assert grown["prefix_cache_queries_total"] == sum(told[0] for told in (cold, warm, again, other_end))
-    assert grown["prefix_cache_hits_total"] == sum(told[1] or 0 for told in (warm, again, other_end))
+    assert grown["prefix_cache_queries_total"] == sum(
+        told[0] for told in (cold, warm, again, other_end)
+    )
+    assert grown["prefix_cache_hits_total"] == sum(
+        told[1] or 0 for told in (warm, again, other_end)
+    )
 
 
 async def test_a_full_kv_cache_makes_a_running_request_wait(server: RealServer) -> None:
@@ -51,7 +55,9 @@ async def test_a_full_kv_cache_makes_a_running_request_wait(server: RealServer) 
 
     Who had to wait gets its whole answer all the same.
     """
-    prompt_words = KV_BLOCKS * BLOCK // SLOTS - 150  # and some 250 more are written than that leaves room for
+    prompt_words = (
+        KV_BLOCKS * BLOCK // SLOTS - 150
+    )  # and some 250 more are written than that leaves room for
     async with pair(server) as here, server.client() as client:
         before = await idle(server, client)
         texts = [never_seen(" router" * (prompt_words - 40)) for _ in range(SLOTS)]
@@ -63,7 +69,9 @@ async def test_a_full_kv_cache_makes_a_running_request_wait(server: RealServer) 
         after = await idle(server, client)
         replies = [task.result() for task in asked]
     assert after["num_preemptions_total"] > before["num_preemptions_total"]
-    starved = [g for g in seen if g["num_requests_running"] < SLOTS and g["num_requests_waiting"] > 0]
+    starved = [
+        g for g in seen if g["num_requests_running"] < SLOTS and g["num_requests_waiting"] > 0
+    ]
     assert max(g["kv_cache_usage_perc"] for g in seen) > 0.9
     assert starved
     assert [reply.usage.completion_tokens for reply in replies] == [400] * SLOTS
