@@ -108,8 +108,8 @@ class BackendStatus:
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
-        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included); None:
-            the policy does not say.
+        machines_usd_per_hour: What its machines cost whatever they do, hidden costs included; None: the
+            policy does not say (`capacity`).
     """
 
     backend: str
