@@ -108,7 +108,9 @@ def _overflows(explanation: Explanation, route: Route) -> Iterator[_Touched]:
     plan = explanation.plan
     if not isinstance(plan, Plan) or plan.left is None:
         return
+    used = {one.candidate.backend.name for one in plan.kept}
     for place, overflow in enumerate(route.overflows):
-        hot = [is_hot for (_, at, _), is_hot in plan.left.judged if at == place]
-        if hot and all(hot) and not plan.spilled.isdisjoint(overflow.to):
+        hot = {name for _, at, name in plan.left.hot if at == place}
+        all_hot = hot >= used.intersection(overflow.sources)
+        if hot and all_hot and not plan.spilled.isdisjoint(overflow.to):
             yield route, place
