@@ -35,6 +35,15 @@ ROW = {
 OPEN = {"breaker": "open", "reason": "open, last 503; probe in 4.2 s", "attempts": 0}
 HALF = {"breaker": "half_open", "reason": "a probe is under way, 1 of 2 probes good"}
 GATE = {"gate": "credential", "reason": "credential gate after 401, 53 s left"}
+LOAD = {
+    "running": 12.0,
+    "queued": 3.0,
+    "kv_used": 0.5,
+    "wait_s": 1.24,
+    "tokens_per_s": 640.2,
+    "cache_hit_rate": 0.75,
+    "saturated": "about 3 waiting in its queue",
+}
 TOLD: dict[str, Any] = {
     "pid": 4711,
     "argv0": "/usr/bin/gunicorn",
@@ -55,7 +64,7 @@ TOLD: dict[str, Any] = {
     ],
     "backends": [
         {"backend": "global-us", "in_flight": 3, "limit": None, "waiting": 0},
-        {"backend": "vllm-fra", "in_flight": 4, "limit": 4, "waiting": 2},
+        {"backend": "vllm-fra", "in_flight": 4, "limit": 4, "waiting": 2} | LOAD,
     ],
 }
 
@@ -88,7 +97,12 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     assert "own/qwen3-8b  half-open  1/10  120/1310  -  " + HALF["reason"] in lines
     gated = "vllm-fra/qwen3-embedding-0.6b  credential gate  1/10  120/1310  -  "
     assert gated + GATE["reason"] in lines
+<<<<<<< HEAD
     assert "vllm-fra  4  4  2  -  -" in lines
+=======
+    assert "vllm-fra  4  4  2  12  3  50%  1.2 s  640  75%  about 3 waiting in its queue" in lines
+    assert "global-us  3  -  0  -  -  -  -  -  -" in lines  # an older process tells nothing of it
+>>>>>>> telemetry
 
 
 @pytest.mark.parametrize("columns", [80, 100])

@@ -16,7 +16,7 @@ from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.policy.compiled import BackendKind
 from hybridllm._core.telemetry.load_header import read_header
 from hybridllm._core.telemetry.report import TelemetryProblem
-from hybridllm._core.telemetry.watched import Watched
+from hybridllm._core.telemetry.watched import Judged, Watched
 from hybridllm._runtime.hindrances import NO_HINDRANCE, Hindrance, hindrances
 
 if TYPE_CHECKING:
@@ -297,10 +297,12 @@ class Loads:
         """What is known of each, by name."""
         return self._watched
 
-    def seen(self, backend: str) -> Load | None:
-        """Return the load that the last decision looked at. Any thread may look."""
-        known = self._known.get(backend)
-        return None if known is None else known.load
+    def seen(self, backend: str) -> tuple[Watched, Judged] | None:
+        """Return what is known of a backend, and what that comes to now. Changes nothing."""
+        one = self._watched.get(backend)
+        if one is None:
+            return None
+        return one, one.judged(self._fleet.under_way(backend), self._now_s())
 
 
 def is_own(backend: Backend) -> bool:
