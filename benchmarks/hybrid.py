@@ -27,6 +27,7 @@ environment: production
 default_residency: public
 residency: {public: {}, phi: {operators: [self]}}
 """
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 UNDER_WAY = 64
 
 
@@ -87,7 +88,7 @@ async def decision_us(own: int, *, hybrid: bool, rounds: int, count: int) -> lis
                 call = calls[number % len(calls)]
                 begun_ns = time.thread_time_ns()
                 now_s = engine.now_s
-                plan: Any = engine._decision(call, datetime.now(UTC), now_s)  # noqa: SLF001
+                plan: Any = engine._decision(call, NOON, now_s)  # noqa: SLF001
                 spent += time.thread_time_ns() - begun_ns
                 permit = fleet.take(plan.kept[0].candidate, call)
                 flying.append(permit)

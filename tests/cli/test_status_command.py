@@ -97,12 +97,11 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     assert "own/qwen3-8b  half-open  1/10  120/1310  -  " + HALF["reason"] in lines
     gated = "vllm-fra/qwen3-embedding-0.6b  credential gate  1/10  120/1310  -  "
     assert gated + GATE["reason"] in lines
-<<<<<<< HEAD
-    assert "vllm-fra  4  4  2  -  -" in lines
-=======
-    assert "vllm-fra  4  4  2  12  3  50%  1.2 s  640  75%  about 3 waiting in its queue" in lines
-    assert "global-us  3  -  0  -  -  -  -  -  -" in lines  # an older process tells nothing of it
->>>>>>> telemetry
+    told = "12  3  50%  1.2 s  640  75%  about 3 waiting in its queue"
+    assert f"vllm-fra  4  4  2  -  -  {told}" in lines
+    assert (
+        "global-us  3  -  0  -  -  -  -  -  -  -  -" in lines
+    )  # an older process tells nothing of it
 
 
 @pytest.mark.parametrize("columns", [80, 100])

@@ -108,10 +108,6 @@ class BackendStatus:
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
-    <<<<<<< HEAD
-        machines_usd_per_hour: What its machines cost whatever they do, hidden costs included; None: the
-            policy does not say (`capacity`).
-    =======
         machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included);
             None: the policy does not say.
         running: Requests that it works on, whoever sent them, as is believed; None: unknown, or nothing looks
@@ -124,7 +120,6 @@ class BackendStatus:
         tokens_per_s: Tokens that it was measured to process at its present load, prompt and completion.
         tokens_per_s_best: The most that it kept up.
         cache_hit_rate: Share of prompt tokens that it found in its prefix cache lately, as it tells.
-    >>>>>>> telemetry
     """
 
     backend: str

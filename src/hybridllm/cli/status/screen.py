@@ -111,13 +111,10 @@ def _backends(told: dict[str, Any]) -> Table:
     made.add_column("backend", overflow="fold")
     for name in ("under way", "limit", "waiting", "attempts", "cost"):
         made.add_column(name, justify="right", no_wrap=True)
-<<<<<<< HEAD
     made.add_column("awake", no_wrap=True)
-=======
     for name in ("it runs", "it queues", "KV", "wait", "tokens/s", "prefix\nhits"):
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("saturated", overflow="fold")
->>>>>>> telemetry
     for row in told["backends"]:
         limit, in_flight = row["limit"], row["in_flight"]
         full = limit is not None and in_flight >= limit
@@ -126,18 +123,14 @@ def _backends(told: dict[str, Any]) -> Table:
             Text(str(in_flight), style="yellow" if full else ""),
             "-" if limit is None else str(limit),
             Text(str(row["waiting"]), style="yellow" if row["waiting"] else ""),
-<<<<<<< HEAD
             figures.count(number(row, "attempts")),
             figures.money(money(row, "cost_usd"), at_least=bool(number(row, "cost_unknown"))),
             _awake(row),
-=======
             *_load(row),
->>>>>>> telemetry
         )
     return made
 
 
-<<<<<<< HEAD
 def _awake(row: dict[str, Any]) -> Text:
     """Return when a backend that sleeps is expected; empty: it is awake, or never sleeps."""
     back_in_s = number(row, "awake_in_s")
@@ -167,7 +160,8 @@ def _volumes(told: dict[str, Any]) -> Iterator[Text]:
             line.append(f"does not hold; {figures.percent(share)} of the way")
         since = moment(row, "since")
         yield line.append("" if since is None else f"; since {since:%Y-%m-%d %H:%M} UTC")
-=======
+
+
 def _load(row: dict[str, Any]) -> tuple[str | Text, ...]:
     """Return what is known of a backend's load; an older process tells nothing of it."""
     wait_s = row.get("wait_s")
@@ -180,7 +174,6 @@ def _load(row: dict[str, Any]) -> tuple[str | Text, ...]:
         _share(row.get("cache_hit_rate")),
         Text(str(row.get("saturated") or ""), style="yellow"),
     )
->>>>>>> telemetry
 
 
 def _table() -> Table:
