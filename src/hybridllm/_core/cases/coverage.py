@@ -108,9 +108,8 @@ def _overflows(explanation: Explanation, route: Route) -> Iterator[_Touched]:
     plan = explanation.plan
     if not isinstance(plan, Plan) or plan.left is None:
         return
-    used = {one.candidate.backend.name for one in plan.kept}
+    backends = {kept.candidate.backend.name for kept in plan.kept}
     for place, overflow in enumerate(route.overflows):
-        hot = {name for _, at, name in plan.left.hot if at == place}
-        all_hot = hot >= used.intersection(overflow.sources)
-        if hot and all_hot and not plan.spilled.isdisjoint(overflow.to):
+        sources = {(route.name, place, name) for name in overflow.sources if name in backends}
+        if sources and sources <= plan.left.hot and not backends.isdisjoint(overflow.to):
             yield route, place
