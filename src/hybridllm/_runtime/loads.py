@@ -68,9 +68,9 @@ class Loads:
         self._now_s = now_s
         self._watched: dict[str, Watched] = {}
         self._candidates: dict[str, list[Candidate]] = {}
-        self._limited: tuple[
-            str, ...
-        ] = ()  # who may be without a slot though nothing was heard or done
+        # Who may be without a slot though nothing was heard or done: always, and after it has woken.
+        self._limited: tuple[str, ...] = ()
+        self._sleepers: tuple[str, ...] = ()
         self._known: dict[str, _Known] = {}
         self._loads: Mapping[str, Load] | None = None  # of all; None: one of them has changed
         self._changed: set[str] = set()
@@ -105,11 +105,9 @@ class Loads:
             for one in served:
                 if one.backend.name in self._candidates:
                     self._candidates[one.backend.name].append(one)
-        self._limited = tuple(
-            name
-            for name, one in self._watched.items()
-            if one.backend.concurrency is not None or one.backend.cold_start is not None
-        )
+        watched = self._watched.items()
+        self._limited = tuple(n for n, one in watched if one.backend.concurrency is not None)
+        self._sleepers = tuple(n for n, one in watched if one.backend.cold_start is not None)
         self._known.clear()
         self._loads, self._until_s = None, float("-inf")
         self._changed = set(self._watched)
@@ -125,7 +123,10 @@ class Loads:
         fleet = self._fleet
         if fleet.unwell or fleet.gated or fleet.warmths or self._hindered:
             self._look_at_hindrances(now_s)
-        for name in self._limited:
+        limited = self._limited
+        if self._sleepers and fleet.warmths.ramps(now_s):
+            limited += self._sleepers
+        for name in limited:
             if name in self._known and fleet.slots.full(name) is not self._known[name].slotless:
                 self._changed.add(name)
         if now_s >= self._until_s:
