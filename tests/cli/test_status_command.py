@@ -35,15 +35,6 @@ ROW = {
 OPEN = {"breaker": "open", "reason": "open, last 503; probe in 4.2 s", "attempts": 0}
 HALF = {"breaker": "half_open", "reason": "a probe is under way, 1 of 2 probes good"}
 GATE = {"gate": "credential", "reason": "credential gate after 401, 53 s left"}
-LOAD = {
-    "running": 12.0,
-    "queued": 3.0,
-    "kv_used": 0.5,
-    "wait_s": 1.24,
-    "tokens_per_s": 640.2,
-    "cache_hit_rate": 0.75,
-    "saturated": "about 3 waiting in its queue",
-}
 TOLD: dict[str, Any] = {
     "pid": 4711,
     "argv0": "/usr/bin/gunicorn",
@@ -64,7 +55,7 @@ TOLD: dict[str, Any] = {
     ],
     "backends": [
         {"backend": "global-us", "in_flight": 3, "limit": None, "waiting": 0},
-        {"backend": "vllm-fra", "in_flight": 4, "limit": 4, "waiting": 2} | LOAD,
+        {"backend": "vllm-fra", "in_flight": 4, "limit": 4, "waiting": 2},
     ],
 }
 
@@ -97,11 +88,27 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     assert "own/qwen3-8b  half-open  1/10  120/1310  -  " + HALF["reason"] in lines
     gated = "vllm-fra/qwen3-embedding-0.6b  credential gate  1/10  120/1310  -  "
     assert gated + GATE["reason"] in lines
-    told = "12  3  50%  1.2 s  640  75%  about 3 waiting in its queue"
-    assert f"vllm-fra  4  4  2  -  -  {told}" in lines
-    assert (
-        "global-us  3  -  0  -  -  -  -  -  -  -  -" in lines
-    )  # an older process tells nothing of it
+    assert "vllm-fra  4  4  2  -  -" in lines
+
+
+def test_what_is_known_of_a_backends_load_is_told(
+    folder: Path, hybridllm: Callable[..., Result]
+) -> None:
+    """What is not known is left out; nothing is said of backends that nobody looks at."""
+    load = {"running": 12.0, "queued": 3.0, "kv_used": 0.5, "wait_s": 1.24, "cache_hit_rate": None}
+    pace = {"tokens_per_s": 640.2, "saturated": "about 3 waiting in its queue", "stale": False}
+    silent = {"backend": "b", "in_flight": 0, "limit": None, "waiting": 0, "saturated": "it sleeps"}
+    own = {"backend": "own", "in_flight": 4, "limit": None, "waiting": 0} | load | pace
+    with teller(
+        folder, as_bytes(backends=[own, silent, {**silent, "backend": "c", "saturated": ""}])
+    ):
+        done = hybridllm("status", folder)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("load of ")]
+    assert lines == [
+        "load of own: 12 running, 3 queued, 50 % of the KV cache, 1.2 s to wait, 640 tokens/s; saturated: "
+        "about 3 waiting in its queue",
+        "load of b: unknown; saturated: it sleeps",
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 100])

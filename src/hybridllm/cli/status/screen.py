@@ -34,7 +34,7 @@ def picture(found: Found, folder: str) -> RenderableType:
     parts: list[RenderableType] = []
     for told in found.processes:
         parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
-        if lines := [*_overflows(told), *_volumes(told)]:
+        if lines := [*_loads(told), *_overflows(told), *_volumes(told)]:
             parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
     if not parts:
@@ -112,9 +112,6 @@ def _backends(told: dict[str, Any]) -> Table:
     for name in ("under way", "limit", "waiting", "attempts", "cost"):
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("awake", no_wrap=True)
-    for name in ("it runs", "it queues", "KV", "wait", "tokens/s", "prefix\nhits"):
-        made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("saturated", overflow="fold")
     for row in told["backends"]:
         limit, in_flight = row["limit"], row["in_flight"]
         full = limit is not None and in_flight >= limit
@@ -126,7 +123,6 @@ def _backends(told: dict[str, Any]) -> Table:
             figures.count(number(row, "attempts")),
             figures.money(money(row, "cost_usd"), at_least=bool(number(row, "cost_unknown"))),
             _awake(row),
-            *_load(row),
         )
     return made
 
@@ -135,6 +131,24 @@ def _awake(row: dict[str, Any]) -> Text:
     """Return when a backend that sleeps is expected; empty: it is awake, or never sleeps."""
     back_in_s = number(row, "awake_in_s")
     return Text() if back_in_s is None else Text(f"in {figures.spell(back_in_s)}", style="yellow")
+
+
+def _loads(told: dict[str, Any]) -> Iterator[Text]:
+    """Yield what is known of the load of backends; an older process tells nothing of it."""
+    for row in told["backends"]:
+        known = (
+            (figures.count(number(row, "running")), "running"),
+            (figures.count(number(row, "queued")), "queued"),
+            (figures.percent(number(row, "kv_used")), "of the KV cache"),
+            (figures.wait(number(row, "wait_s")), "to wait"),
+            (figures.rate(number(row, "tokens_per_s")), "tokens/s"),
+            (figures.percent(number(row, "cache_hit_rate")), "prefix hits"),
+        )
+        words = [f"{figure} {what}" for figure, what in known if figure != figures.NOT_KNOWN]
+        why = text(row, "saturated")
+        if words or why:
+            line = Text(f"load of {text(row, 'backend')}: {', '.join(words) or 'unknown'}")
+            yield line.append(f"; saturated: {why}" if why else "", style="yellow")
 
 
 def _overflows(told: dict[str, Any]) -> Iterator[Text]:
@@ -162,20 +176,6 @@ def _volumes(told: dict[str, Any]) -> Iterator[Text]:
         yield line.append("" if since is None else f"; since {since:%Y-%m-%d %H:%M} UTC")
 
 
-def _load(row: dict[str, Any]) -> tuple[str | Text, ...]:
-    """Return what is known of a backend's load; an older process tells nothing of it."""
-    wait_s = row.get("wait_s")
-    return (
-        _figure(row.get("running")),
-        _figure(row.get("queued")),
-        _share(row.get("kv_used")),
-        f"{wait_s:.1f} s" if isinstance(wait_s, int | float) else "-",
-        _figure(row.get("tokens_per_s")),
-        _share(row.get("cache_hit_rate")),
-        Text(str(row.get("saturated") or ""), style="yellow"),
-    )
-
-
 def _table() -> Table:
     return Table(header_style="dim", box=None, padding=(0, 2, 0, 0), pad_edge=False)
 
@@ -186,16 +186,9 @@ def _both_ms(row: dict[str, Any], name: str) -> str:
 
 
 def _cached(row: dict[str, Any]) -> str:
-    """Return the share of prompt tokens that were cached; an older process tells none."""
-    return _share(row.get("cached_share"))
-
-
-def _share(value: Any) -> str:
-    return f"{value:.0%}" if isinstance(value, int | float) else "-"
-
-
-def _figure(value: Any) -> str:
-    return "-" if value is None else _whole(value)
+    """Return the share of prompt tokens that were cached."""
+    share = row.get("cached_share")  # an older process has none
+    return f"{share:.0%}" if isinstance(share, int | float) else "-"
 
 
 def _whole(value: Any) -> str:
