@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from hybridllm._core.policy import (
     schema,
+    schema_given,
     schema_hybrid,
     schema_limits,
     schema_overflow,
@@ -69,6 +70,12 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_routes.DenySpec, "Denied", "constraints: [{deny: {...}}]"),
     (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
     (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
+    (
+        schema_given.GivenLoadSpec,
+        "Load that is given",
+        "tests: [{given: {load: {<backend>: {...}}}}]",
+    ),
+    (schema_given.GivenVolumeSpec, "Volume that is given", "tests: [{given: {volume: {...}}}]"),
     (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
     (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
