@@ -108,7 +108,8 @@ def _overflows(explanation: Explanation, route: Route) -> Iterator[_Touched]:
     plan = explanation.plan
     if not isinstance(plan, Plan) or plan.left is None:
         return
+    backends = {kept.candidate.backend.name for kept in plan.kept}
     for place, overflow in enumerate(route.overflows):
-        hot = [is_hot for (_, at, _), is_hot in plan.left.judged if at == place]
-        if hot and all(hot) and not plan.spilled.isdisjoint(overflow.to):
+        sources = {(route.name, place, name) for name in overflow.sources if name in backends}
+        if sources and sources <= plan.left.hot and not backends.isdisjoint(overflow.to):
             yield route, place
