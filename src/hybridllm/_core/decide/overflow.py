@@ -137,11 +137,18 @@ def _reasons(
 ) -> Mapping[str, str]:
     """Which of the sources are to be left, and why, in words."""
     found: dict[str, str] = {}
+    loads, causes = snapshot.loads, overflow.causes
+    if causes[0].trigger is Trigger.SATURATED and len(causes) == 1:  # nearly every policy's
+        for name in sources:
+            load = loads.get(name)
+            if load is not None and load.saturated:
+                found[name] = _because(causes[0], load, False)
+        return found
     for name in sources:
-        load = snapshot.loads.get(name)
+        load = loads.get(name)
         if load is None:
             continue
-        for cause in overflow.causes:
+        for cause in causes:
             words = _because(cause, load, (*place, name) in snapshot.hot)
             if words and _is_of_models(cause) and not _for_all(cause.trigger, load, name, kept):
                 words = ""
