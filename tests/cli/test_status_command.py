@@ -91,6 +91,26 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     assert "vllm-fra  4  4  2  -  -" in lines
 
 
+def test_what_is_known_of_a_backends_load_is_told(
+    folder: Path, hybridllm: Callable[..., Result]
+) -> None:
+    """What is not known is left out; nothing is said of backends that nobody looks at."""
+    load = {"running": 12.0, "queued": 3.0, "kv_used": 0.5, "wait_s": 1.24, "cache_hit_rate": None}
+    pace = {"tokens_per_s": 640.2, "saturated": "about 3 waiting in its queue", "stale": False}
+    silent = {"backend": "b", "in_flight": 0, "limit": None, "waiting": 0, "saturated": "it sleeps"}
+    own = {"backend": "own", "in_flight": 4, "limit": None, "waiting": 0} | load | pace
+    with teller(
+        folder, as_bytes(backends=[own, silent, {**silent, "backend": "c", "saturated": ""}])
+    ):
+        done = hybridllm("status", folder)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("load of ")]
+    assert lines == [
+        "load of own: 12 running, 3 queued, 50 % of the KV cache, 1.2 s to wait, 640 tokens/s; saturated: "
+        "about 3 waiting in its queue",
+        "load of b: unknown; saturated: it sleeps",
+    ]
+
+
 @pytest.mark.parametrize("columns", [80, 100])
 def test_in_a_terminal_it_is_coloured_and_fits(folder: Path, columns: int) -> None:
     """Red is open, yellow half-open, green closed."""

@@ -49,13 +49,13 @@ class GivenLoad:
         """Return what is said, as a test writes it, ready for JSON; of times the seconds."""
         told = {
             "saturated": self.saturated or None,
-            "waiting": self.waiting,
-            "kv_cache_pct": None if self.kv_used is None else round(self.kv_used * 100, 6),
-            "predicted_wait_ms": None if self.wait_s is None else round(self.wait_s * 1_000, 6),
+            "waiting": _plain(self.waiting),
+            "kv_cache_pct": _plain(self.kv_used, 100),
+            "predicted_wait_ms": _plain(self.wait_s, 1_000),
             "rate_limited": self.rate_limited or None,
             "out": self.out or None,
             "budget": self.budget or None,
-            "cold_s": self.cold_s,
+            "cold_s": _plain(self.cold_s),
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -77,12 +77,20 @@ class GivenVolume:
     def to_dict(self) -> dict[str, Any]:
         """Return what is said, as a test writes it, ready for JSON."""
         told: dict[str, Any] = {
-            f"{measure.value}_per_{window.value}": f"{amount:f}"
+            f"{measure.value}_per_{window.value}": f"{amount.normalize():f}"
             for (measure, window), amount in self.amounts.items()
         }
         if self.sustained_days:
             told["sustained"] = f"{self.sustained_days}d"
         return told if self.scope is None else told | {"of": self.scope}
+
+
+def _plain(value: float | None, times: int = 1) -> float | None:
+    """Return a number as a person writes it: 9 rather than 9.0."""
+    if value is None:
+        return None
+    number = round(value * times, 6)
+    return int(number) if number == int(number) else number
 
 
 def loads_of(

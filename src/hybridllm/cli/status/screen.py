@@ -34,7 +34,7 @@ def picture(found: Found, folder: str) -> RenderableType:
     parts: list[RenderableType] = []
     for told in found.processes:
         parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
-        if lines := [*_overflows(told), *_volumes(told)]:
+        if lines := [*_loads(told), *_overflows(told), *_volumes(told)]:
             parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
     if not parts:
@@ -131,6 +131,24 @@ def _awake(row: dict[str, Any]) -> Text:
     """Return when a backend that sleeps is expected; empty: it is awake, or never sleeps."""
     back_in_s = number(row, "awake_in_s")
     return Text() if back_in_s is None else Text(f"in {figures.spell(back_in_s)}", style="yellow")
+
+
+def _loads(told: dict[str, Any]) -> Iterator[Text]:
+    """Yield what is known of the load of backends; an older process tells nothing of it."""
+    for row in told["backends"]:
+        known = (
+            (figures.count(number(row, "running")), "running"),
+            (figures.count(number(row, "queued")), "queued"),
+            (figures.percent(number(row, "kv_used")), "of the KV cache"),
+            (figures.wait(number(row, "wait_s")), "to wait"),
+            (figures.rate(number(row, "tokens_per_s")), "tokens/s"),
+            (figures.percent(number(row, "cache_hit_rate")), "prefix hits"),
+        )
+        words = [f"{figure} {what}" for figure, what in known if figure != figures.NOT_KNOWN]
+        why = text(row, "saturated")
+        if words or why:
+            line = Text(f"load of {text(row, 'backend')}: {', '.join(words) or 'unknown'}")
+            yield line.append(f"; saturated: {why}" if why else "", style="yellow")
 
 
 def _overflows(told: dict[str, Any]) -> Iterator[Text]:
