@@ -278,6 +278,7 @@ class Volumes:
         self._policy = policy
         self._counters.follow(needs_of(policy, kept=self.book is not None), self._now_s)
         self._gates.follow(policy)
+        self._next_beat_s = float("-inf")  # its conditions are looked at before the next request
         if self._today:
             self._open(self._today)
         if self.book is None and not self._warned and any(map(_remembers, policy.live)):
