@@ -56,6 +56,8 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "in_flight": {"eu": 1, "us": 0},
                 "candidates": [],
                 "backends": [],
+                "overflows": [],
+                "volumes": [],
                 "panic": [],
                 "retry_budget_left": 50.2,  # a fifth of the one request
             }

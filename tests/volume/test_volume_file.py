@@ -52,7 +52,9 @@ def test_only_what_is_wanted_is_read(make: Make) -> None:
     """Whole scopes, latest days, and of a kind those names that were counted last."""
     names = [(f"tenant:{name}", day, ONE) for day, name in enumerate(("a", "b", "o'c %_", "d"))]
     make().exchange(
-        days(("all", 0, ONE), ("model:m", 0, ONE), ("model:m", 3, ONE), ("tenants", 9, ONE), *names),
+        days(
+            ("all", 0, ONE), ("model:m", 0, ONE), ("model:m", 3, ONE), ("tenants", 9, ONE), *names
+        ),
         Wanted(),
     )
     wanted = Wanted(
@@ -108,8 +110,8 @@ def test_sums_beyond_64_bits_do_not_stop_the_file(tmp_path: Path) -> None:
     """Nine million dollars a day is somebody's lie, or somebody's day."""
     store = VolumeFile(tmp_path / "volumes.db")
     dear = Amounts(pico_usd=2**70)
-    for _ in range(2):
-        found = store.exchange(days(("all", 0, dear)), ALL)
+    store.exchange(days(("all", 0, dear)), ALL)
+    found = store.exchange(days(("all", 0, dear)), ALL)
     assert found.days["all", TODAY].pico_usd >= 2**63
 
 
