@@ -122,6 +122,12 @@ def survive(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["installed"], default=False)
+def hybrid(session: nox.Session) -> None:
+    """Bursts with true and with false metrics, and a cold start, in virtual time; takes a minute."""
+    run(session, "python", "-m", "hybrid", *session.posargs, PYTHONPATH="tests")
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
 def mutation(session: nox.Session) -> None:
     """Small mistakes put into the core, one at a time: the tests must notice 85 % of each file's."""
     run(session, "python", "tests/mutation/run.py", *session.posargs)

@@ -21,10 +21,10 @@ from typing import Any
 import httpx
 
 KEY = "sk-local-test-key"
-CONTEXT = 1_024
+CONTEXT = 4_096
 SLOTS = 2
 BLOCK = 32
-KV_BLOCKS = 40  # two requests of half the context fill it
+KV_BLOCKS = 136  # a little more than one request of the whole context, so that two fill it
 QUEUED_MAX = 16  # waiting and running together
 START_S_MAX = 240.0
 

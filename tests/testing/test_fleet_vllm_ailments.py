@@ -123,7 +123,7 @@ def test_a_sleeping_server_refuses_until_it_is_woken_and_has_loaded(
         own, loop = fleet["own"], asyncio.get_running_loop()
 
         def state() -> str:
-            return own.state
+            return str(own.state)
 
         asleep = status or FailureKind.CONNECT
         for request in (WireRequest("GET", PAGE, {}), WireRequest("GET", f"{OWN}/models", {})):

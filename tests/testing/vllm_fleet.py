@@ -82,13 +82,16 @@ async def ask(fleet: SimulatedFleet, request: WireRequest, *, wait_s: float = 60
 
 
 async def page(fleet: SimulatedFleet) -> dict[str, float]:
-    """Every sample of the metrics page by its name and the labels that say something."""
-    told = await ask(fleet, WireRequest("GET", PAGE, {}), wait_s=30)
-    assert told.outcome == 200, told.outcome
+    """Every sample of the metrics page."""
+    told = await ask(fleet, WireRequest("GET", PAGE, {}))
+    assert told.outcome == 200
+    return samples(told.body.decode())
+
+
+def samples(text: str) -> dict[str, float]:
+    """Every sample of a page by its name and the labels that say something."""
     found = {}
-    for name, labels, value in re.findall(
-        r"^(\S+?)\{(.*)\} (\S+)$", told.body.decode(), re.MULTILINE
-    ):
+    for name, labels, value in re.findall(r"^(\S+?)\{(.*)\} (\S+)$", text, re.MULTILINE):
         rest = re.sub(r'engine="0",|,?model_name="[^"]*"', "", labels).strip(",")
         found[f"{name.removeprefix('vllm:')}{rest and '{' + rest + '}'}"] = float(value)
     return found

@@ -17,7 +17,7 @@ from hybridllm._adapters import semconv
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate
+from hybridllm._core.policy.compiled import BackendKind, Candidate
 from hybridllm._core.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, RequestOutcome
 from hybridllm._runtime.ports import AnswerFacts
 
@@ -140,17 +140,13 @@ def candidate_attributes(operation: str, candidate: Candidate) -> tuple[str, Map
         semconv.GEN_AI_PROVIDER: "vllm" if backend.kind is BackendKind.VLLM else "openai",
         semconv.GEN_AI_REQUEST_MODEL: candidate.wire_model,
         semconv.BACKEND_NAME: backend.name,
-        semconv.BACKEND_KIND: "self_hosted" if _is_own(backend) else "hosted",
+        semconv.BACKEND_KIND: "self_hosted" if backend.own else "hosted",
     }
     address = urlsplit(backend.base_url)
     if address.hostname:
         attributes[semconv.SERVER_ADDRESS] = address.hostname
         attributes[semconv.SERVER_PORT] = address.port or (443 if address.scheme == "https" else 80)
     return f"{operation} {candidate.wire_model}", attributes
-
-
-def _is_own(backend: Backend) -> bool:
-    return backend.kind is BackendKind.VLLM or backend.operator == "self"
 
 
 def add_params(attributes: Attributes, params: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
     from hybridllm._runtime.volume_keeper import VolumeKeeper
+    from hybridllm._runtime.volumes import Volumes
     from hybridllm._runtime.wake import WakeHook
 
 _CLOSED = "this router is closed; open a new one"
@@ -101,6 +102,12 @@ class Parts:
 
         path = None if self._volume_file is None else Path(self._volume_file).absolute()
         return built_keeper(self._in_force.policy, clock=self._clock, path=path)
+
+    @property
+    def _volumes(self) -> Volumes | None:
+        """What is counted; None: nothing is yet."""
+        keeper = self._keeper.made
+        return None if keeper is None else keeper.volumes
 
     async def _counting(self) -> None:
         """Begin to count volumes, with what is known of earlier runs."""

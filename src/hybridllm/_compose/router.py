@@ -228,6 +228,7 @@ class Router(Parts):
         return status_of(
             self._in_force,
             self._engine_once.made,
+            self._volumes,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
         )
@@ -262,7 +263,7 @@ class Router(Parts):
         if world is not None:
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
-        volumes = None if (keeper := self._keeper.made) is None else keeper.volumes
+        volumes = self._volumes
         return self._read(lambda: explained_now(call, policy, engine, volumes, now_utc=now_utc))
 
     def map(

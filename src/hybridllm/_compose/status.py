@@ -16,7 +16,8 @@ from hybridllm._compose.status_rows import (
     candidate_rows,
     models_in_panic,
 )
-from hybridllm._compose.status_text import candidate_lines
+from hybridllm._compose.status_text import candidate_lines, load_lines
+from hybridllm._compose.status_volumes import VolumeStatus, volume_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.in_force import InForce
+    from hybridllm._runtime.volumes import Volumes
 
 _READS = 5
 
@@ -48,8 +50,10 @@ class Status:
         candidates: Every backend and model of the policy, in its order.
         backends: The policy's backends, in its order.
         overflows: The routes of the policy that overflow, in its order.
+        volumes: The conditions of the policy on volume and break-even, in its order.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
+        requests: That were decided since this router began, denied ones included.
         retry_budget_left: How many attempts beyond the first of each request could be made now.
     """
 
@@ -67,7 +71,9 @@ class Status:
     candidates: tuple[CandidateStatus, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     overflows: tuple[OverflowStatus, ...] = ()
+    volumes: tuple[VolumeStatus, ...] = ()
     panic: tuple[str, ...] = ()
+    requests: int = 0
     retry_budget_left: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +93,9 @@ class Status:
             "candidates": [row.to_dict() for row in self.candidates],
             "backends": [row.to_dict() for row in self.backends],
             "overflows": [row.to_dict() for row in self.overflows],
+            "volumes": [row.to_dict() for row in self.volumes],
             "panic": list(self.panic),
+            "requests": self.requests,
             "retry_budget_left": self.retry_budget_left,
         }
 
@@ -109,7 +117,8 @@ class Status:
         for row in self.backends:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
-        lines += [str(row) for row in self.overflows]
+        lines += [str(row) for row in (*self.overflows, *self.volumes)]
+        lines += load_lines(self.backends)
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
         lines += [f"observed {count} times: {text}" for text, count in self.observed.items()]
@@ -117,24 +126,32 @@ class Status:
         return "\n".join(lines)
 
 
-def status_of(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:
+def status_of(
+    state: InForce,
+    engine: Engine | None,
+    volumes: Volumes | None,
+    *,
+    file: str | None,
+    watching: bool,
+) -> Status:
     """Return the status of a router.
 
     Args:
         state: Its policy, and how its reloads went.
         engine: What has sent requests; None: nothing was sent yet.
+        volumes: What is counted; None: nothing is yet.
         file: Its policy file.
         watching: Whether that is watched now.
     """
     for _ in range(_READS - 1):
         try:
-            return _read(state, engine, file=file, watching=watching)
+            return _read(state, engine, volumes, file=file, watching=watching)
         except (
             KeyError,
             RuntimeError,
         ):  # asked in another thread, while the event loop changed a dict
             continue
-    return _read(state, engine, file=file, watching=watching)
+    return _read(state, engine, volumes, file=file, watching=watching)
 
 
 def status_socket(folder: str | Path, status: Callable[[], Status]) -> StatusSocket:
@@ -148,7 +165,14 @@ def status_socket(folder: str | Path, status: Callable[[], Status]) -> StatusSoc
     return StatusSocket(status_folder(folder), lambda: status().to_dict())
 
 
-def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: bool) -> Status:
+def _read(
+    state: InForce,
+    engine: Engine | None,
+    volumes: Volumes | None,
+    *,
+    file: str | None,
+    watching: bool,
+) -> Status:
     policy = state.policy
     flying, now_s = dict.fromkeys(policy.backends, 0), 0.0
     if engine is not None:
@@ -179,7 +203,9 @@ def _read(state: InForce, engine: Engine | None, *, file: str | None, watching: 
         candidates=rows,
         backends=backends,
         overflows=overflow_rows(policy, engine, now_s=now_s),
+        volumes=volume_rows(policy, volumes),
         panic=models_in_panic(rows),
+        requests=0 if engine is None else engine.fleet.totals.requests,
         retry_budget_left=round(budget_left, 1),
     )
 

@@ -35,6 +35,7 @@ class Standing:
 
     Attributes:
         since: When it last changed, UTC; None: it never has.
+        share: How near it is to where it begins to hold; from 1 on it is there, or holds.
     """
 
     condition: Volume | BreakEven
@@ -42,6 +43,7 @@ class Standing:
     holds: bool
     since: datetime | None
     reading: Reading
+    share: float
 
 
 def crossing_of(flip: Flip, at: datetime) -> Crossing:

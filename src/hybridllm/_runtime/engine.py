@@ -23,6 +23,7 @@ from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
+from hybridllm._runtime.load_watch import LoadWatch
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
@@ -205,7 +206,8 @@ class Engine:
             lambda: self._in_force.policy,
             self._wake,
         )
-        stay.use(wire, first=_all_of(self._health.close, self._waker.close))
+        load_watch = LoadWatch(self.fleet.loads, wire, self._clock, self._draw)
+        stay.use(wire, first=_all_of(self._health.close, self._waker.close, load_watch.close))
         self._stay = stay
         self._health.wake()
         self._keeper.begin()
@@ -230,6 +232,7 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
+        self.fleet.totals.requests += 1
         decision = self._decision(call, started_at, started_s)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):

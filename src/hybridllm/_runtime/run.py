@@ -145,7 +145,7 @@ class Trial:
         price = candidate.price
         fixed, list_price, list_cost = self._at_home(usage, now_s)
         if usage is not None:
-            self.permit.record.used(usage, now_s)
+            self.permit.used(usage, now_s)
         attempt = Attempt(
             self.number,
             candidate.backend.name,

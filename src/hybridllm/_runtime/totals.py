@@ -42,9 +42,14 @@ class Total:
 
 
 class Totals:
-    """Those of all backends, by name."""
+    """Those of all backends, by name.
+
+    Attributes:
+        requests: That were decided, denied ones included.
+    """
 
     def __init__(self) -> None:
+        self.requests = 0
         self._by_backend: dict[str, Total] = {}
 
     def of(self, backend: str) -> Total:

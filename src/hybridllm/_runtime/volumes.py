@@ -20,10 +20,9 @@ from hybridllm._core.receipt import Receipt
 from hybridllm._core.volume.counters import OWN_MAX, Counters
 from hybridllm._core.volume.days import PICO, Amounts
 from hybridllm._core.volume.gate import NEVER, GateState
-from hybridllm._core.volume.gates import Flip, Gates, Reading, looks_at_hours
+from hybridllm._core.volume.gates import UNKNOWN, Flip, Gates, looks_at_hours
 from hybridllm._core.volume.needs import ALL, OWN, needs_of
 from hybridllm._core.volume.stored import DayKey, Stored, StoredState, Wanted, digest_of
-from hybridllm._core.volume.weighing import Weigh
 from hybridllm._runtime.crossings import Crossing, Standing, condition_text, crossing_of
 from hybridllm._runtime.ports import Clock
 from hybridllm._runtime.volume_book import VolumeBook
@@ -45,7 +44,6 @@ class Volumes:
         policy: The one in force.
         clock: Time; asked inside an event loop only.
         book: Where they are kept; None: in memory only.
-        weigh: Adds up what break-even asks for; None: it is never known.
         own_max: So many tenants, and so many tasks, are counted as somebody's own.
 
     Attributes:
@@ -62,7 +60,6 @@ class Volumes:
         *,
         clock: Clock,
         book: VolumeBook | None = None,
-        weigh: Weigh | None = None,
         own_max: int = OWN_MAX,
     ) -> None:
         self._policy = policy
@@ -70,7 +67,7 @@ class Volumes:
         self.book = book
         self._own_max = own_max
         self._counters = Counters(own_max=own_max)
-        self._gates = Gates(weigh)
+        self._gates = Gates()
         self._known: set[str] = set()  # scopes whose days were read from the file
         self._restored: set[str] = set()  # digests of conditions whose states were
         self._warned = False
@@ -240,7 +237,7 @@ class Volumes:
         """Return how every condition stands; of a request's own, those that hold, or one without a name."""
         if self._utc is None:
             return [
-                Standing(condition, "", False, None, Reading(None, 0.0, None))
+                Standing(condition, "", False, None, UNKNOWN, 0.0)
                 for condition in self._policy.live
             ]
         now_s = self._clock_s()
@@ -367,7 +364,7 @@ class Volumes:
 
     def _share(self, held: Held, now_s: float) -> float:
         reading = self._gates.reading(held, *self._world, now_s, today=self._today)
-        return max(1.0, reading.share) if held in self._gates.held else reading.share
+        return self._gates.share(held, reading)
 
     def _standing(self, held: Held, now_s: float) -> Standing:
         state = self._gates.states.get(held, NEVER)
@@ -375,7 +372,8 @@ class Volumes:
         if state.since_s is not None and self._utc is not None:
             since = self._utc + timedelta(seconds=state.since_s - self._now_s)
         reading = self._gates.reading(held, *self._world, now_s, today=self._today)
-        return Standing(*held, state.holds, since, reading)
+        share = self._gates.share(held, reading)
+        return Standing(*held, state.holds, since, reading, share)
 
     def _clock_s(self) -> float | None:
         """The time; None: the clock follows an event loop, and none runs here."""

@@ -158,5 +158,7 @@ class Waker:
                     return answer.status
                 finally:
                     await answer.close(reusable=False)
-        except (TimeoutError, WireError):
+        except Exception as error:  # noqa: BLE001 - a border: whatever goes wrong, nobody has answered
+            if not isinstance(error, TimeoutError | WireError):
+                _logger.warning("a backend could not be woken: %s", type(error).__name__)
             return None

@@ -50,6 +50,7 @@ class FleetBackend(ABC):
         health_checks: How many were answered or refused.
         metrics_at_s: When its metrics page was looked at.
         at_work_max: The most requests that ever held a slot at once.
+        woken_at_s: When it began to load, each time that it slept.
     """
 
     def __init__(self, name: str, *, seed: int, health: HealthAnswers) -> None:
@@ -59,6 +60,7 @@ class FleetBackend(ABC):
         self.health_checks = 0
         self.metrics_at_s: list[float] = []
         self.at_work_max = 0
+        self.woken_at_s: list[float] = []
         self._chance = Random(f"{seed}/{name}")  # noqa: S311 - a simulation, no secret
         self._health_chance = Random(f"{seed}/{name}/health")  # noqa: S311
         self._spells: list[Spell] = []

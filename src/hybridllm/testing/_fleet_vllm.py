@@ -28,7 +28,14 @@ from hybridllm.testing._fleet_vllm_answers import (
     whole,
 )
 from hybridllm.testing._headers import Headers
-from hybridllm.testing._metrics import LOAD_FORMAT_HEADER, METRICS_TYPE, load_header, page
+from hybridllm.testing._metrics import (
+    LOAD_FORMAT_HEADER,
+    METRICS_TYPE,
+    engine_rank,
+    load_header,
+    page,
+)
+from hybridllm.testing._metrics_styles import styled_page
 from hybridllm.testing._reply import Reply
 from hybridllm.testing._shapes_vllm import BUSY
 from hybridllm.testing._validation import BadRequest
@@ -47,7 +54,6 @@ class VllmBackend(FleetBackend):
     Attributes:
         service: How it serves while it is well.
         rejected: Requests that its full queue has turned away.
-        woken_at_s: When it began to load.
     """
 
     def __init__(
@@ -62,7 +68,6 @@ class VllmBackend(FleetBackend):
         super().__init__(name, seed=seed, health=health)
         self.service = service
         self.rejected = 0
-        self.woken_at_s: list[float] = []
         self._context_tokens = service.context_tokens or service.room_tokens
         self._dimensions = dimensions
         self._awake_from_s = math.inf if service.asleep else 0.0
@@ -122,12 +127,7 @@ class VllmBackend(FleetBackend):
         if self.state != "awake":
             return await self._opened(self._away())
         self._settle()
-        text = page(
-            self._told(),
-            model=self.service.model,
-            kv_blocks=self.service.kv_blocks,
-            rejected=self.rejected,
-        )
+        text = self._page()
         told = Reply.raw(text.encode(), headers={"content-type": METRICS_TYPE}).after(PAGE_S)
         reply = self._as_found(told, request)
         for wrong, _ in self._now.metrics:
@@ -157,7 +157,7 @@ class VllmBackend(FleetBackend):
         headers = Headers(request.headers)
         try:
             wanted = asked(request.body or b"{}", self._context_tokens, self._dimensions)
-            engine = self._engine_for(headers.get("x-data-parallel-rank"))
+            rank = engine_rank(self._engines, headers.get("x-data-parallel-rank"))
         except BadRequest as refusal:
             return await self._opened(refused(refusal).after(_HEAD_S))
         self._settle()
@@ -168,7 +168,7 @@ class VllmBackend(FleetBackend):
                 self.rejected += 1
                 return await self._opened(_FULL)
         tells = self.service.tells_cached
-        ticket = self._submit(engine, job_for(wanted, self._draw_answer_tokens()))
+        ticket = self._submit(self._engines[rank], job_for(wanted, self._draw_answer_tokens()))
         try:
             if wanted.streams:
                 await self.wait(_HEAD_S)
@@ -200,20 +200,6 @@ class VllmBackend(FleetBackend):
         self._settle()
         return ticket
 
-    def _engine_for(self, rank: str | None) -> Engine:
-        """Return the engine that a request asks for, or the one with the least to do.
-
-        Raises:
-            BadRequest: If there is none of that rank.
-        """
-        if rank is None:
-            return min(self._engines, key=lambda engine: engine.waiting * 4 + engine.running)
-        if not (rank.isdigit() and int(rank) < len(self._engines)):
-            raise BadRequest(
-                f"data_parallel_rank {rank} is out of range [0, {len(self._engines)})."
-            )
-        return self._engines[int(rank)]
-
     def _draw_answer_tokens(self) -> int:
         service = self.service
         if not service.spread:
@@ -243,6 +229,13 @@ class VllmBackend(FleetBackend):
         return self._telling.told(
             self._truth(), [wrong for wrong, _ in self._now.metrics], now_s=now_s
         )
+
+    def _page(self) -> str:
+        service, loads = self.service, self._told()
+        style = service.metrics_style
+        if style != "vllm":
+            return styled_page(style, loads, model=service.model)
+        return page(loads, model=service.model, kv_blocks=service.kv_blocks, rejected=self.rejected)
 
     def _settle(self, due_s: float = 0.0) -> None:
         """Let everything happen that was to happen up to now, and set the timer for what comes."""

@@ -109,6 +109,11 @@ class KvCache:
                 self._remembered[key] = None
         held.keys, held.own = [], 0
 
+    def forget(self) -> None:
+        """Forget what nobody holds."""
+        self._blank += len(self._remembered)
+        self._remembered.clear()
+
     def _claim(self) -> None:
         """Take one free block."""
         if self._blank:

@@ -9,8 +9,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hybridllm.testing._kv import BLOCK_TOKENS
+from hybridllm.testing._validation import BadRequest
 
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 LOAD_HEADER = "endpoint-load-metrics"
@@ -42,6 +44,20 @@ _HELP = {
     "vllm:admission_rejections": "Number of admission attempts rejected by a queue limit, by reason.",
     "vllm:cache_config_info": "Information of the LLMEngine CacheConfig",
 }
+
+
+class Busy(Protocol):
+    """What is needed to tell who has the least to do."""
+
+    @property
+    def running(self) -> int:
+        """Requests that have a slot."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -123,6 +139,21 @@ def load_header(loads: Sequence[Load], asked: str | None) -> tuple[tuple[str, st
             return ((LOAD_HEADER, f"TEXT {text}"),)
         case _:
             return ()
+
+
+def engine_rank(engines: Sequence[Busy], asked: str | None) -> int:
+    """Return the engine that a request asks for, or the one with the least to do.
+
+    Raises:
+        BadRequest: If there is none of that rank.
+    """
+    if asked is None:
+        return min(
+            range(len(engines)), key=lambda rank: engines[rank].waiting * 4 + engines[rank].running
+        )
+    if not (asked.isdigit() and int(asked) < len(engines)):
+        raise BadRequest(f"data_parallel_rank {asked} is out of range [0, {len(engines)}).")
+    return int(asked)
 
 
 _Sample = tuple[str, float]  # labels and a value

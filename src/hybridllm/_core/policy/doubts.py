@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from hybridllm._core.decide.filters import environment_drop, residency_drop
-from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency
+from hybridllm._core.policy.compiled import Capability, Policy, Residency
 from hybridllm._core.policy.document import (
     Findings,
     Node,
@@ -140,7 +140,7 @@ class _Doubts:
                 if candidate.price is not None:
                     continue
                 backend = candidate.backend
-                own = backend.kind is BackendKind.VLLM or backend.operator == "self"
+                own = backend.own
                 path: Path = ("backends", backend.name) if own else ("models", name)
                 if path in told:
                     continue

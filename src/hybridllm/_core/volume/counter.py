@@ -1,13 +1,12 @@
 """The counts of one scope: what came since the last beat, its windows, its days.
 
-`add` is called for every request, and does nothing but add; a beat, once a second or when somebody looks,
-puts the sums where they belong.
+What is added waits for a beat, which puts it into windows and days.
 """
 
 from __future__ import annotations
 
 from hybridllm._core.policy.hybrid import Measure, Window
-from hybridllm._core.volume.days import Amounts, Days
+from hybridllm._core.volume.days import NOTHING, Amounts, Days
 from hybridllm._core.volume.needs import Rings
 from hybridllm._core.volume.ring import Ring
 
@@ -25,7 +24,7 @@ class Counter:
         self.scope = scope
         self.days = Days()
         self.looked_at_s = float("-inf")
-        self._fresh = [0, 0, 0, 0, 0, 0]  # as in Amounts
+        self._fresh = NOTHING
         self._rings: dict[tuple[Measure, Window], Ring] = {}
         self.follow(rings, now_s)
 
@@ -34,23 +33,9 @@ class Counter:
         known = self._rings
         self._rings = {ring: known.get(ring) or Ring(ring[1], now_s) for ring in rings}
 
-    def add(
-        self,
-        requests: int,
-        tokens_in: int,
-        tokens_out: int,
-        cached_in: int,
-        told_in: int,
-        pico_usd: int,
-    ) -> None:
+    def add(self, amounts: Amounts) -> None:
         """Count more."""
-        fresh = self._fresh
-        fresh[0] += requests
-        fresh[1] += tokens_in
-        fresh[2] += tokens_out
-        fresh[3] += cached_in
-        fresh[4] += told_in
-        fresh[5] += pico_usd
+        self._fresh = amounts if self._fresh is NOTHING else self._fresh.plus(amounts)
 
     def beat(self, now_s: float, *, day: int, today: int) -> Amounts | None:
         """Put what came since the last beat into windows and days, and return it; None: nothing came.
@@ -60,11 +45,9 @@ class Counter:
             day: On which day.
             today: Which day it is by now.
         """
-        fresh = self._fresh
-        if not fresh[0] and not fresh[1] and not fresh[2]:
+        amounts, self._fresh = self._fresh, NOTHING
+        if amounts is NOTHING:
             return None
-        amounts = Amounts(*fresh)
-        self._fresh = [0, 0, 0, 0, 0, 0]
         for (measure, _), ring in self._rings.items():
             ring.add(amounts.of(measure), now_s)
         self.days.add(day, amounts, today=today)
@@ -72,7 +55,7 @@ class Counter:
 
     def clear_fresh(self) -> None:
         """Forget what came since the last beat: another process counts it."""
-        self._fresh = [0, 0, 0, 0, 0, 0]
+        self._fresh = NOTHING
 
     def total(self, ring: tuple[Measure, Window], now_s: float) -> tuple[int, bool]:
         """Return the sum of a window, and whether all of the window was counted."""

@@ -7,6 +7,8 @@ longest ago is pushed out, and counts anew when it comes again.
 from __future__ import annotations
 
 from collections import OrderedDict
+from decimal import Decimal
+from typing import Any
 
 from hybridllm._core.receipt import Attempt, Receipt
 from hybridllm._core.volume.counter import Counter
@@ -14,6 +16,9 @@ from hybridllm._core.volume.days import NOTHING, PICO, Amounts
 from hybridllm._core.volume.needs import ALL, Needs
 
 OWN_MAX = 1_000
+_NO_USD = Decimal(0)
+_ONE_REQUEST = Amounts(requests=1)
+_Key = tuple[str | None, str | None, str | None, str, str]
 
 
 class Counters:
@@ -32,8 +37,11 @@ class Counters:
         self._needs = Needs()
         self._own_max = own_max
         self._named: dict[str, dict[str, Counter]] = {}  # kind -> name -> the same as in `fixed`
+        self._kinds: frozenset[str] = frozenset()
         self._touched: set[Counter] = set()  # of somebody's own, since the last beat
         self._now_s = 0.0
+        # Since the last beat: (route, tenant, task, model, backend) -> as in Amounts, but the cost in USD
+        self._fresh: dict[_Key, list[Any]] = {}
 
     def follow(self, needs: Needs, now_s: float) -> None:
         """Count what is needed from now on; what was counted before goes on."""
@@ -58,6 +66,7 @@ class Counters:
         for scope, counter in self.fixed.items():
             kind, _, name = scope.partition(":")
             self._named.setdefault(kind, {})[name] = counter
+        self._kinds = frozenset((*self._named, *self.own))
 
     def _moved_in(self, scope: str) -> Counter | None:
         """Return the counter of a scope that was somebody's own so far, and is named now."""
@@ -67,26 +76,43 @@ class Counters:
     def count(self, receipt: Receipt) -> None:
         """Count a request that has ended; one that was sent to nobody is no volume."""
         attempts = receipt.attempts
-        if not attempts:
+        if len(attempts) != 1:
+            self._count_many(receipt)
             return
-        told = [self.fixed[ALL]]
-        named = self._named
-        if named.get("route") and (found := named["route"].get(receipt.route or "")):
-            told.append(found)
-        for kind, name in (("tenant", receipt.tenant), ("task", receipt.task)):
-            if name and (found := self.one(kind, name, make=True)):
-                told.append(found)
+        attempt = attempts[0]
+        tenant = receipt.tenant if "tenant" in self._kinds else None
+        task = receipt.task if "task" in self._kinds else None
+        key = (receipt.route, tenant, task, attempt.model, attempt.backend)
+        sums = self._fresh.get(key)
+        if sums is None:
+            sums = self._fresh[key] = [0, 0, 0, 0, 0, _NO_USD]
+        sums[0] += 1
+        _use(sums, attempt)
+
+    def _count_many(self, receipt: Receipt) -> None:
+        """Count a request with several attempts: once for itself, and for each that was asked."""
         asked: set[Counter] = set()
-        for number, attempt in enumerate(attempts):
-            amounts = _used(attempt)
-            for counter in told:
-                counter.add(0 if number else 1, *amounts)
-            for kind, name in (("model", attempt.model), ("backend", attempt.backend)):
-                of_kind = named.get(kind)
-                one = None if of_kind is None else of_kind.get(name)
-                if one is not None:
-                    one.add(0 if one in asked else 1, *amounts)
-                    asked.add(one)
+        of_request = self._of_request(receipt.route, receipt.tenant, receipt.task)
+        for number, attempt in enumerate(receipt.attempts):
+            sums: list[Any] = [0, 0, 0, 0, 0, _NO_USD]
+            _use(sums, attempt)
+            amounts = _amounts(sums)
+            for counter in of_request:
+                counter.add(amounts if number else amounts.plus(_ONE_REQUEST))
+            for counter in self._of_attempt(attempt.model, attempt.backend):
+                counter.add(amounts if counter in asked else amounts.plus(_ONE_REQUEST))
+                asked.add(counter)
+
+    def _of_request(self, route: str | None, tenant: str | None, task: str | None) -> list[Counter]:
+        found: list[Counter | None] = [self.fixed[ALL]]
+        for kind, name in (("route", route), ("tenant", tenant), ("task", task)):
+            if name:
+                found.append(self.one(kind, name, make=True))
+        return [counter for counter in found if counter is not None]
+
+    def _of_attempt(self, model: str, backend: str) -> list[Counter]:
+        found = (self.one("model", model), self.one("backend", backend))
+        return [counter for counter in found if counter is not None]
 
     def one(self, kind: str, name: str, *, make: bool = False) -> Counter | None:
         """Return the counter of a scope; None: it is not counted.
@@ -132,6 +158,13 @@ class Counters:
             today: Which day it is now.
         """
         self._now_s = now_s
+        fresh, self._fresh = self._fresh, {}
+        for (route, tenant, task, model, backend), sums in fresh.items():
+            amounts = _amounts(sums)
+            for counter in self._of_request(route, tenant, task):
+                counter.add(amounts)
+            for counter in self._of_attempt(model, backend):
+                counter.add(amounts)
         touched, self._touched = self._touched, set()
         beaten = (
             (counter.scope, counter.beat(counted_at_s, day=day, today=today))
@@ -154,16 +187,23 @@ class Counters:
         """Forget what came since the last beat: another process counts it."""
         for counter in (*self.fixed.values(), *self._touched):
             counter.clear_fresh()
-        self._touched = set()
+        self._touched, self._fresh = set(), {}
 
 
-def _used(attempt: Attempt) -> tuple[int, int, int, int, int]:
-    """Prompt and completion tokens, cached ones and of how many, and the cost in 10^-12 USD."""
-    usage, cost_usd = attempt.usage, attempt.cost_usd
-    pico_usd = round(cost_usd * PICO) if cost_usd else 0
-    if usage is None:
-        return 0, 0, 0, 0, pico_usd
-    cached = usage.cached_input_tokens
-    if cached is None:
-        return usage.input_tokens, usage.output_tokens, 0, 0, pico_usd
-    return usage.input_tokens, usage.output_tokens, cached, usage.input_tokens, pico_usd
+def _use(sums: list[Any], attempt: Attempt) -> None:
+    """Add what an attempt used, as far as it is known."""
+    usage = attempt.usage
+    if usage is not None:
+        sums[1] += usage.input_tokens
+        sums[2] += usage.output_tokens
+        cached = usage.cached_input_tokens
+        if cached is not None:
+            sums[3] += cached
+            sums[4] += usage.input_tokens
+    if attempt.cost_usd is not None:
+        sums[5] += attempt.cost_usd
+
+
+def _amounts(sums: list[Any]) -> Amounts:
+    requests, tokens_in, tokens_out, cached_in, told_in, usd = sums
+    return Amounts(requests, tokens_in, tokens_out, cached_in, told_in, round(usd * PICO))

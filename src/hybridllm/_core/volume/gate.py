@@ -4,9 +4,10 @@ State, totals and time in, state out. A condition begins to hold at `enter`, end
 `min_dwell_s` as it is once it has changed. What is not known changes nothing: it is no yes, and no no.
 
 `sustained` begins with a row of whole days that each reach `enter`. It ends when more than half of the last
-seven days that were counted were under `exit` (of a shorter row: of as many days as it has). One day does not
-end it, however weak: an outage or a holiday would cost the whole row again. A mean would let it, for a day of
-nothing takes a seventh off the mean.
+seven days that were counted were under `exit`; of a shorter row, of as many as it has. One day does not end
+it, however weak: an outage or a holiday would cost the whole row again. A mean would let it, for
+a day of nothing takes a seventh off the mean. Days that nobody counted are passed over, and where more than
+half of the last fourteen were not, nothing is known: so they look to a clock that is weeks ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
 from hybridllm._core.volume.days import PICO, Days
 
 LATEST_DAYS = 7
-"""So many days that were counted last end a condition on days in a row."""
+"""So many days, of those that were counted last, may end a condition on days in a row."""
 MONTH_DAYS = 30
 """The month of a rate per month: today and the days before it."""
 
@@ -112,7 +113,8 @@ def row_of(volume: Volume, bounds: Bounds, days: Days, *, today: int) -> Row:
             break
         in_row += 1
     count = min(LATEST_DAYS, volume.sustained_days)
-    latest = days.last(count, before=today)
+    lately = days.within(today - 2 * count, today - 1)
+    latest = list(lately.values())[-count:]
     if len(latest) < count:
         return Row(in_row, None)
     weak = sum(bounds.left(amounts.of(volume.measure)) for amounts in latest)
@@ -136,18 +138,27 @@ def by_ratio(condition: BreakEven, ratio: float | None, *, holds: bool) -> bool 
     return not more if holds else less
 
 
-def share_of_total(bounds: Bounds, total: int, *, whole: bool) -> float:
+def share_of_ratio(condition: BreakEven, ratio: float | None) -> float:
+    """Return how near the costs are to where their condition begins to hold: 1 is there."""
+    if not ratio:
+        return 0.0 if ratio is None or condition.above else 1.0
+    if condition.above:
+        return ratio / (1 + condition.margin)
+    return (1 - condition.margin) / ratio
+
+
+def share_of_total(bounds: Bounds, total: float, *, whole: bool) -> float:
     """Return how near a total is to where its condition begins to hold: 1 is there."""
     if bounds.below:
         if not whole:
             return 0.0
-        return float(bounds.enter / total) if total else 1.0
-    return float(total / bounds.enter) if bounds.enter else 1.0
+        return float(bounds.enter) / total if total else 1.0
+    return total / float(bounds.enter) if bounds.enter else 1.0
 
 
-def share_of_row(volume: Volume, bounds: Bounds, row: Row, so_far: int) -> float:
+def share_of_row(volume: Volume, bounds: Bounds, row: Row, so_far: float) -> float:
     """Return the share of days in a row that are behind us, with the part of today's that came `so_far`."""
     part = 0.0
     if not bounds.below and bounds.enter:
-        part = min(1.0, float(so_far / bounds.enter))
+        part = min(1.0, so_far / float(bounds.enter))
     return (row.days + part) / volume.sustained_days

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hybridllm._core.decide.match import Held
+from hybridllm._core.money.break_even import Weighed
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume, Window
 from hybridllm._core.volume.counter import Counter
@@ -27,11 +28,12 @@ from hybridllm._core.volume.gate import (
     by_total,
     moved,
     row_of,
+    share_of_ratio,
     share_of_row,
     share_of_total,
 )
 from hybridllm._core.volume.needs import OWN, ring_of
-from hybridllm._core.volume.weighing import Weigh, Weighed, month_of
+from hybridllm._core.volume.weighing import weighed_now
 
 _GRACE_DAYS = 7
 
@@ -43,20 +45,20 @@ class Reading:
     Attributes:
         now: The total of its window; of days in a row: what came today so far; of break-even: the cost at
             APIs as a multiple of that of own machines. None: not known.
-        share: How near it is to where it begins to hold; 1 is there.
         says: Whether it should hold; None: not known.
+        whole: False if only a part of its window was counted.
         row: Of days in a row.
         weighed: Of break-even.
     """
 
     now: float | None
-    share: float
     says: bool | None
+    whole: bool = True
     row: Row | None = None
     weighed: Weighed | None = None
 
 
-UNKNOWN = Reading(None, 0.0, None)
+UNKNOWN = Reading(None, None, whole=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,12 @@ class Flip:
 class Gates:
     """Which live conditions hold.
 
-    Args:
-        weigh: Adds up what break-even asks for; None: it is never known.
-
     Attributes:
         states: Of each condition, and whom it is about; one that is not there has never held.
         held: Those that hold.
     """
 
-    def __init__(self, weigh: Weigh | None) -> None:
-        self._weigh = weigh
+    def __init__(self) -> None:
         self.states: dict[Held, GateState] = {}
         self.held: frozenset[Held] = frozenset()
         self._fixed: tuple[Volume | BreakEven, ...] = ()
@@ -157,18 +155,29 @@ class Gates:
         holds = self.states.get(held, NEVER).holds
         if isinstance(condition, BreakEven):
             weighed = self._weighed_now(condition, policy, counters, today)
-            ratio = None if weighed is None else weighed.ratio
-            share = 0.0
-            if ratio:
-                share = ratio if condition.above else 1 / ratio
+            exact = None if weighed is None else weighed.ratio
+            ratio = None if exact is None else float(exact)
             says = by_ratio(condition, ratio, holds=holds)
-            return Reading(ratio, share, says, None, weighed)
+            return Reading(ratio, says, weighed=weighed)
         counter = counters.one(condition.scope, whose) if whose else counters.known(condition.scope)
         if counter is None:
             return UNKNOWN
         if condition.sustained_days:
             return self._of_days(held, condition, counter.days, today, holds=holds)
         return self._of_total(condition, counter, now_s, today, holds=holds)
+
+    def share(self, held: Held, reading: Reading) -> float:
+        """Return how near a condition is to where it begins to hold: from 1 on it is there, or holds."""
+        condition, now = held[0], reading.now
+        if isinstance(condition, BreakEven):
+            share = share_of_ratio(condition, now)
+        elif reading.row is not None:
+            share = share_of_row(condition, self._bounds[condition], reading.row, now or 0)
+        elif now is not None:
+            share = share_of_total(self._bounds[condition], now, whole=reading.whole)
+        else:
+            share = 0.0
+        return max(1.0, share) if held in self.held else share
 
     def _looked(
         self,
@@ -200,7 +209,7 @@ class Gates:
         else:
             total, whole = counter.total(ring, now_s)
         says = by_total(bounds, total, whole=whole, holds=holds)
-        return Reading(total, share_of_total(bounds, total, whole=whole), says)
+        return Reading(total, says, whole)
 
     def _of_days(
         self, held: Held, volume: Volume, days: Days, today: int, *, holds: bool
@@ -212,20 +221,16 @@ class Gates:
         row = known[1]
         amounts = days[today]
         so_far = None if amounts is None else amounts.of(volume.measure)
-        share = share_of_row(volume, bounds, row, so_far or 0)
-        return Reading(so_far, share, by_days(volume, row, holds=holds), row)
+        return Reading(so_far, by_days(volume, row, holds=holds), row=row)
 
     def _weighed_now(
         self, condition: BreakEven, policy: Policy, counters: Counters, today: int
     ) -> Weighed | None:
-        if self._weigh is None:
-            return None
         models = (counters.fixed.get(f"model:{model}") for model in policy.models)
         key = (today, sum(counter.days.version for counter in models if counter is not None))
         known = self._weighed.get(condition)
         if known is None or known[0] != key:
-            month = month_of(policy, counters, today=today)
-            weighed = self._weigh(policy, *month, condition.backends) if month else None
+            weighed = weighed_now(condition, policy, counters, today=today)
             known = self._weighed[condition] = (key, weighed)
         return known[1]
 
