@@ -56,7 +56,10 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "in_flight": {"eu": 1, "us": 0},
                 "candidates": [],
                 "backends": [],
+                "overflows": [],
+                "volumes": [],
                 "panic": [],
+                "requests": 1,
                 "retry_budget_left": 50.2,  # a fifth of the one request
             }
             assert str(status).splitlines()[1:3] == [

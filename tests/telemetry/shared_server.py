@@ -124,7 +124,7 @@ class Router:
     def request(self) -> None:
         now_s, watched = self.server.now_s, self.watched
         watched.learn(now_s)
-        load, _ = watched.load(watched.sent - watched.ended, now_s)
+        load = watched.judged(watched.sent - watched.ended, now_s)
         if load.saturated:
             self.overflowed.append(now_s)
             return

@@ -37,8 +37,10 @@ def heard(running: float | None, waiting: float | None, *, sent: int = 0, ended:
 @pytest.mark.parametrize(
     ("told", "sent", "ended", "room", "expected"),
     [
-        pytest.param((0, 0), 0, 0, None, (0, 0, None), id="idle"),
-        pytest.param((4, 0), 3, 0, None, (7, 0, None), id="sent-since-run-if-slots-are-not-known"),
+        pytest.param((0, 0), 0, 0, None, (0, 0, 32), id="idle"),
+        pytest.param((4, 0), 3, 0, None, (7, 0, 25), id="sent-since-run-if-slots-are-not-known"),
+        pytest.param((0, 0), 40, 0, None, (32, 8, 0), id="but-not-any-number"),
+        pytest.param((40, 0), 50, 0, None, (80, 10, 0), id="twice-as-many-as-run-may-run"),
         pytest.param((4, 0), 3, 0, 6, (6, 1, 0), id="sent-since-wait-if-they-are"),
         pytest.param((4, 0), 2, 0, 6, (6, 0, 0), id="the-last-slot-is-taken"),
         pytest.param((4, 0), 1, 0, 6, (5, 0, 1), id="a-slot-is-left"),
@@ -47,7 +49,7 @@ def heard(running: float | None, waiting: float | None, *, sent: int = 0, ended:
         pytest.param((4, 2), 3, 0, 16, (4, 5, 0), id="whatever-the-slots-under-kv-pressure"),
         pytest.param((4, 2), 0, 1, None, (4, 1, 0), id="one-ended-and-one-took-its-place"),
         pytest.param((4, 2), 0, 3, None, (3, 0, 1), id="nobody-waits-any-more"),
-        pytest.param((4, 0), 0, 9, None, (0, 0, None), id="never-below-nothing"),
+        pytest.param((4, 0), 0, 9, None, (0, 0, 32), id="never-below-nothing"),
     ],
 )
 def test_our_own_requests_since_a_report_are_counted_in(
@@ -76,7 +78,7 @@ def test_it_is_never_less_than_what_we_have_there_ourselves() -> None:
     assert belief == Belief(8, 1, 0)
     assert believed(
         heard(1, 0), sent=0, ended=0, in_flight=9, overdue=0, room=None, now_s=0.0
-    ) == Belief(9, 0)
+    ) == Belief(9, 0, 23)
 
 
 def test_requests_of_ours_that_wait_longer_than_usual_count_as_waiting() -> None:

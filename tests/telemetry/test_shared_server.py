@@ -132,7 +132,7 @@ def test_the_predicted_wait_is_the_wait() -> None:
 
     def predict(now_s: float) -> None:
         one = router.watched
-        wait_s = one.load(one.sent - one.ended, now_s)[0].wait_s
+        wait_s = one.judged(one.sent - one.ended, now_s).wait_s
         if wait_s is not None:
             predicted[now_s] = wait_s
 

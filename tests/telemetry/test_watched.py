@@ -25,7 +25,7 @@ def tell(one: Watched, report: LoadReport, now_s: float) -> None:
 
 
 def because(one: Watched, now_s: float, *, in_flight: int = 0) -> str:
-    return one.load(in_flight, now_s)[0].saturated
+    return one.judged(in_flight, now_s).saturated
 
 
 def test_nothing_is_known_of_a_backend_that_told_nothing() -> None:
@@ -33,28 +33,25 @@ def test_nothing_is_known_of_a_backend_that_told_nothing() -> None:
     one = watched()
     one.asks(0.0)
     one.told_nothing()
-    load, until_s = one.load(2, 100.0)
-    assert (load.in_flight, load.running, load.waiting, load.kv_used, load.wait_s) == (
-        2,
-        *(None,) * 4,
-    )
+    load = one.judged(2, 100.0)
+    assert (load.belief.running, load.belief.waiting, load.kv_used, load.wait_s) == (*(None,) * 4,)
     assert (load.saturated, load.stale) == ("", False)
-    assert until_s == float("inf")
+    assert load.until_s == float("inf")
 
 
 def test_one_that_told_something_once_and_nothing_lately_is_saturated() -> None:
     """Only while it is asked: when nobody asks, it cannot tell, and what it told is just not believed."""
     one = watched(stale_after_s=5.0)
     tell(one, IDLE, 10.0)
-    load, until_s = one.load(0, 14.9)
-    assert (load.waiting, load.stale, until_s) == (0, False, 15.0)
-    load, _ = one.load(0, 15.1)
-    assert (load.waiting, load.stale, load.saturated) == (None, True, "nothing told for 5 s")
+    load = one.judged(0, 14.9)
+    assert (load.belief.waiting, load.stale, load.until_s) == (0, False, 15.0)
+    load = one.judged(0, 15.1)
+    assert (load.belief.waiting, load.stale, load.saturated) == (None, True, "nothing told for 5 s")
     one.asked_since_s = None
-    load, _ = one.load(0, 100.0)
-    assert (load.waiting, load.stale, load.saturated) == (None, False, "")
+    load = one.judged(0, 100.0)
+    assert (load.belief.waiting, load.stale, load.saturated) == (None, False, "")
     one.asks(100.0)
-    assert one.load(0, 105.0)[1] == 105.0
+    assert one.judged(0, 105.0).until_s == 105.0
     assert because(one, 105.1) == "nothing told for 95 s"
     tell(one, IDLE, 106.0)
     assert because(one, 106.0) == ""
@@ -96,7 +93,7 @@ def test_slots_that_were_seen_are_not_overbooked_between_two_pages() -> None:
     for key in (1, 2):
         assert because(one, 2.0) == ""
         one.begun(key, 100, 2.0, stream=False)
-    assert because(one, 2.1, in_flight=2) == "no slot is free"
+    assert because(one, 2.1, in_flight=2) == "no free slot known"
     one.over(1, 2.2, answered=True)
     assert because(one, 2.2, in_flight=1) == ""
 
@@ -120,12 +117,12 @@ def test_our_own_overdue_requests_go_before_what_a_page_says() -> None:
     one.first_token(1, 100, 0.1, 0.1)
     for key in (2, 3):
         one.begun(key, 100, 1.0, stream=True)
-    load, until_s = one.load(3, 1.4)
-    assert (load.saturated, load.wait_s, until_s) == ("", 0.0, 1.5)
+    load = one.judged(3, 1.4)
+    assert (load.saturated, load.wait_s, load.until_s) == ("", 0.0, 1.5)
     tell(one, replace(IDLE, running=3, steps=5), 2.0)
-    load, _ = one.load(3, 2.0)
+    load = one.judged(3, 2.0)
     assert load.saturated == "2 of our requests wait for a first token longer than usual"
-    assert (load.running, load.waiting, load.wait_s) == (1, 2, 1.0)
+    assert (load.belief.running, load.belief.waiting, load.wait_s) == (1, 2, 1.0)
     for key in (2, 3):
         one.first_token(key, 100, 1.1, 2.1)
     assert because(one, 2.1, in_flight=3) == ""
@@ -138,14 +135,14 @@ def test_a_declared_pace_stands_in_for_one_that_was_not_measured() -> None:
     one.over(1, 0.1, answered=True)
     one.used(300, 0.1)
     tell(one, BUSY, 0.2)
-    assert one.load(0, 0.2)[0].wait_s == 2.0
+    assert one.judged(0, 0.2).wait_s == 2.0
     for second in range(1, 20):  # it does 200 a second
         tell(
             one,
             replace(BUSY, steps=200 * second, prompt_tokens=0, generation_tokens=200 * second),
             second + 0.2,
         )
-    assert one.load(0, 19.2)[0].wait_s == pytest.approx(6.0, rel=0.05)
+    assert one.judged(0, 19.2).wait_s == pytest.approx(6.0, rel=0.05)
 
 
 def test_the_cache_hit_rate_is_that_of_the_last_pages() -> None:
@@ -171,7 +168,7 @@ def test_another_process_at_the_same_address_is_known_by_its_counters() -> None:
         for now_s in (0.0, 1.0):
             tell(one, replace(BUSY, born=1.0), now_s)
         tell(one, replace(BUSY, born=1.0, running=8, waiting=0), 2.0)
-        assert because(one, 2.0) == "no slot is free"
+        assert because(one, 2.0) == "no free slot known"
         tell(one, replace(another, running=8, waiting=0), 3.0)
         assert because(one, 3.0) == ""
         assert one.throughput.at(8) is None

@@ -38,7 +38,7 @@ def test_a_day_of_nothing_is_a_day_and_a_missing_one_is_not() -> None:
     for day in (1, 2, 4, 5):
         days.add(day, NOTHING, today=day)
     assert len(list(days.back_from(5))) == 2
-    assert len(days.last(7, before=5)) == 3
+    assert list(days.within(0, 4)) == [1, 2, 4]
 
 
 def test_only_a_change_to_another_day_than_today_is_a_new_version() -> None:

@@ -107,6 +107,7 @@ def days_of(*totals: int | None) -> Days:
         ((100,) * 3 + (89,) * 4, 0, True),
         ((100,) * 3 + (90,) * 4, 0, False),
         ((0, 0, 0, 0, None, None, 100, 100, 100), 3, True),  # the last seven that were counted
+        ((0,) * 7 + (None,) * 8, 0, None),  # nobody has counted lately
         ((100,) * 6, 6, None),  # too few to end anything
         ((), 0, None),
     ],
@@ -165,7 +166,8 @@ def test_a_sustained_condition_follows_its_rule_day_by_day(
         before = history[:today]
         if today - changed_on >= dwell_days:
             last = before[-sustained:]
-            counted = [one for one in before if one is not None][-min(7, sustained) :]
+            lately = before[-2 * min(7, sustained) :]
+            counted = [one for one in lately if one is not None][-min(7, sustained) :]
             if not model_holds:
                 if len(last) == sustained and all(one is not None and strong(one) for one in last):
                     model_holds, changed_on = True, today

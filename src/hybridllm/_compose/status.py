@@ -16,7 +16,7 @@ from hybridllm._compose.status_rows import (
     candidate_rows,
     models_in_panic,
 )
-from hybridllm._compose.status_text import candidate_lines
+from hybridllm._compose.status_text import candidate_lines, load_lines
 from hybridllm._compose.status_volumes import VolumeStatus, volume_rows
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Status:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
         lines += [str(row) for row in (*self.overflows, *self.volumes)]
+        lines += load_lines(self.backends)
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
         lines += [f"observed {count} times: {text}" for text, count in self.observed.items()]

@@ -108,8 +108,18 @@ class BackendStatus:
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
-        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included); None:
-            the policy does not say.
+        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included);
+            None: the policy does not say.
+        running: Requests that it works on, whoever sent them, as is believed; None: unknown, or nothing looks
+            at its load. So are those that follow.
+        queued: Requests in its own queue, whoever sent them.
+        kv_used: Share of its KV cache in use, 0 to 1.
+        wait_s: How long a new request would wait in its queue.
+        saturated: Why it has as much to do as it can take; empty: it has not.
+        stale: Whether it told something once, and not lately.
+        tokens_per_s: Tokens that it was measured to process at its present load, prompt and completion.
+        tokens_per_s_best: The most that it kept up.
+        cache_hit_rate: Share of prompt tokens that it found in its prefix cache lately, as it tells.
     """
 
     backend: str
@@ -125,6 +135,15 @@ class BackendStatus:
     utilisation: float | None = None
     awake_in_s: float | None = None
     machines_usd_per_hour: float | None = None
+    running: float | None = None
+    queued: float | None = None
+    kv_used: float | None = None
+    wait_s: float | None = None
+    saturated: str = ""
+    stale: bool = False
+    tokens_per_s: float | None = None
+    tokens_per_s_best: float | None = None
+    cache_hit_rate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -161,9 +180,34 @@ def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ..
                 utilisation=None if fixed is None else fixed.utilisation,
                 awake_in_s=awake_in_s,
                 machines_usd_per_hour=_machines_usd_per_hour(policy.backends[name]),
+                **_load(name, fleet),
             )
         )
     return tuple(rows)
+
+
+def _load(name: str, fleet: Fleet) -> dict[str, Any]:
+    """Return what is known of its load; nothing, if no decision looks at it."""
+    seen = fleet.loads.seen(name)
+    if seen is None:
+        return {}
+    one, load = seen
+    running, best = load.belief.running, one.throughput.best
+    return {
+        "running": _rounded(running),
+        "queued": _rounded(load.belief.waiting),
+        "kv_used": _rounded(load.kv_used, 3),
+        "wait_s": _rounded(load.wait_s, 2),
+        "saturated": load.saturated,
+        "stale": load.stale,
+        "tokens_per_s": _rounded(one.throughput.at(running or 0.0)),
+        "tokens_per_s_best": _rounded(best or None),
+        "cache_hit_rate": _rounded(one.cache_hit_rate, 3),
+    }
+
+
+def _rounded(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _machines_usd_per_hour(backend: Backend) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hybridllm._compose.status_rows import CandidateStatus
+    from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
 
 _HEADINGS = (
     "candidate",
@@ -19,6 +19,22 @@ _HEADINGS = (
     "reason",
 )
 _GAP = "  "
+
+
+def load_lines(backends: Sequence[BackendStatus]) -> Iterator[str]:
+    """Yield a line for each backend of whose load something is known."""
+    for row in backends:
+        words = [
+            *([] if row.running is None else [f"{row.running:g} running"]),
+            *([] if row.queued is None else [f"{row.queued:g} queued"]),
+            *([] if row.kv_used is None else [f"KV cache {row.kv_used:.0%}"]),
+            *([] if row.wait_s is None else [f"wait {row.wait_s:g} s"]),
+            *([] if row.tokens_per_s is None else [f"{row.tokens_per_s:.0f} tokens/s"]),
+            *([] if row.cache_hit_rate is None else [f"{row.cache_hit_rate:.0%} prefix hits"]),
+        ]
+        if words or row.saturated:
+            why = f"; saturated: {row.saturated}" if row.saturated else ""
+            yield f"load of {row.backend}: {', '.join(words) or 'unknown'}{why}"
 
 
 def candidate_lines(candidates: Sequence[CandidateStatus]) -> Iterator[str]:

@@ -346,9 +346,9 @@ class Fleet:
         return self._cool_offs.gate(candidate.backend.name, candidate.model.name)
 
     @property
-    def gated(self) -> bool:
-        """Whether any gate is closed."""
-        return bool(self._cool_offs)
+    def gated(self) -> Collection[str]:
+        """Backends of which any gate is closed."""
+        return () if self._cool_offs is None else self._cool_offs.backends
 
     def _record(self, key: Key) -> Record:
         record = self._records.get(key)

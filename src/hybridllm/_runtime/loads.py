@@ -8,18 +8,16 @@ something has changed; a decision that finds nothing new takes what is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from hybridllm._core.decide.snapshot import Load
 from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.policy.compiled import BackendKind
-from hybridllm._core.resilience.breaker import refuses
-from hybridllm._core.resilience.outcome import Gate
 from hybridllm._core.telemetry.load_header import read_header
 from hybridllm._core.telemetry.report import TelemetryProblem
-from hybridllm._core.telemetry.watched import Watched
+from hybridllm._core.telemetry.watched import Judged, Watched
+from hybridllm._runtime.hindrances import NO_HINDRANCE, Hindrance, hindrances
 
 if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Backend, Candidate, Policy
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 HOLDS_S = 1.0
 """So long a load holds at most: what it costs and when it wakes moves by itself."""
 
-_NO_MODELS: frozenset[str] = frozenset()
 _NOT_FIXED = FixedCost()
 _NOTHING_USD = (0.0, 0.0)
 
@@ -59,7 +56,7 @@ class Loads:
         now_s: The clock's monotonic seconds.
 
     Attributes:
-        spent_usd: What a backend has cost this UTC day and this UTC month.
+        spent_usd: What a backend has cost this UTC day and this UTC month; None: nobody looks.
         watch: Called by a decision when nobody asks the backends for their pages; None: nobody can.
         hurry: Called with one that should be asked again soon; None: nobody can.
         watching: Whether somebody asks all of them.
@@ -71,14 +68,14 @@ class Loads:
         self._now_s = now_s
         self._watched: dict[str, Watched] = {}
         self._candidates: dict[str, list[Candidate]] = {}
-        self._limited: tuple[
-            str, ...
-        ] = ()  # who may be without a slot though nothing was heard or done
+        # Who may be without a slot though nothing was heard or done: always, and after it has woken.
+        self._limited: tuple[str, ...] = ()
+        self._sleepers: tuple[str, ...] = ()
         self._known: dict[str, _Known] = {}
         self._loads: Mapping[str, Load] | None = None  # of all; None: one of them has changed
         self._changed: set[str] = set()
         self._until_s = float("-inf")
-        self._unusual = False  # whether breakers, gates or sleepers had a say, that tell nobody
+        self._hindered: Mapping[str, Hindrance] = {}
         self.spent_usd: Callable[[str], tuple[float, float]] | None = None
         self.watch: Callable[[], None] | None = None
         self.hurry: Callable[[str], None] | None = None
@@ -108,11 +105,9 @@ class Loads:
             for one in served:
                 if one.backend.name in self._candidates:
                     self._candidates[one.backend.name].append(one)
-        self._limited = tuple(
-            name
-            for name, one in self._watched.items()
-            if one.backend.concurrency is not None or one.backend.cold_start is not None
-        )
+        watched = self._watched.items()
+        self._limited = tuple(n for n, one in watched if one.backend.concurrency is not None)
+        self._sleepers = tuple(n for n, one in watched if one.backend.cold_start is not None)
         self._known.clear()
         self._loads, self._until_s = None, float("-inf")
         self._changed = set(self._watched)
@@ -126,17 +121,18 @@ class Loads:
         if not self.watching and self.watch is not None:
             self.watch()
         fleet = self._fleet
-        unusual = bool(fleet.unwell or fleet.gated or fleet.warmths)
-        if unusual or self._unusual:
-            self._unusual = unusual
-            self._renew(self._watched, now_s)
-        elif now_s >= self._until_s:
+        if fleet.unwell or fleet.gated or fleet.warmths or self._hindered:
+            self._look_at_hindrances(now_s)
+        limited = self._limited
+        if self._sleepers and fleet.warmths.ramps(now_s):
+            limited += self._sleepers
+        for name in limited:
+            if name in self._known and fleet.slots.full(name) is not self._known[name].slotless:
+                self._changed.add(name)
+        if now_s >= self._until_s:
             self._renew([name for name in self._watched if self._is_over(name, now_s)], now_s)
         elif self._changed:
-            self._renew(self._changed, now_s)
-        for name in self._limited:
-            if fleet.slots.full(name) is not self._known[name].slotless:
-                self._renew((name,), now_s)
+            self._renew(tuple(self._changed), now_s)
         if self._loads is None:
             self._loads = {name: known.load for name, known in self._known.items()}
         return self._loads
@@ -149,7 +145,7 @@ class Loads:
         if backend not in self._watched:
             return False
         now_s = self._now_s()
-        if backend in self._changed or self._is_over(backend, now_s):
+        if self._is_over(backend, now_s):
             self._renew((backend,), now_s)
         return self._known[backend].too_much
 
@@ -165,56 +161,51 @@ class Loads:
         known = self._known.get(name)
         return known is None or now_s >= known.until_s or name in self._changed
 
+    def _look_at_hindrances(self, now_s: float) -> None:
+        before, now = self._hindered, hindrances(self._fleet, self._candidates, now_s)
+        self._hindered = now
+        self._changed.update(
+            name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
+        )
+
     def _renew(self, names: Collection[str], now_s: float) -> None:
-        for name in tuple(names):
-            self._known[name] = self._worked_out(name, now_s)
+        known = self._known
+        for name in names:
+            known[name] = self._worked_out(name, now_s)
             self._changed.discard(name)
         self._loads = None
-        if len(self._known) == len(self._watched):
-            self._until_s = min(
-                (known.until_s for known in self._known.values()), default=float("inf")
-            )
+        if len(known) == len(self._watched):
+            self._until_s = min([each.until_s for each in known.values()], default=float("inf"))
 
     def _worked_out(self, name: str, now_s: float) -> _Known:
         fleet, one = self._fleet, self._watched[name]
+        in_flight = fleet.under_way(name)
         one.learn(now_s)
-        load, until_s = one.load(fleet.under_way(name), now_s)
-        too_much = bool(load.saturated) and not load.stale
+        belief, kv_used, wait_s, saturated, stale, until_s = one.judged(in_flight, now_s)
+        too_much = bool(saturated) and not stale
         slotless = fleet.slots.full(name)
+        if slotless and not saturated:
+            saturated = "no free slot"
+        hindrance = self._hindered.get(name, NO_HINDRANCE)
         fixed = fleet.uses.price_of(one.backend) or _NOT_FIXED
-        rate_limited = broke = out = _NO_MODELS
-        if fleet.gated:
-            rate_limited, broke = self._gated(name, Gate.RATE), self._gated(name, Gate.QUOTA)
-        if fleet.unwell:
-            out = self._out(name, now_s)
-        load = replace(
-            load,
-            saturated=load.saturated or ("no free slot" if slotless else ""),
-            rate_limited=rate_limited,
-            out=out,
-            broke=broke,
-            cold=fleet.warmths.back_in_s(name),
-            average_usd_per_mtok=_float(fixed.average_usd_per_mtok),
-            marginal_usd_per_mtok=_float(fixed.marginal_usd_per_mtok),
-            full=not fixed.has_room,
-            spent_usd=_NOTHING_USD if self.spent_usd is None else self.spent_usd(name),
+        load = Load(
+            in_flight,
+            belief.running,
+            belief.waiting,
+            kv_used,
+            wait_s,
+            saturated,
+            stale,
+            hindrance.rate_limited,
+            hindrance.out,
+            hindrance.broke,
+            _NOTHING_USD if self.spent_usd is None else self.spent_usd(name),
+            hindrance.cold,
+            _float(fixed.average_usd_per_mtok),
+            _float(fixed.marginal_usd_per_mtok),
+            not fixed.has_room,
         )
         return _Known(load, min(until_s, now_s + HOLDS_S), too_much, slotless)
-
-    def _gated(self, name: str, gate: Gate) -> frozenset[str]:
-        closed = ((one, self._fleet.gate(one)) for one in self._candidates[name])
-        return frozenset(
-            one.model.name for one, found in closed if found is not None and found.gate is gate
-        )
-
-    def _out(self, name: str, now_s: float) -> frozenset[str]:
-        """Its models whose breaker refuses; where a probe may pass, the next request is to be one."""
-        fleet, unwell = self._fleet, self._fleet.unwell
-        return frozenset(
-            one.model.name
-            for one in self._candidates[name]
-            if (name, one.model.name) in unwell and refuses(fleet.record(one).breaker, now_s)
-        )
 
     # -- our own requests
 
@@ -306,10 +297,12 @@ class Loads:
         """What is known of each, by name."""
         return self._watched
 
-    def seen(self, backend: str) -> Load | None:
-        """Return the load that the last decision looked at. Any thread may look."""
-        known = self._known.get(backend)
-        return None if known is None else known.load
+    def seen(self, backend: str) -> tuple[Watched, Judged] | None:
+        """Return what is known of a backend, and what that comes to now. Changes nothing."""
+        one = self._watched.get(backend)
+        if one is None:
+            return None
+        return one, one.judged(self._fleet.under_way(backend), self._now_s())
 
 
 def is_own(backend: Backend) -> bool:

@@ -13,6 +13,7 @@ from hybridllm._core.policy.compiled import Backend
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._core.resilience.warmth import (
     AWAKE_S,
+    RAMP_S,
     Asleep,
     asleep_since,
     ramp_limit,
@@ -20,6 +21,9 @@ from hybridllm._core.resilience.warmth import (
 )
 from hybridllm._runtime.records import Record
 from hybridllm._runtime.returns import Returns
+
+BEAT_S = 1.0
+"""So long after a ramp everybody looks once more."""
 
 _logger = logging.getLogger("hybridllm")
 
@@ -51,12 +55,18 @@ class Warmths:
         self._returns = returns
         self._asleep: dict[str, Asleep] = {}
         self._woke_at_s: dict[str, float] = {}
+        self._ramps_until_s = float("-inf")
         self._waiters: dict[str, asyncio.Event] = {}
         self.begin: Callable[[Backend], None] | None = None
         self.wanted_at_s: dict[str, float] = {}
 
     def __bool__(self) -> bool:
         return bool(self._asleep)
+
+    @property
+    def asleep(self) -> Collection[str]:
+        """The backends that sleep or wake up."""
+        return self._asleep.keys()
 
     def failed(self, backend: Backend, failure: Failure) -> bool:
         """Learn from a failed attempt; return whether it means that the backend sleeps."""
@@ -90,6 +100,7 @@ class Warmths:
         found = self._asleep.pop(backend, None)
         if found is not None:
             self._woke_at_s[backend] = now_s
+            self._ramps_until_s = now_s + RAMP_S + BEAT_S
             _logger.info("backend %s is awake after %.1f s", backend, now_s - found.since_s)
         for key, record in self._records.items():
             if key[0] == backend:
@@ -118,12 +129,16 @@ class Warmths:
         """Note that a request would have used it."""
         self.wanted_at_s[backend] = self._now_s()
 
+    def ramps(self, now_s: float) -> bool:
+        """Return whether anybody has just woken."""
+        return now_s < self._ramps_until_s
+
     def ramping(self, backend: str, in_flight: int) -> bool:
         """Return whether one that has just woken has as many requests as it should have by now."""
         woke_at_s = self._woke_at_s.get(backend)
-        if woke_at_s is None:
+        if woke_at_s is None or (now_s := self._now_s()) >= self._ramps_until_s:
             return False
-        limit = ramp_limit(self._now_s() - woke_at_s)
+        limit = ramp_limit(now_s - woke_at_s)
         return limit is not None and in_flight >= limit
 
     async def wait(self, backends: Collection[str], limit_s: float) -> bool:

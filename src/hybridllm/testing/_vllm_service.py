@@ -18,7 +18,8 @@ class VllmService:
 
     A prompt is computed at `prefill_tokens_per_s`, one after the other, but for the blocks that the prefix
     cache knows. From the first token on, all that have one go on together: the more there are, the slower
-    each is, and the sum approaches `tokens_per_s_max`.
+    each is, and the sum approaches `tokens_per_s_max`. The cache remembers prompts, not what was generated;
+    `n` is taken as 1, and prompts slow no answers down: there a real server is a little different.
 
     Attributes:
         slots: Requests that one engine works on at once (`--max-num-seqs`); the others wait.

@@ -15,6 +15,8 @@ from hybridllm._core.decide.snapshot import Load
 from hybridllm._core.policy.compiled import Backend, Policy
 from hybridllm._core.policy.hybrid import BreakEven, Cause, Measure, Trigger, Volume, Window
 from hybridllm._core.request.facts import Facts
+from hybridllm._core.telemetry.heard import Belief
+from hybridllm._core.telemetry.saturated import saturated_because
 
 OWN = "*"
 """In place of a backend's name: every backend of one's own."""
@@ -49,13 +51,13 @@ class GivenLoad:
         """Return what is said, as a test writes it, ready for JSON; of times the seconds."""
         told = {
             "saturated": self.saturated or None,
-            "waiting": self.waiting,
-            "kv_cache_pct": None if self.kv_used is None else round(self.kv_used * 100, 6),
-            "predicted_wait_ms": None if self.wait_s is None else round(self.wait_s * 1_000, 6),
+            "waiting": _plain(self.waiting),
+            "kv_cache_pct": _plain(self.kv_used, 100),
+            "predicted_wait_ms": _plain(self.wait_s, 1_000),
             "rate_limited": self.rate_limited or None,
             "out": self.out or None,
             "budget": self.budget or None,
-            "cold_s": self.cold_s,
+            "cold_s": _plain(self.cold_s),
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -77,12 +79,20 @@ class GivenVolume:
     def to_dict(self) -> dict[str, Any]:
         """Return what is said, as a test writes it, ready for JSON."""
         told: dict[str, Any] = {
-            f"{measure.value}_per_{window.value}": f"{amount:f}"
+            f"{measure.value}_per_{window.value}": f"{amount.normalize():f}"
             for (measure, window), amount in self.amounts.items()
         }
         if self.sustained_days:
             told["sustained"] = f"{self.sustained_days}d"
         return told if self.scope is None else told | {"of": self.scope}
+
+
+def _plain(value: float | None, times: int = 1) -> float | None:
+    """Return a number as a person writes it: 9 rather than 9.0."""
+    if value is None:
+        return None
+    number = round(value * times, 6)
+    return int(number) if number == int(number) else number
 
 
 def loads_of(
@@ -126,18 +136,20 @@ def _load(policy: Policy, backend: Backend, said: GivenLoad, in_flight: int) -> 
 
 def _saturated(backend: Backend, said: GivenLoad, in_flight: int) -> str:
     """Why it has as much to do as it can take, in words; empty: it has not."""
-    bounds = backend.saturation
-    most, slots = bounds.in_flight_max, backend.concurrency
-    if most is not None and in_flight >= most:
-        return f"{in_flight} requests under way, {most} may be"
+    slots = backend.concurrency
     if slots is not None and slots.fixed and in_flight >= slots.ceiling:
         return "no free slot"
-    if bounds.waiting_max is not None and said.waiting and said.waiting > bounds.waiting_max:
-        return f"{said.waiting:g} waiting, {bounds.waiting_max} may"
-    share = bounds.kv_used_max
-    if share is not None and said.kv_used is not None and said.kv_used >= share:
-        return f"{said.kv_used:.0%} of its KV cache in use"
-    return "as given" if said.saturated else ""
+    because = saturated_because(
+        backend.saturation,
+        Belief(waiting=said.waiting),
+        in_flight=in_flight,
+        kv_used=said.kv_used,
+        overdue=0,
+        silent_s=None,
+        frozen_s=None,
+        asleep=False,
+    )
+    return because or ("as given" if said.saturated else "")
 
 
 def _spent(policy: Policy, backend: Backend) -> tuple[float, float]:

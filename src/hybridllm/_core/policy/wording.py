@@ -50,6 +50,7 @@ _IN_WORDS = {
     "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
     "ExpectSpec": "this case",
+    "GivenVolumeSpec": "this volume",
     "MetadataTestSpec": "this test",
     "PercentilesSpec": "this objective",
     "SloSpec": "this objective",

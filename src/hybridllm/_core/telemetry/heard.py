@@ -24,6 +24,9 @@ FROZEN_S = 6.0
 FROZEN_MEMORY_S = 30.0
 """So long it counts as frozen when none of ours is there any more to show it."""
 
+UNSEEN_SLOTS = 32.0
+"""Where slots were not seen: so many there are, or twice as many as run; what is sent beyond may wait."""
+
 _MISSED_MIN, _MISSED_SHARE = 2.0, 0.2  # of ours that are not on the page, so that it is wrong
 _STILL_S = 2.0
 
@@ -213,12 +216,13 @@ def believed(
         there = max(0.0, there, float(overdue))
         return Belief(None, there, _free(None, 0.0, there))
     total = max(float(in_flight), running + waiting + since)
-    slots = room
     if waiting > 0:
         slots = running
     elif room is not None:
         slots = max(room, running)
-    queued = 0.0 if slots is None else max(0.0, total - slots)
+    else:
+        slots = max(UNSEEN_SLOTS, 2.0 * running)
+    queued = max(0.0, total - slots)
     queued = max(queued, float(overdue))
     return Belief(max(0.0, total - queued), queued, _free(slots, total, queued))
 

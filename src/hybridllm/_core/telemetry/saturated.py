@@ -57,4 +57,4 @@ def _queue(waiting_max: int, belief: Belief, overdue: int) -> str:
         if overdue >= waiting:
             return f"{overdue} of our requests wait for a first token longer than usual"
         return f"about {max(1.0, waiting):.0f} waiting in its queue"
-    return "no slot is free" if belief.full and waiting_max == 0 else ""
+    return "no free slot known" if belief.full and waiting_max == 0 else ""

@@ -1,8 +1,8 @@
 """One backend whose load decides: everything that is known of it, and what that comes to.
 
-Hears of our own requests as they are sent, get a first token and end, and of reports as they come; says a
-`Load`. A record that changes in place: nothing happens between two of its steps. Knows nothing of clocks,
-tasks or policies; time comes in as `now_s`.
+Hears of our own requests as they are sent, get a first token and end, and of reports as they come. A record
+that changes in place: nothing happens between two of its steps. Knows nothing of clocks, tasks or policies;
+time comes in as `now_s`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Hashable
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from hybridllm._core.decide.snapshot import Load
 from hybridllm._core.telemetry.first_tokens import FirstTokens
 from hybridllm._core.telemetry.heard import (
     SETTLED_S,
     Asked,
+    Belief,
     Heard,
     after_header,
     after_page,
@@ -27,7 +27,6 @@ from hybridllm._core.telemetry.throughput import OwnWork, Throughput, wait_s
 
 if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Backend
-    from hybridllm._core.telemetry.heard import Belief
     from hybridllm._core.telemetry.report import LoadReport
 
 LOOKED_AT_MAX = 64
@@ -57,6 +56,26 @@ class _Overdue(NamedTuple):
 
 
 _NOT_OVERDUE = _Overdue()
+
+
+class Judged(NamedTuple):
+    """What is known of a backend comes to this.
+
+    Attributes:
+        belief: What is believed of its queue.
+        kv_used: Share of its KV cache in use; None: unknown.
+        wait_s: How long a request that comes now waits in its queue; None: not known.
+        saturated: Why it has as much to do as it can take, in words; empty: it has not.
+        stale: Whether it told something once, and not lately.
+        until_s: Until when that holds if nothing is heard or done.
+    """
+
+    belief: Belief
+    kv_used: float | None
+    wait_s: float | None
+    saturated: str
+    stale: bool
+    until_s: float
 
 
 class Watched:
@@ -251,8 +270,8 @@ class Watched:
         else:
             self._room = after_calm(self._room, under_way, now_s)
 
-    def load(self, in_flight: int, now_s: float) -> tuple[Load, float]:
-        """Return its load, and until when that holds if nothing is heard or done.
+    def judged(self, in_flight: int, now_s: float) -> Judged:
+        """Return what it comes to now, and until when that holds if nothing is heard or done.
 
         Args:
             in_flight: Our requests under way there.
@@ -276,9 +295,8 @@ class Watched:
             asleep=asleep,
         )
         wait_s = self._wait_s(belief, overdue.oldest_s, in_flight)
-        stale = silent_s is not None
-        load = Load(in_flight, belief.running, belief.waiting, kv_used, wait_s, why, stale)
-        return load, min(until_s, overdue.next_at_s)
+        until_s = min(until_s, overdue.next_at_s)
+        return Judged(belief, kv_used, wait_s, why, silent_s is not None, until_s)
 
     def free(self, in_flight: int, now_s: float) -> float | None:
         """Return how many more it could work on at once; None: its slots were not seen."""

@@ -91,11 +91,6 @@ class Days:
         if known is None and len(self._by_day) > self._kept:
             del self._by_day[min(self._by_day)]
 
-    def last(self, count: int, *, before: int) -> list[Amounts]:
-        """Return the latest days before a day that were counted, the latest first; at most `count`."""
-        found = sorted((day for day in self._by_day if day < before), reverse=True)
-        return [self._by_day[day] for day in found[:count]]
-
     def back_from(self, day: int) -> Iterator[Amounts]:
         """Yield a day and those before it, up to the first that nobody counted."""
         while (amounts := self._by_day.get(day)) is not None:
@@ -103,6 +98,6 @@ class Days:
             day -= 1
 
     def within(self, first: int, last: int) -> dict[int, Amounts]:
-        """Return the days from `first` to `last` that were counted, both included."""
+        """Return the days from `first` to `last` that were counted, both included, in their order."""
         known = self._by_day
         return {day: known[day] for day in range(first, last + 1) if day in known}

@@ -4,9 +4,10 @@ State, totals and time in, state out. A condition begins to hold at `enter`, end
 `min_dwell_s` as it is once it has changed. What is not known changes nothing: it is no yes, and no no.
 
 `sustained` begins with a row of whole days that each reach `enter`. It ends when more than half of the last
-seven days that were counted were under `exit` (of a shorter row: of as many days as it has). One day does not
-end it, however weak: an outage or a holiday would cost the whole row again. A mean would let it, for a day of
-nothing takes a seventh off the mean.
+seven days that were counted were under `exit`; of a shorter row, of as many as it has. One day does not end
+it, however weak: an outage or a holiday would cost the whole row again. A mean would let it, for
+a day of nothing takes a seventh off the mean. Days that nobody counted are passed over, and where more than
+half of the last fourteen were not, nothing is known: so they look to a clock that is weeks ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
 from hybridllm._core.volume.days import PICO, Days
 
 LATEST_DAYS = 7
-"""So many days that were counted last end a condition on days in a row."""
+"""So many days, of those that were counted last, may end a condition on days in a row."""
 MONTH_DAYS = 30
 """The month of a rate per month: today and the days before it."""
 
@@ -112,7 +113,8 @@ def row_of(volume: Volume, bounds: Bounds, days: Days, *, today: int) -> Row:
             break
         in_row += 1
     count = min(LATEST_DAYS, volume.sustained_days)
-    latest = days.last(count, before=today)
+    lately = days.within(today - 2 * count, today - 1)
+    latest = list(lately.values())[-count:]
     if len(latest) < count:
         return Row(in_row, None)
     weak = sum(bounds.left(amounts.of(volume.measure)) for amounts in latest)

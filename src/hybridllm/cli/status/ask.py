@@ -118,7 +118,7 @@ def _read(text: bytes) -> dict[str, Any] | str:
     if len(text) > BYTES_MAX:
         return f"tells more than {BYTES_MAX >> 20} MiB"
     try:
-        told = _printable(json.loads(text))
+        told = _printable(json.loads(text, parse_constant=_no_number))
     except (ValueError, RecursionError):
         return (
             "tells no status" if text else "told nothing: it has too many readers, or was closing"
@@ -131,6 +131,10 @@ def _read(text: bytes) -> dict[str, Any] | str:
         ):
             return "tells no status that this version understands"
     return told
+
+
+def _no_number(_: str) -> None:
+    """Return what stands for `NaN` and `Infinity`, which JSON has not: unknown."""
 
 
 def _printable(value: Any) -> Any:

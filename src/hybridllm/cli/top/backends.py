@@ -8,10 +8,11 @@ from decimal import Decimal
 from rich.table import Table
 from rich.text import Text
 
-from hybridllm.cli.top import figures
-from hybridllm.cli.top.columns import NOT_KNOWN, Column, bar_and_percent, table
+from hybridllm.cli.status import figures
+from hybridllm.cli.status.figures import NOT_KNOWN
+from hybridllm.cli.status.values import Row, money, number, rows, text, whole
+from hybridllm.cli.top.columns import Column, bar_and_percent, table
 from hybridllm.cli.top.looks import UNKNOWN, Rate, Seen
-from hybridllm.cli.top.values import Row, money, number, rows, text, whole
 
 WIDE = 120
 _BAR, _BAR_WIDE = 6, 12
@@ -46,8 +47,8 @@ def _columns(bar: int) -> tuple[Column[Line], ...]:
         Column("state", 95, lambda one: state(one.row, one.candidates), right=False),
         Column("under way\n/ limit", 90, lambda one: _under_way(one.row)),
         Column("own\nqueue", 60, lambda one: _queue(one.row)),
-        Column("it runs", 70, lambda one: figures.count(number(one.row, "running"))),
-        Column("it queues", 72, lambda one: figures.count(number(one.row, "queued"))),
+        Column("runs\nthere", 70, lambda one: figures.count(number(one.row, "running"))),
+        Column("queue\nthere", 72, lambda one: figures.count(number(one.row, "queued"))),
         Column("KV", 71, lambda one: figures.percent(number(one.row, "kv_used"))),
         Column("wait", 65, lambda one: figures.wait(number(one.row, "wait_s"))),
         Column("tokens/s", 80, lambda one: figures.rate(one.rate.tokens_per_s)),

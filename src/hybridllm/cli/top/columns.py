@@ -5,7 +5,7 @@ A cell is a text with a colour, never a colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,10 +13,11 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from hybridllm.cli.status.figures import NOT_KNOWN
+
 _Row = TypeVar("_Row")
 
 GAP = 2
-NOT_KNOWN = "-"
 _MORE_THAN_ITS_SHARE = 3  # a column that may be broken asks for no more than a third
 
 
@@ -26,7 +27,7 @@ class Column(Generic[_Row]):
 
     Attributes:
         title: Over it; may have two lines.
-        weight: The least one goes first.
+        weight: Who has more has room first.
         cell: What stands in a row.
         right: Whether figures stand at its right end.
         breaks: Whether its cells may go on in the next line.
@@ -42,10 +43,9 @@ class Column(Generic[_Row]):
 def table(columns: Sequence[Column[_Row]], rows: Sequence[_Row], *, width: int) -> Table:
     """Return rows under as many columns as fit; a column in which nothing is known goes first."""
     cells = {column.title: [_text(column.cell(row)) for row in rows] for column in columns}
-    shown = [one for one in columns if _says_something(cells[one.title])]
-    needs = {one.title: _need(one, cells[one.title], width) for one in shown}
-    while len(shown) > 1 and sum(needs[one.title] + GAP for one in shown) - GAP > width:
-        shown.remove(min(shown, key=lambda one: one.weight))
+    telling = [one for one in columns if _says_something(cells[one.title])]
+    needs = {one.title: _need(one, cells[one.title], width) for one in telling}
+    shown = _fitting(telling, needs, width)
     made = Table(header_style="dim", box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     for column in shown:
         made.add_column(
@@ -77,6 +77,19 @@ def bar_and_percent(share: float | None, width: int, *, style: str = "cyan") -> 
         percent = min(max(share, 0.0), 9.99) * 100
         made.append(f" {percent:>3.0f} %", style="default")
     return made
+
+
+def _fitting(
+    columns: Sequence[Column[_Row]], needs: Mapping[str, int], width: int
+) -> list[Column[_Row]]:
+    """Return the columns that have room, in their order: the most important ones have it first."""
+    left = width + GAP
+    chosen: set[str] = set()
+    for column in sorted(columns, key=lambda one: -one.weight):
+        if needs[column.title] + GAP <= left or not chosen:
+            chosen.add(column.title)
+            left -= needs[column.title] + GAP
+    return [column for column in columns if column.title in chosen]
 
 
 def _text(cell: str | Text) -> Text:

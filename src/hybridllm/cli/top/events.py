@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hybridllm.cli.top.values import Row, by_name, number, rows, text, texts, whole
+from hybridllm.cli.status.values import Row, by_name, number, rows, text, texts, whole
 
 
 @dataclass(frozen=True, slots=True)

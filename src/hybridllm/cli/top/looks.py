@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from hybridllm.cli.status.values import Row, by_name, money, number
 from hybridllm.cli.top.events import Event, changes
-from hybridllm.cli.top.values import Row, by_name, money, number
 
 if TYPE_CHECKING:
     from hybridllm.cli.status.ask import Found

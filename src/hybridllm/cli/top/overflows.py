@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from hybridllm.cli.top import figures
-from hybridllm.cli.top.columns import NOT_KNOWN, Column, bar_and_percent, table
+from hybridllm.cli.status import figures
+from hybridllm.cli.status.figures import NOT_KNOWN
+from hybridllm.cli.status.values import Row, moment, number, rows, text, texts, whole
+from hybridllm.cli.top.columns import Column, bar_and_percent, table
 from hybridllm.cli.top.looks import Seen
-from hybridllm.cli.top.values import Row, moment, number, rows, text, texts, whole
 
 _BAR = 8
 
@@ -19,19 +20,19 @@ def overflows(seen: Seen, *, width: int) -> Table | None:
     if not told:
         return None
     leaving = seen.rates.leaving
-    columns = (
-        Column[Row]("route", 100, lambda row: text(row, "route"), right=False),
-        Column[Row]("overflows", 95, _on, right=False),
-        Column[Row]("from -> to", 80, _way, right=False, breaks=True),
-        Column[Row](
+    columns: tuple[Column[Row], ...] = (
+        Column("route", 100, lambda row: text(row, "route"), right=False),
+        Column("overflows", 95, _on, right=False),
+        Column("from -> to", 80, _way, right=False, breaks=True),
+        Column(
             "leaving now",
             90,
             lambda row: bar_and_percent(leaving.get(text(row, "route")), _BAR, style="magenta"),
             right=False,
         ),
-        Column[Row]("left so far", 60, _left),
-        Column[Row]("spells", 40, lambda row: figures.count(number(row, "spells"))),
-        Column[Row]("why", 70, lambda row: text(row, "why"), right=False, breaks=True),
+        Column("left so far", 60, _left),
+        Column("spells", 40, lambda row: figures.count(number(row, "spells"))),
+        Column("why", 70, lambda row: text(row, "why"), right=False, breaks=True),
     )
     return table(columns, told, width=width)
 
@@ -41,15 +42,15 @@ def volumes(seen: Seen, *, width: int) -> Table | None:
     told = list(rows(seen.told, "volumes"))
     if not told:
         return None
-    columns = (
-        Column[Row]("condition", 100, _condition, right=False, breaks=True),
-        Column[Row]("holds", 95, _holds, right=False),
-        Column[Row]("on the way", 90, _on_the_way, right=False),
-        Column[Row]("days in a row", 85, _days),
-        Column[Row]("now", 70, lambda row: figures.count(number(row, "now"))),
-        Column[Row]("begins at", 60, lambda row: figures.count(number(row, "enter"))),
-        Column[Row]("ends at", 40, lambda row: figures.count(number(row, "exit"))),
-        Column[Row]("sums", 50, lambda row: text(row, "text"), right=False, breaks=True),
+    columns: tuple[Column[Row], ...] = (
+        Column("condition", 100, _condition, right=False, breaks=True),
+        Column("holds", 95, _holds, right=False),
+        Column("on the way", 90, _on_the_way, right=False),
+        Column("days in a row", 85, _days),
+        Column("now", 70, lambda row: figures.count(number(row, "now"))),
+        Column("begins at", 60, lambda row: figures.count(number(row, "enter"))),
+        Column("ends at", 40, lambda row: figures.count(number(row, "exit"))),
+        Column("sums", 50, lambda row: text(row, "text"), right=False, breaks=True),
     )
     return table(columns, told, width=width)
 

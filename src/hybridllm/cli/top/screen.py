@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from hybridllm.cli.status import figures
 from hybridllm.cli.status.screen import nobody
-from hybridllm.cli.top import figures
+from hybridllm.cli.status.values import Row, moment, rows, text, texts, whole
 from hybridllm.cli.top.backends import backends, fixed
 from hybridllm.cli.top.looks import Looks, Seen
 from hybridllm.cli.top.overflows import overflows, volumes
-from hybridllm.cli.top.values import Row, moment, rows, text, texts, whole
 
 
 def picture(

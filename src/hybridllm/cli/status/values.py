@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 ROWS_MAX = 64
 """So many rows of a kind are read; a policy of people has fewer."""
 TEXT_MAX = 200
-_DIGITS_MAX = 40
+_DIGITS_MIN, _DIGITS_MAX = -24, 15  # of an amount in USD that may be one
 
 
 def number(row: Row, name: str) -> float | None:
@@ -41,10 +41,12 @@ def money(row: Row, name: str) -> Decimal | None:
         return None
     try:
         told = str(value)
-        found = Decimal(told) if len(told) <= _DIGITS_MAX else None
+        found = Decimal(told) if len(told) <= TEXT_MAX else None
     except (InvalidOperation, ValueError):
         return None
-    return found if found is not None and found.is_finite() else None
+    if found is None or not found.is_finite():
+        return None
+    return found if not found or _DIGITS_MIN <= found.adjusted() <= _DIGITS_MAX else None
 
 
 def text(row: Row, name: str) -> str:

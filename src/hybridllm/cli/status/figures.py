@@ -1,11 +1,12 @@
-"""Figures of `hybridllm top`, short enough for a column; what is not known is a dash."""
+"""Figures short enough for a column; what is not known is a dash."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from hybridllm.cli.output import usd
-from hybridllm.cli.top.columns import NOT_KNOWN
+
+NOT_KNOWN = "-"
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "K"))
@@ -18,7 +19,7 @@ def count(value: float | None) -> str:
     for size, letter in _STEPS:
         if abs(value) >= size:
             return f"{value / (1_000 if letter == 'K' else size):,.3g}{letter}"
-    return f"{value:,.0f}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def rate(value: float | None) -> str:
@@ -38,8 +39,8 @@ def money(amount: Decimal | None, *, at_least: bool = False) -> str:
     if amount is None:
         return NOT_KNOWN
     if abs(amount) >= 100_000:
-        return f"{'>' if at_least else ''}${count(float(amount))}"
-    return f"{'>' if at_least else ''}{usd(amount)}"
+        return f"{'≥' if at_least else ''}${count(float(amount))}"
+    return f"{'≥' if at_least else ''}{usd(amount)}"
 
 
 def spell(seconds: float | None) -> str:
