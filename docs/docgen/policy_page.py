@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from hybridllm._core.policy import (
     schema,
+    schema_given,
     schema_hybrid,
     schema_limits,
     schema_overflow,
@@ -69,6 +70,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_routes.DenySpec, "Denied", "constraints: [{deny: {...}}]"),
     (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
     (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
+    (schema_given.GivenLoadSpec, "Given loads", "given: {load: {<backend>: {...}}}"),
+    (schema_given.GivenVolumeSpec, "Given volumes", "given: {volume: {...}}"),
     (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
     (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
@@ -82,6 +85,7 @@ SHORT_FORMS = {
     schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
     schema_price.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
     "hosted backends only; see [which price is in force](../receipts.md#which-price-is-in-force).",
+    schema_given.GivenLoadSpec: "`\"*\"` in place of a backend is every one of your own.",
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
 }
 _HEAD = """\

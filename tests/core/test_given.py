@@ -60,8 +60,8 @@ def load(world: World, name: str = "own") -> Load:
     [
         (GivenLoad(), 0, ""),
         (GivenLoad(waiting=8, kv_used=0.89), 63, ""),
-        (GivenLoad(waiting=9), 0, "9 waiting, 8 may"),
-        (GivenLoad(kv_used=0.9), 0, "90% of its KV cache in use"),
+        (GivenLoad(waiting=9), 0, "about 9 waiting in its queue"),
+        (GivenLoad(kv_used=0.9), 0, "90% of its KV cache used"),
         (GivenLoad(), 64, "64 requests under way, 64 may be"),
         (GivenLoad(saturated=True), 0, "as given"),
     ],
@@ -221,15 +221,15 @@ def test_the_world_is_told_by_what_was_said_of_it() -> None:
     ]
     assert facts["world"]["break_even"] == "above"
     assert facts["candidates"][1]["load"] == {
-        "saturated": "9 waiting, 8 may", "waiting": 9, "kv_cache_pct": 93.0, "predicted_wait_ms": 2500.0,
+        "saturated": "about 9 waiting in its queue", "waiting": 9, "kv_cache_pct": 93.0, "predicted_wait_ms": 2500.0,
     }  # fmt: skip
     assert (facts["answer"]["reason"], facts["answer"]["waits"]) == ("overflow", None)
     text = str(found)
     for words in (
         "own waiting 9, kv_cache_pct 93, predicted_wait_ms 2500, out; every own backend cold_s 15",
         "volume tokens_per_day 600000000, sustained 120d, of all; break-even above",
-        "overflow: own is saturated (9 waiting, 8 may)",
-        "now passed over: breaker open; saturated (9 waiting, 8 may), 9 waiting, KV cache 93 %, predicted",
+        "overflow: own is saturated (about 9 waiting in its queue)",
+        "now passed over: breaker open; saturated (about 9 waiting in its queue), 9 waiting, KV cache 93 %, predicted",
     ):
         assert words in text, text
 

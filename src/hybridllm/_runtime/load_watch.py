@@ -101,7 +101,7 @@ class LoadWatch:
                 if one is None or not is_own(one.backend):
                     return
                 soon.clear()
-                await self._look_at(one.backend)
+                await self._look_at(one)
                 await self._pause(one, soon)
         finally:
             del self._asking[name], self._soon[name]
@@ -120,7 +120,8 @@ class LoadWatch:
                 await soon.wait()
                 await self._clock.sleep(again_s - self._clock.monotonic_s())
 
-    async def _look_at(self, backend: Backend) -> None:
+    async def _look_at(self, one: Watched) -> None:
+        backend = one.backend
         asked = self._loads.asks(backend.name)
         if asked is None:
             return
@@ -129,7 +130,8 @@ class LoadWatch:
             async with asyncio.timeout(ANSWER_S):
                 report = await self._told(backend)
         except Exception as error:  # noqa: BLE001 - a border: whatever goes wrong, nothing was told
-            if not isinstance(error, TimeoutError | WireError | TelemetryProblem):
+            known = isinstance(error, TimeoutError | WireError | TelemetryProblem)
+            if not known and not one.silent:
                 _logger.warning("a page of metrics was not read: %s", type(error).__name__)
         self._loads.told(backend.name, report, asked)
 

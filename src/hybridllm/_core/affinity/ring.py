@@ -16,7 +16,11 @@ from hashlib import blake2b
 from math import ceil
 
 LOAD_BOUND = 1.25
-"""So many times its share of the requests under way is enough for anybody; one more is no reason to leave."""
+"""Nobody is asked who has so many times its share of the requests under way, the new one counted in."""
+
+IDLE_REQUESTS = 3
+"""Fewer than that are no load for anybody: a server works on dozens at once. Without it two requests that
+happen to meet would be parted in a fleet that has nothing to do."""
 
 _MASK = (1 << 64) - 1
 
@@ -31,13 +35,13 @@ def place(prefix: int, backend: str) -> int:
 
 
 def requests_max(under_way: float, share: float) -> int:
-    """Return how many requests a replica may have under way and still be asked; with more it is left.
+    """Return from how many requests under way on a replica it is passed over.
 
     Args:
         under_way: Requests on all replicas together.
         share: Of them, that is this replica's: 0.25 of four alike.
     """
-    return ceil(LOAD_BOUND * (under_way + 1.0) * share)
+    return max(IDLE_REQUESTS, ceil(LOAD_BOUND * (under_way + 1.0) * share))
 
 
 @lru_cache(maxsize=4_096)

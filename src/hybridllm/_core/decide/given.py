@@ -15,6 +15,8 @@ from hybridllm._core.decide.snapshot import Load
 from hybridllm._core.policy.compiled import Backend, Policy
 from hybridllm._core.policy.hybrid import BreakEven, Cause, Measure, Trigger, Volume, Window
 from hybridllm._core.request.facts import Facts
+from hybridllm._core.telemetry.heard import Belief
+from hybridllm._core.telemetry.saturated import saturated_because
 
 OWN = "*"
 """In place of a backend's name: every backend of one's own."""
@@ -134,18 +136,20 @@ def _load(policy: Policy, backend: Backend, said: GivenLoad, in_flight: int) -> 
 
 def _saturated(backend: Backend, said: GivenLoad, in_flight: int) -> str:
     """Why it has as much to do as it can take, in words; empty: it has not."""
-    bounds = backend.saturation
-    most, slots = bounds.in_flight_max, backend.concurrency
-    if most is not None and in_flight >= most:
-        return f"{in_flight} requests under way, {most} may be"
+    slots = backend.concurrency
     if slots is not None and slots.fixed and in_flight >= slots.ceiling:
         return "no free slot"
-    if bounds.waiting_max is not None and said.waiting and said.waiting > bounds.waiting_max:
-        return f"{said.waiting:g} waiting, {bounds.waiting_max} may"
-    share = bounds.kv_used_max
-    if share is not None and said.kv_used is not None and said.kv_used >= share:
-        return f"{said.kv_used:.0%} of its KV cache in use"
-    return "as given" if said.saturated else ""
+    because = saturated_because(
+        backend.saturation,
+        Belief(waiting=said.waiting),
+        in_flight=in_flight,
+        kv_used=said.kv_used,
+        overdue=0,
+        silent_s=None,
+        frozen_s=None,
+        asleep=False,
+    )
+    return because or ("as given" if said.saturated else "")
 
 
 def _spent(policy: Policy, backend: Backend) -> tuple[float, float]:

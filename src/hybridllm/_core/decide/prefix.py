@@ -47,7 +47,7 @@ def by_prefix(group: Group, facts: Facts, snapshot: Snapshot) -> tuple[Kept, ...
     for at in sorted(range(len(kept)), key=places.__getitem__):
         if at not in under_way:
             away.append(group.placed[Why.AWAY][at])
-        elif under_way[at] > most[at]:
+        elif under_way[at] >= most[at]:
             behind.append(group.placed[Why.BUSY][at])
         elif at in slow:
             behind.append(group.placed[Why.SLOW][at])
@@ -82,7 +82,7 @@ def _away(load: Load, model: str) -> bool:
 def _requests_max(
     kept: tuple[Kept, ...], under_way: Mapping[int, float], snapshot: Snapshot
 ) -> dict[int, int]:
-    """How many each may have and still be asked; one that has just come back is for a smaller part."""
+    """From how many requests each is passed over; one that has just come back is for a smaller part."""
     if not under_way:
         return {}
     everything, returning = sum(under_way.values()), snapshot.returning
