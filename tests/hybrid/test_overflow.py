@@ -234,3 +234,28 @@ def test_an_api_that_says_our_credit_is_used_up_is_left_too() -> None:
         assert fleet["own"].requests(5) >= 14
 
     run_in_virtual_time(play())
+
+
+def test_what_may_not_leave_waits_for_a_machine_that_is_out_and_comes_back() -> None:
+    """For `queue_ms` at most; whoever may leave is answered by the API meanwhile."""
+
+    async def play() -> None:
+        router, fleet = world(
+            policy(
+                "concurrency: 8",
+                overflow="from: own, to: [api], when: [saturated, outage], queue_ms: 8000",
+            )
+        )
+        fleet.strike("own", Fault.refuse(), from_s=10, until_s=20)
+        calm = traffic(4, until_s=19.5, seed=1, mix={"public": {}})
+        phi = traffic(1, from_s=16, until_s=19, seed=3, mix={"phi": {"residency": "phi"}})
+        async with router:
+            journeys = await send_all(router, [*calm, *phi])
+        waited = [one for one in journeys if one.ask.kind == "phi"]
+        assert waited
+        assert {one.error for one in waited} == {None}
+        assert all(one.ended_s > 20 for one in waited)
+        assert {attempt.backend for one in waited for attempt in one.tries} == {"own"}
+        assert {one.error for one in journeys} == {None}
+
+    run_in_virtual_time(play())

@@ -129,8 +129,9 @@ class OverflowSpec(Spec):
     when: Causes = Field(description="Why: saturated, rate_limited, outage, budget, or a bound.")
     queue_ms: QueueMs | None = Field(
         default=None,
-        description="How long a request that may not leave waits for a slot; then it fails with Overloaded. "
-        "Default: by its priority, 1s for interactive.",
+        description="How long a request that may not leave waits for a slot, or for a backend that is out; "
+        "then it fails with Overloaded or BackendsUnavailable. Default: for a slot by its priority, 1s for "
+        "interactive; for one that is out not at all.",
     )
 
 
