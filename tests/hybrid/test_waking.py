@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.test_cold_start import MESSAGES, POLICY, SLEEPS_S
+from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
 from hybridllm import Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
@@ -244,3 +244,17 @@ def test_a_reload_that_overflows_no_longer_forgets_what_stood_in_the_way() -> No
             return receipt(answer).attempts[-1].backend
 
     assert run_in_virtual_time(play()) == "us"
+
+
+def test_a_reload_may_change_the_volume_that_wakes_a_backend() -> None:
+    """What wakes ahead looks at the former volume once more, of which nothing is known any more."""
+    wire = ScriptedWire({"own.internal": Reply.chat("own"), "api.test": Reply.chat("api")})
+
+    async def play() -> None:
+        async with Router.from_text(AHEAD, wire=wire, environ={}, clock=LoopClock()) as router:
+            for bound in ("60", "70", "80"):
+                router._swap(policy(AHEAD.replace("gte: 60", f"gte: {bound}")))
+                await router.chat.completions.create(messages=MESSAGES)
+                await asyncio.sleep(3)
+
+    run_in_virtual_time(play())
