@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 
 from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
-from hybridllm import Overloaded, Router, receipt
+from hybridllm import HybridLLMError, Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.resilience.warmth import Asleep
@@ -258,3 +259,42 @@ def test_a_reload_may_change_the_volume_that_wakes_a_backend() -> None:
                 await asyncio.sleep(3)
 
     run_in_virtual_time(play())
+
+
+@pytest.mark.parametrize(
+    ("when", "residency", "expected"),
+    [
+        pytest.param("wait", "phi", {"answered": 60}, id="who-may-not-leave-waits"),
+        pytest.param("error", "phi", {"WarmingUp": 60}, id="or-is-told"),
+        pytest.param("error", "public", {"answered": 60}, id="who-may-leave-leaves"),
+    ],
+)
+@pytest.mark.parametrize("retries", ["", "retries: {attempts_max: 1, same_backend_max: 0}"])
+def test_to_have_found_it_asleep_costs_no_retry(
+    retries: str, when: str, residency: str, expected: dict[str, int]
+) -> None:
+    """Sixty at once find it asleep, more than the budget has repeats, or none may be repeated."""
+    wire = ScriptedWire({"own.internal": _awake_from(5.0), "api.test": Reply.chat("api")})
+    text = retries + POLICY.replace("WHEN", f"when_cold: {when}")
+    router = Router.from_text(text, wire=wire, environ={}, clock=LoopClock())
+
+    async def ended() -> str:
+        try:
+            await router.chat.completions.create(
+                messages=MESSAGES, residency=residency, priority="batch"
+            )
+        except HybridLLMError as error:
+            return type(error).__name__
+        return "answered"
+
+    async def play() -> Counter[str]:
+        async with router:
+            return Counter(await asyncio.gather(*(ended() for _ in range(60))))
+
+    assert run_in_virtual_time(play()) == expected
+
+
+def _awake_from(at_s: float) -> Callable[[object], Reply]:
+    return lambda _: (
+        Reply.chat("own") if asyncio.get_running_loop().time() > at_s else Reply.fail("connect")
+    )
