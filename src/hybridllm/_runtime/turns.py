@@ -288,7 +288,12 @@ class Turns:
         def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
             now_s = self._clock.monotonic_s()
             standing = self._fleet.standings.now(
-                run.plan.kept, remaining_s=run.deadline_at_s - now_s, stream=run.call.stream
+                run.plan.kept,
+                remaining_s=run.deadline_at_s - now_s,
+                stream=run.call.stream,
+                waits=[
+                    one.candidate.backend.name for one in run.plan.kept
+                ],  # nobody with too much to do
             )
             place = hedge_place(run.plan.kept, step.index, standing)
             config = run.plan.policy.budget
