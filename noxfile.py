@@ -8,6 +8,8 @@ are those of the dependency groups in pyproject.toml.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -20,7 +22,11 @@ nox.options.parallel = 2
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PATHS = ("src", "tests", "examples", "benchmarks", "docs", "noxfile.py")
-BIN = Path(__file__).resolve().parent / ".nox" / "installed" / "bin"
+NOX = Path(__file__).resolve().parent / ".nox"
+VLLM = NOX / "vllm-server"
+VLLM_PINS = Path("tests/real/vllm-server.txt")
+VLLM_INSTALL_S_MAX = 300
+BIN = NOX / "installed" / "bin"
 WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
 
@@ -116,6 +122,63 @@ def survive(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["installed"], default=False)
+def hybrid(session: nox.Session) -> None:
+    """Bursts with true and with false metrics, and a cold start, in virtual time; takes a minute."""
+    run(session, "python", "-m", "hybrid", *session.posargs, PYTHONPATH="tests")
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
 def mutation(session: nox.Session) -> None:
     """Small mistakes put into the core, one at a time: the tests must notice 85 % of each file's."""
     run(session, "python", "tests/mutation/run.py", *session.posargs)
+
+
+def installed_vllm() -> str:
+    """Install a real vLLM for the CPU, unless it is there with these pins; say what failed, if anything did.
+
+    It has an environment of its own, for it pins half of PyPI; 2 GB, in two minutes, kept between runs.
+    """
+    ready, pins = VLLM / "ready", VLLM_PINS.read_text(encoding="utf-8")
+    if ready.exists() and ready.read_text(encoding="utf-8") == pins:
+        return ""
+    pip = (
+        str(VLLM / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-qq",
+        "--no-cache-dir",
+        "--no-deps",
+    )
+    for command in (
+        (sys.executable, "-m", "venv", "--clear", str(VLLM)),
+        (*pip, "-r", str(VLLM_PINS)),
+    ):
+        try:
+            subprocess.run(command, check=True, timeout=VLLM_INSTALL_S_MAX)  # noqa: S603 - as written
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"NO TEST RAN ON A REAL vLLM: it could not be installed. {error}"
+    ready.write_text(pins, encoding="utf-8")
+    return ""
+
+
+@nox.session(venv_backend="none", default=False)
+def vllm_server(session: nox.Session) -> None:
+    """Only the installing for `vllm`; so that it can be done beside something else."""
+    if problem := installed_vllm():
+        session.error(problem)
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def vllm(session: nox.Session) -> None:
+    """The tests on a real vLLM server with a tiny random model; `-- -m slow`: those that start their own.
+
+    The server is a package of third parties. If it cannot be installed that is said, and fails nothing.
+    """
+    if problem := installed_vllm():
+        session.warn(problem)
+        session.skip(problem)
+    python, model = VLLM / "bin" / "python", VLLM / "tiny"
+    session.run(str(python), "tests/real/make_tiny_model.py", str(model), external=True)
+    where = {"VLLM_PYTHON": str(python), "VLLM_MODEL": str(model)}
+    run(session, "pytest", "tests/real", *session.posargs, **where, **WITHOUT_PROXY)

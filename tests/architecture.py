@@ -235,6 +235,8 @@ def long_functions(modules: list[Module]) -> list[str]:
     ]
 
 
+_ASKERS = {"_runtime/health.py", "_runtime/load_watch.py", "_runtime/wake.py"}
+
 # Who may make what decides where a request goes. Everything else is handed one, or goes without: a side
 # channel (a judge, a shadow copy, a cache) that put its own candidates together could leave the set.
 MAKERS = {
@@ -245,14 +247,14 @@ MAKERS = {
     "Plan": {"_core/decide/decide.py"},
     "Denied": {"_core/decide/decide.py"},
     "Target": {"_runtime/target.py"},
-    # health.py asks for a health page, wake.py sends a probe of its own making: planned for no request, so
-    # nobody's data is in them.
-    "WireRequest": {"_runtime/exchange.py", "_runtime/health.py", "_runtime/wake.py"},
+    # health.py and load_watch.py ask for pages, wake.py sends a probe of its own making: planned for no
+    # request, so nobody's data is in them.
+    "WireRequest": {"_runtime/exchange.py", *_ASKERS},
 }
 # Methods that bring a request nearer to a backend, and who may call them; pages and probes carry none.
 CALLERS = {
     ("targets", "of"): {"_runtime/attempt.py", "_runtime/health.py", "_runtime/wake.py"},
-    ("wire", "send"): {"_runtime/exchange.py", "_runtime/health.py", "_runtime/wake.py"},
+    ("wire", "send"): {"_runtime/exchange.py", *_ASKERS},
 }
 
 

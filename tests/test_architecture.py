@@ -6,6 +6,7 @@ none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ from architecture import (
     upward_imports,
     wrong_doors,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_let_go() -> Iterator[None]:
+    """A million nodes: the garbage collector would go through them for every test that comes after."""
+    yield
+    modules.cache_clear()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -340,7 +340,17 @@ def test_the_sections_of_a_schema_page_are_all_there() -> None:
     policy_page: Any = import_module("docgen.policy_page")
     modules = [
         f"hybridllm._core.policy.schema{part}"
-        for part in ("", "_limits", "_routes", "_tests", "_when")
+        for part in (
+            "",
+            "_given",
+            "_hybrid",
+            "_limits",
+            "_overflow",
+            "_price",
+            "_routes",
+            "_tests",
+            "_when",
+        )
     ]
     listed = {kind for kind, _, _ in policy_page.SECTIONS}
     there = {

@@ -15,7 +15,11 @@ from pydantic.fields import FieldInfo
 
 from hybridllm._core.policy import (
     schema,
+    schema_given,
+    schema_hybrid,
     schema_limits,
+    schema_overflow,
+    schema_price,
     schema_routes,
     schema_tests,
     schema_when,
@@ -32,9 +36,16 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
         "Concurrency",
         "backends: {<name>: {concurrency: {...}}}",
     ),
+    (
+        schema_hybrid.SaturationSpec,
+        "Saturation",
+        "backends: {<name>: {saturation: {...}}}",
+    ),
+    (schema_hybrid.CapacitySpec, "Capacity", "backends: {<name>: {capacity: {...}}}"),
+    (schema_hybrid.ColdStartSpec, "Cold start", "backends: {<name>: {cold_start: {...}}}"),
     (schema.ModelSpec, "Models", "models: {<name>: {...}}"),
     (schema.ServedSpec, "Who serves a model", "models: {<name>: {on: {<backend>: {...}}}}"),
-    (schema.PriceSpec, "Prices", "price: {...}"),
+    (schema_price.PriceSpec, "Prices", "price: {...}"),
     (schema.ResidencySpec, "Residency tags", "residency: {<tag>: {...}}"),
     (schema.TaskSpec, "Tasks", "tasks: {<name>: {...}}"),
     (schema.TaskTimeoutsSpec, "Timeouts of a task", "tasks: {<name>: {timeouts: {...}}}"),
@@ -44,7 +55,14 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_when.WhenSpec, "Conditions", "when: {...}"),
     (schema_when.BoundsSpec, "Bounds", "input_tokens: {...}"),
     (schema_when.TimeSpec, "Hours", "time: {...}"),
+    (schema_hybrid.VolumeSpec, "Volume", "volume: {...}"),
+    (schema_hybrid.VolumeBoundSpec, "Bound of a volume", "volume: {tokens_per_day: {...}}"),
+    (schema_hybrid.BreakEvenSpec, "Break-even", "break_even: {...}"),
     (schema_routes.UseSpec, "Entries", "routes: [{use: [{...}, {...}]}]"),
+    (schema_overflow.OverflowSpec, "Overflow", "routes: [{overflow: {...}}]"),
+    (schema_overflow.CausesSpec, "Causes", "overflow: {when: {...}}"),
+    (schema_overflow.AboveSpec, "Bound of a cause", "when: {predicted_wait_ms: {...}}"),
+    (schema_overflow.SpendSpec, "Spend", "when: {budget: {...}}"),
     (schema_routes.SloSpec, "Objectives", "slo: {...}"),
     (schema_routes.PercentilesSpec, "Percentiles", "slo: {ttft_ms: {...}}"),
     (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),
@@ -52,6 +70,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_routes.DenySpec, "Denied", "constraints: [{deny: {...}}]"),
     (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
     (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
+    (schema_given.GivenLoadSpec, "Given loads", "given: {load: {<backend>: {...}}}"),
+    (schema_given.GivenVolumeSpec, "Given volumes", "given: {volume: {...}}"),
     (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
     (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
@@ -63,8 +83,9 @@ SHORT_FORMS = {
     schema_when.WhenSpec: "`metadata` takes, for each key, a value, a pattern, a list of them, or "
     "[bounds](#bounds). The keys of later versions are refused with `is not supported yet`.",
     schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
-    schema.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
+    schema_price.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
     "hosted backends only; see [which price is in force](../receipts.md#which-price-is-in-force).",
+    schema_given.GivenLoadSpec: "`\"*\"` in place of a backend is every one of your own.",
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
 }
 _HEAD = """\
@@ -149,9 +170,9 @@ def _form(kind: type[Spec], name: str, info: FieldInfo) -> str:
     if kind is schema_when.WhenSpec and name == "metadata":
         return "keys, each with a value, a list of them, or [bounds](#bounds)"
     inner = next(_specs(info), None)
-    if inner is not None and inner is not schema.PriceSpec:
+    if inner is not None and inner is not schema_price.PriceSpec:
         return f"{_shape(info)}[{_title(inner)}](#{_ANCHORS[inner]})"
-    if inner is schema.PriceSpec:
+    if inner is schema_price.PriceSpec:
         return f"`free`, or [a price](#{_ANCHORS[inner]})"
     said = _complaint(kind, name, "")
     if said is None:

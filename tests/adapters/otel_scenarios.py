@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from hybridllm._core.decide.plan import Denied, Dropped, DropReason, Kept, Plan
+from hybridllm._core.money.capacity import Use, fixed_cost
 from hybridllm._core.money.price import Price, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.policy.compiled import (
@@ -21,6 +22,7 @@ from hybridllm._core.policy.compiled import (
     Model,
     Policy,
 )
+from hybridllm._core.policy.hybrid import Capacity
 from hybridllm._core.receipt import (
     Attempt,
     AttemptOutcome,
@@ -297,6 +299,28 @@ def embeddings() -> Scenario:
     )
 
 
+def by_the_month() -> Scenario:
+    """Machines of our own that are paid by the month: what a token costs there, and at an API."""
+    decision = plan(Facts(), QWEN_FRA)
+    usage = Usage(1000, 200, cached_input_tokens=400)
+    attempt = served(
+        1,
+        QWEN_FRA,
+        usage=usage,
+        fixed=fixed_cost(Capacity(Decimal("2629.80"), tokens_per_s=1_000.0), Use(250.0)),
+        list_price=PRICE,
+        list_cost_usd=cost_usd(usage, PRICE),
+    )
+    made = receipt(
+        decision,
+        RequestOutcome.OK,
+        attempt,
+        list_cost_usd=attempt.list_cost_usd,
+        cost_complete=False,
+    )
+    return Scenario(decision, made, (Told(QWEN_FRA, attempt),))
+
+
 SCENARIOS = {
     made.__name__: made
     for made in (
@@ -308,5 +332,6 @@ SCENARIOS = {
         denied,
         rejected,
         embeddings,
+        by_the_month,
     )
 }

@@ -42,6 +42,7 @@ class PayingServer:
         on_asked: Called with how many requests there were, after each has come.
         on_paid: Called with how many answers there were, after each.
         delay_s: Before each answer.
+        answers_max: Once it has given so many, it answers nobody until `go_on`; None: it goes on.
     """
 
     port: int = 0
@@ -51,6 +52,13 @@ class PayingServer:
     delay_s: float = 0.0
     asked: int = 0
     answers: int = 0
+    answers_max: int | None = None
+    _may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def go_on(self, answers_max: int | None) -> None:
+        """Answer, until there were so many."""
+        self.answers_max = answers_max
+        self._may_answer.set()
 
     @property
     def url(self) -> str:
@@ -69,6 +77,9 @@ class PayingServer:
                     self.on_asked(self.asked)
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                while self.answers == self.answers_max:
+                    self._may_answer.clear()
+                    await self._may_answer.wait()
                 answer = _BODY.replace(b"ITEM", item[1])
                 writer.write(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"

@@ -21,9 +21,11 @@ from typing import Any
 import pytest
 
 from bulk.paying_server import paying_server
+from counted import PartOf
 
 APP = Path(__file__).with_name("killed_app.py")
 ITEMS, KILLS, CONCURRENCY = 10_000, 10, 32
+ANSWERS_BEFORE_A_KILL = 64  # at most, once it is due: on a busy machine it may come late
 RSS_GROWTH_KIB_MAX = 12 * 1024
 SECONDS_MAX = 600
 
@@ -50,10 +52,12 @@ async def run_to_the_end(
         assert app.stdin is not None
         async with asyncio.timeout(SECONDS_MAX):
             for kill_at in kills:
+                server.go_on(max(kill_at, server.answers) + ANSWERS_BEFORE_A_KILL)
                 process = await begun(app)
                 server.on_paid = killer(process, kill_at, draw)
                 assert await line_of(app) == -signal.SIGKILL, "it ended before it was killed"
             server.on_paid = None
+            server.go_on(None)
             await begun(app)
             assert await line_of(app) == 0
             app.stdin.close()  # it waits for the next word to begin
@@ -78,32 +82,39 @@ async def line_of(app: asyncio.subprocess.Process) -> int:
 def killer(process: int, kill_at: int, draw: random.Random) -> Callable[[int], None]:
     """What kills a process a moment after that answer: while it reads, writes, waits or sends."""
     loop = asyncio.get_running_loop()
+    due = False
 
     def on_paid(answers: int) -> None:
-        if answers == kill_at:
+        nonlocal due
+        if answers >= kill_at and not due:
+            due = True
             loop.call_later(draw.random() * 0.02, os.kill, process, signal.SIGKILL)
 
     return on_paid
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-async def test_ten_kills_in_ten_thousand_items_lose_nothing_and_pay_for_nothing_unasked(
-    tmp_path: Path,
+async def test_kills_among_thousands_of_items_lose_nothing_and_pay_for_nothing_unasked(
+    tmp_path: Path, part_of: PartOf
 ) -> None:
-    """Every item answered once, paid once or marked unknown; memory flat."""
-    draw = random.Random(4)
-    kills = sorted(draw.sample(range(1, ITEMS - 500), KILLS))
-    done = await run_to_the_end(tmp_path, items=ITEMS, kills=kills, unknown="retry", draw=draw)
+    """Every item answered once, paid once or marked unknown; memory flat.
 
-    assert [line[0] for line in done.output] == list(range(ITEMS))
+    With `--full` ten kills in ten thousand items, without four in 2,500.
+    """
+    draw = random.Random(4)
+    items = part_of(ITEMS, 0.25)
+    kills = sorted(draw.sample(range(1, items - 500), part_of(KILLS, 0.4)))
+    done = await run_to_the_end(tmp_path, items=items, kills=kills, unknown="retry", draw=draw)
+
+    assert [line[0] for line in done.output] == list(range(items))
     assert all(line[1:3] == [f"key-{line[0]}", f"answer {line[0]}"] for line in done.output)
     unknown = {line[0] for line in done.output if line[3]}
     paid_again = {item for item, times in done.paid.items() if times > 1}
-    assert set(done.paid) == set(range(ITEMS))
+    assert set(done.paid) == set(range(items))
     assert paid_again <= unknown
-    assert len(unknown) <= KILLS * CONCURRENCY
+    assert len(unknown) <= len(kills) * CONCURRENCY
     assert done.told["unknown_paid"] == len(unknown)
-    assert (done.told["done"], done.told["failed"]) == (ITEMS, 0)
+    assert (done.told["done"], done.told["failed"]) == (items, 0)
     early, late = done.told["rss_kib"]
     assert late - early < RSS_GROWTH_KIB_MAX
 

@@ -122,6 +122,65 @@ NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
             ["--at", "inflight=us:12,eu:0"], {"in_flight": {"us": 12, "eu": 0}}, id="load"
         ),
         pytest.param(["--at", "chance=0.5"], {"chance": 0.5}, id="chance"),
+        pytest.param(
+            ["--at", "own.kv=0.93", "--at", "own.waiting=9", "--at", "us.out", "--at", "wait=2s"],
+            {
+                "load": {
+                    "own": {"kv_cache_pct": 93, "waiting": 9},
+                    "us": {"out": True},
+                    "*": {"predicted_wait_ms": 2_000},
+                }
+            },
+            id="loads",
+        ),
+        pytest.param(
+            [
+                "--at",
+                "own.kv=93%",
+                "--at",
+                "own.cold=15s",
+                "--at",
+                "own.saturated",
+                "--at",
+                "us.rate_limited",
+                "--at",
+                "us.budget",
+                "--at",
+                "eu.wait=1500ms",
+            ],
+            {
+                "load": {
+                    "own": {"kv_cache_pct": 93, "cold_s": 15, "saturated": True},
+                    "us": {"rate_limited": True, "budget": True},
+                    "eu": {"predicted_wait_ms": 1_500},
+                }
+            },
+            id="more-loads",
+        ),
+        pytest.param(
+            ["--volume", "600M/d", "--sustained", "120d"],
+            {"volume": {"tokens_per_day": 600_000_000, "sustained_days": 120}},
+            id="volume",
+        ),
+        pytest.param(
+            [
+                "--volume",
+                "6000 requests/min",
+                "--volume",
+                "$12.50/month",
+                "--volume",
+                "tenant:a.b=5K tokens/hour",
+            ],
+            {
+                "volume": [
+                    {"requests_per_minute": 6_000},
+                    {"usd_per_month": 12.5},
+                    {"tokens_per_hour": 5_000, "of": "tenant:a.b"},
+                ]
+            },
+            id="volumes",
+        ),
+        pytest.param(["--break-even", "above"], {"break_even": "above"}, id="break-even"),
         pytest.param(["--carried", "phi,eu"], {"carried": ["phi", "eu"]}, id="carried"),
         pytest.param([], {}, id="time"),
     ],
@@ -157,6 +216,21 @@ def test_a_state_of_the_world_is_what_the_router_takes(
         (["--at", "inflight=us:few"], "is not of the form inflight=BACKEND:12"),
         (["--at", "chance=2"], "chance: 2.0 is not in [0, 1)"),
         (["--at", "chance=even"], "is not of the form chance=0.5"),
+        (["--at", "own.kvv=1"], "BACKEND.kv, BACKEND.waiting"),
+        (["--at", "own.kv=93"], "'own.kv=93' is no share; write kv=0.93 or kv=93%"),
+        (["--at", "own.kv=full"], "is not of the form vllm-fra.kv=0.93"),
+        (["--at", "own.waiting"], "is not of the form vllm-fra.waiting=9"),
+        (["--at", "own.wait=2"], "is not of the form vllm-fra.wait=2000ms"),
+        (["--at", "own.cold=soon"], "is not of the form vllm-fra.cold=15s"),
+        (["--at", "own.out=1"], "takes no value; write own.out"),
+        (["--at", "owl.out"], "backend 'owl' is not one of us, eu, own, *; did you mean 'own'?"),
+        (["--volume", "600M"], "'600M' is no volume; write 600M/d"),
+        (["--volume", "600M/week"], "'600M/week' is no volume"),
+        (["--volume", "model:smal=5M/d"], "of model 'smal' is not one of"),
+        (["--volume", "everybody=5M/d"], "of 'everybody' is not one of all, task, tenant"),
+        (["--volume", "5M/h", "--sustained", "9d"], "goes with a volume per day: --volume 600M/d"),
+        (["--volume", "5M/d", "--sustained", "9"], "'9' is not a number of days; write 120d"),
+        (["--break-even", "over"], "'over' is not one of above, below"),
         (
             ["--now", "2026-12-01T09:00"],
             "has no zone, so it is not one time; write 2026-12-01T09:00Z",

@@ -9,9 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import pytest
 from typer.testing import Result
 
 from cli.conftest import run_in_terminal
-from status_folder import short_folder
+from status_folder import short_folder, teller
 
 ROW = {
     "backend": "global-us",
@@ -68,35 +66,6 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-@contextmanager
-def process(folder: Path, told: bytes | None, *, number: int = 0) -> Iterator[None]:
-    """Somebody who answers every connection with these bytes; None: never."""
-    path = folder / f"hybridllm-4711-{number}.sock"
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    asking, _ = listening.accept()
-                except OSError:
-                    return
-                with asking:
-                    asking.sendall(told or b"")
-
-        thread = threading.Thread(target=serve, daemon=True)
-        if told is not None:
-            thread.start()
-        try:
-            yield
-        finally:
-            if told is not None:
-                listening.shutdown(socket.SHUT_RDWR)
-                thread.join(5)
-            path.unlink(missing_ok=True)
-
-
 def as_bytes(**changed: Any) -> bytes:
     return json.dumps(TOLD | changed).encode()
 
@@ -105,7 +74,7 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     folder: Path, hybridllm: Callable[..., Result]
 ) -> None:
     """A gate goes before the breaker; figures stand in milliseconds."""
-    with process(folder, as_bytes()), process(folder, as_bytes(pid=12, policy="a"), number=1):
+    with teller(folder, as_bytes()), teller(folder, as_bytes(pid=12, policy="a"), number=1):
         done = hybridllm("status", folder)
     assert done.exit_code == 0
     lines = [re.sub(r" {2,}", "  ", line.strip()) for line in done.stdout.splitlines()]
@@ -119,13 +88,33 @@ def test_every_process_is_told_with_its_candidates_and_backends(
     assert "own/qwen3-8b  half-open  1/10  120/1310  -  " + HALF["reason"] in lines
     gated = "vllm-fra/qwen3-embedding-0.6b  credential gate  1/10  120/1310  -  "
     assert gated + GATE["reason"] in lines
-    assert "vllm-fra  4  4  2" in lines
+    assert "vllm-fra  4  4  2  -  -" in lines
+
+
+def test_what_is_known_of_a_backends_load_is_told(
+    folder: Path, hybridllm: Callable[..., Result]
+) -> None:
+    """What is not known is left out; nothing is said of backends that nobody looks at."""
+    load = {"running": 12.0, "queued": 3.0, "kv_used": 0.5, "wait_s": 1.24, "cache_hit_rate": None}
+    pace = {"tokens_per_s": 640.2, "saturated": "about 3 waiting in its queue", "stale": False}
+    silent = {"backend": "b", "in_flight": 0, "limit": None, "waiting": 0, "saturated": "it sleeps"}
+    own = {"backend": "own", "in_flight": 4, "limit": None, "waiting": 0} | load | pace
+    with teller(
+        folder, as_bytes(backends=[own, silent, {**silent, "backend": "c", "saturated": ""}])
+    ):
+        done = hybridllm("status", folder)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("load of ")]
+    assert lines == [
+        "load of own: 12 running, 3 queued, 50 % of the KV cache, 1.2 s to wait, 640 tokens/s; saturated: "
+        "about 3 waiting in its queue",
+        "load of b: unknown; saturated: it sleeps",
+    ]
 
 
 @pytest.mark.parametrize("columns", [80, 100])
 def test_in_a_terminal_it_is_coloured_and_fits(folder: Path, columns: int) -> None:
     """Red is open, yellow half-open, green closed."""
-    with process(folder, as_bytes()):
+    with teller(folder, as_bytes()):
         code, told = run_in_terminal("status", folder, columns=columns)
     assert code == 0, told
     for colour, word in (("1;31", "open"), ("33", "half-open"), ("32", "closed"), ("35", "cred")):
@@ -136,7 +125,7 @@ def test_in_a_terminal_it_is_coloured_and_fits(folder: Path, columns: int) -> No
 
 def test_json_has_all_that_was_told(folder: Path, hybridllm: Callable[..., Result]) -> None:
     """One object, also what this version does not show."""
-    with process(folder, as_bytes(more={"x": 1})):
+    with teller(folder, as_bytes(more={"x": 1})):
         done = hybridllm("status", folder, "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout) == {
@@ -185,12 +174,12 @@ def test_who_tells_something_else_is_named(
     folder: Path, hybridllm: Callable[..., Result], told: bytes, words: str
 ) -> None:
     """It hides nobody who tells a status."""
-    with process(folder, told, number=1):
+    with teller(folder, told, number=1):
         done = hybridllm("status", folder)
         assert done.exit_code == 1
         assert "hybridllm-4711-1.sock" in done.stdout
         assert words in done.stdout
-        with process(folder, as_bytes()):
+        with teller(folder, as_bytes()):
             done = hybridllm("status", folder)
             assert done.exit_code == 0
             assert words in done.stdout
@@ -200,7 +189,7 @@ def test_a_process_that_does_not_answer_is_said_to_be_stuck(
     folder: Path, hybridllm: Callable[..., Result]
 ) -> None:
     """Its event loop is blocked, most likely: worth knowing at night."""
-    with process(folder, None):
+    with teller(folder, None):
         done = hybridllm("status", folder)
     assert done.exit_code == 1
     assert "no answer within 2 s: its event loop is blocked" in done.stdout
@@ -210,7 +199,7 @@ def test_what_would_steer_the_terminal_is_taken_out(
     folder: Path, hybridllm: Callable[..., Result]
 ) -> None:
     """A socket may be anybody's."""
-    with process(folder, as_bytes(policy="a\x1b]0;owned\x07b", argv0="\x1b[2J")):
+    with teller(folder, as_bytes(policy="a\x1b]0;owned\x07b", argv0="\x1b[2J")):
         done = hybridllm("status", folder)
     assert "\x1b" not in done.stdout
     assert "\x07" not in done.stdout
@@ -230,7 +219,7 @@ def test_watching_draws_until_ctrl_c(folder: Path) -> None:
         "0.2",
     ]
     with (
-        process(folder, as_bytes()),
+        teller(folder, as_bytes()),
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as shown,

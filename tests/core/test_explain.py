@@ -178,7 +178,7 @@ def test_an_explanation_for_programs_holds_the_same() -> None:
         ("eu/n", "cost", "max_cost_usd"),
     ]
     assert plain["answer"] == {
-        "candidate": "eu/m", "backend": "eu", "model": "m", "reason": "primary",
+        "candidate": "eu/m", "backend": "eu", "model": "m", "reason": "primary", "waits": None,
     }  # fmt: skip
     assert (plain["error"], plain["world"]) == (None, None)
     assert "SECRET_KEY" not in str(plain)
@@ -196,7 +196,7 @@ def test_the_keys_are_a_promise() -> None:
     assert set(denied) == keys | {"rule", "message"}
     assert set(allowed["candidates"][0]) == {
         "candidate", "backend", "region", "model", "wire_model", "fallback", "reason", "passed_over",
-        "in_flight", "latency", "objective_missed", "split_share", "price_id", "usd_per_mtok_in",
+        "in_flight", "load", "latency", "objective_missed", "split_share", "price_id", "usd_per_mtok_in",
         "usd_per_mtok_out", "expected_cost_usd",
     }  # fmt: skip
     assert set(denied["dropped"][0]) == {"candidate", "reason", "detail", "rule"}
@@ -206,7 +206,9 @@ def test_the_keys_are_a_promise() -> None:
         "constraint", "mode", "when", "holds", "failing", "restricts", "dropped", "would",
     }  # fmt: skip
     world = explained_at(World()).to_dict()["world"]
-    assert set(world) == {"down", "in_flight", "latency", "now", "chance"}
+    assert set(world) == {
+        "down", "in_flight", "latency", "now", "chance", "load", "volume", "break_even",
+    }  # fmt: skip
 
 
 def test_an_unknown_price_is_null() -> None:

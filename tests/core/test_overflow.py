@@ -90,7 +90,8 @@ def test_a_request_leaves_when_a_cause_holds(
     """A number that was hot cools only at nine tenths of its bound; our own requests are exact."""
     names, said = left(OWN_THEN_API, out_of("fra", causes=(cause,)), hot=hot, fra=load)
     assert names == (["api/m", "fra/m"] if leaves else ["fra/m", "api/m"])
-    assert said.judged == ((("r", 0, "fra"), leaves),)
+    assert said.hot == (frozenset({("r", 0, "fra")}) if leaves else frozenset())
+    assert said.cooled == (frozenset({("r", 0, "fra")}) if hot and not leaves else frozenset())
     assert said.to == (frozenset({"api"}) if leaves else frozenset())
     assert said.why.startswith("fra ") is leaves
 
@@ -144,4 +145,4 @@ def test_both_directions_on_one_route_do_not_meet_in_a_loop() -> None:
     loads = {"fra": BUSY, "api": Load(rate_limited=frozenset({"m"}))}
     found, said = overflowed(OWN_THEN_API, both, Snapshot(loads=loads))
     assert {one.candidate.name for one in found} == {"fra/m", "api/m"}
-    assert len(said.judged) == 2
+    assert len(said.hot) == 2

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.receipt import (
@@ -74,6 +75,33 @@ def test_a_receipt_reads_like_this() -> None:
 def test_what_is_not_known_is_said_so(change: dict[str, Any], said: str) -> None:
     """An estimate is about; an unknown cost is unknown."""
     assert said in str(replace(RECEIPT, **change))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "list_price", "line"),
+    [
+        (FixedCost(), None, "not measured yet"),
+        (
+            FixedCost(250.0, 0.25, Decimal("4.00004"), Decimal(1), Decimal(0)),
+            PRICE,
+            "25 % used, $4 per 1M tokens on average, 1M more would add $0, "
+            "at an API $0.000011 (qwen3-8b@2026-06)",
+        ),
+        (
+            FixedCost(999.9, 1.0, Decimal("0.00012345678"), Decimal(1), None, has_room=False),
+            None,
+            "100 % used, $0.0001235 per 1M tokens on average, no room for more",
+        ),
+    ],
+)
+def test_machines_that_are_paid_by_the_month_have_a_line_of_their_own(
+    fixed: FixedCost, list_price: Price | None, line: str
+) -> None:
+    """What was measured is shown with four digits; the value holds all of them."""
+    cost = None if list_price is None else Decimal("0.000011")
+    own = replace(SERVED, fixed=fixed, list_price=list_price, list_cost_usd=cost)
+    lines = str(replace(RECEIPT, attempts=(own,))).splitlines()
+    assert lines[2:] == [f"     paid by the month: {line}"]
 
 
 def test_a_receipt_for_json_holds_everything() -> None:

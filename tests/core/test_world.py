@@ -11,7 +11,7 @@ from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Plan
 from hybridllm._core.decide.snapshot import Latency, Snapshot
-from hybridllm._core.decide.world import MONDAY_NOON, World, answering
+from hybridllm._core.decide.world import MONDAY_NOON, Answering, World, ending
 from hybridllm._core.request.facts import Facts
 
 TEXT = """
@@ -31,9 +31,16 @@ retries: RETRIES
 """
 
 
+def answering(plan: Plan, world: World) -> Answering | None:
+    """Who answers; None: the route is exhausted."""
+    found = ending(plan, world)
+    assert isinstance(found, Answering) or found == "route_exhausted"
+    return found if isinstance(found, Answering) else None
+
+
 def plan_of(retries: str = "{}", **facts: Any) -> Plan:
     policy = load_policy_text(TEXT.replace("RETRIES", retries), environ={})[0]
-    plan = decide(policy, Facts(**facts), World().snapshot(policy))
+    plan = decide(policy, Facts(**facts), World().snapshot(policy, Facts()))
     assert isinstance(plan, Plan)
     return plan
 
@@ -83,7 +90,7 @@ def test_a_first_attempt_at_a_fallback_is_one() -> None:
 def test_a_world_is_well_idle_and_unmeasured_if_nothing_is_said() -> None:
     """At noon on a Monday."""
     policy = plan_of().policy
-    assert World().snapshot(policy) == Snapshot(now_utc=MONDAY_NOON)
+    assert World().snapshot(policy, Facts()) == Snapshot(now_utc=MONDAY_NOON)
     assert datetime(2026, 1, 5, 12, tzinfo=UTC) == MONDAY_NOON
     assert MONDAY_NOON.strftime("%a") == "Mon"
 
@@ -92,7 +99,7 @@ def test_load_time_and_chance_are_handed_on() -> None:
     """As they are."""
     now = datetime(2026, 12, 1, 9, tzinfo=UTC)
     world = World(frozenset(), {"a": 3}, {}, now, 0.5)
-    assert world.snapshot(plan_of().policy) == Snapshot({"a": 3}, {}, now, 0.5)
+    assert world.snapshot(plan_of().policy, Facts()) == Snapshot({"a": 3}, {}, now, 0.5)
 
 
 def test_what_a_backend_measures_holds_for_every_model_on_it() -> None:
@@ -102,7 +109,7 @@ def test_what_a_backend_measures_holds_for_every_model_on_it() -> None:
         "a/m": Latency({90: 900.0}),
         "c/n": Latency({50: 7.0}),
     }
-    found = World(latency=latency).snapshot(plan_of().policy).latency
+    found = World(latency=latency).snapshot(plan_of().policy, Facts()).latency
     assert found == {
         "a/m": Latency({50: 100.0, 90: 900.0}, {50: 1_000.0}),
         "a/Org/O": latency["a"],

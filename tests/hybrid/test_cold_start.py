@@ -154,3 +154,42 @@ def test_an_error_of_one_that_answers_is_no_sleep() -> None:
     fleet.strike("own", Fault.status(503, probability=0.3), from_s=20, until_s=60)
     played(router, traffic(5, from_s=16, until_s=60, seed=3))
     assert woken == []
+
+
+AHEAD = """
+version: 1
+backends:
+  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, operator: self,
+        price: free, cold_start: {takes: 15s, wake_at: 0.8}}
+  api: {kind: api, base_url: "https://api.test/v1", price: {input_per_1m: 0.1, output_per_1m: 0.2}}
+models: {m: {on: {own: m, api: m}}}
+routes:
+  - {name: heavy, when: {volume: {requests_per_minute: {gte: 60}}}, use: [{model: m, on: [own, api]}]}
+  - {name: all, use: [{model: m, on: [api]}]}
+"""
+
+
+def test_it_is_woken_before_the_volume_that_needs_it_is_reached() -> None:
+    """At four fifths of the threshold; when the route begins it is awake, and nobody met it asleep."""
+    fleet = SimulatedFleet(
+        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"}, service=SERVICE
+    )
+    woken: list[float] = []
+
+    def wake(_: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        woken.append(now_s)
+        fleet.strike("own", Fault.refuse(), from_s=now_s, until_s=now_s + 8)
+
+    router = Router.from_text(
+        AHEAD, wire=fleet, environ={}, clock=LoopClock(), chance=Random(1).random, wake=wake
+    )
+    calm = traffic(0.5, until_s=120, seed=1)
+    rush = traffic(1.5, from_s=120, until_s=240, seed=2)
+    journeys = played(router, [*calm, *rush])
+    assert {one.ending for one in journeys} == {Ending.ANSWERED}
+    own = [one.ask.at_s for one in journeys if one.served_by == "own"]
+    assert woken
+    assert woken[0] > 120
+    assert min(own) > woken[0] + 8
+    assert all(len(one.tries) == 1 for one in journeys)

@@ -185,3 +185,77 @@ def test_what_an_overflow_goes_to_is_no_more_than_what_the_policy_kept() -> None
         assert fleet["api"].requests() == 0
 
     run_in_virtual_time(play())
+
+
+def test_an_api_whose_budget_of_the_day_is_used_up_is_left_until_the_next_day() -> None:
+    """Counted at the policy's prices, in memory here; the own machine goes on, and at midnight it is back."""
+
+    async def play() -> None:
+        router, fleet = world(
+            policy(
+                saturation="concurrency: 64",
+                use="[api, own]",
+                overflow="from: api, to: [own], when: {budget: {usd: 0.001, per: day}}",
+            )
+        )
+        async with router:
+            for _ in range(24):  # 12 hours; an answer costs about 0.000025 USD
+                for _ in range(10):
+                    await router.chat.completions.create(messages=MESSAGES)
+                await asyncio.sleep(1_800)
+            first_day = fleet["api"].requests()
+            assert 20 < first_day < 100
+            assert fleet["own"].requests() == 240 - first_day
+            answer = receipt(await router.chat.completions.create(messages=MESSAGES))
+            assert answer.served is not None
+            assert (answer.served.backend, answer.served.reason) == ("own", "overflow")
+            assert "has cost" in answer.reasons[0]
+            await asyncio.sleep(13 * 3_600)
+            answer = receipt(await router.chat.completions.create(messages=MESSAGES))
+            assert answer.served is not None
+            assert answer.served.backend == "api"
+
+    run_in_virtual_time(play())
+
+
+def test_an_api_that_says_our_credit_is_used_up_is_left_too() -> None:
+    """`budget` alone believes the API's own word."""
+
+    async def play() -> None:
+        router, fleet = world(API_FIRST)
+        error = {"message": "no credit", "type": "insufficient_quota", "code": "insufficient_quota"}
+        broke = Fault.status(429, {"error": error})
+        fleet.strike("api", broke, from_s=5)
+        async with router:
+            for _ in range(20):
+                await router.chat.completions.create(messages=MESSAGES, max_tokens=1)
+                await asyncio.sleep(1)
+        assert fleet["api"].requests(5) <= 2
+        assert fleet["own"].requests(5) >= 14
+
+    run_in_virtual_time(play())
+
+
+def test_what_may_not_leave_waits_for_a_machine_that_is_out_and_comes_back() -> None:
+    """For `queue_ms` at most; whoever may leave is answered by the API meanwhile."""
+
+    async def play() -> None:
+        router, fleet = world(
+            policy(
+                "concurrency: 8",
+                overflow="from: own, to: [api], when: [saturated, outage], queue_ms: 8000",
+            )
+        )
+        fleet.strike("own", Fault.refuse(), from_s=10, until_s=20)
+        calm = traffic(4, until_s=19.5, seed=1, mix={"public": {}})
+        phi = traffic(1, from_s=16, until_s=19, seed=3, mix={"phi": {"residency": "phi"}})
+        async with router:
+            journeys = await send_all(router, [*calm, *phi])
+        waited = [one for one in journeys if one.ask.kind == "phi"]
+        assert waited
+        assert {one.error for one in waited} == {None}
+        assert all(one.ended_s > 20 for one in waited)
+        assert {attempt.backend for one in waited for attempt in one.tries} == {"own"}
+        assert {one.error for one in journeys} == {None}
+
+    run_in_virtual_time(play())

@@ -16,7 +16,8 @@ default_residency: public
 backends:
   us: {kind: api, base_url: "https://us.test/v1", region: us, operator: third_party, retention: 30d}
   eu: {kind: api, base_url: "https://eu.test/v1", region: eu, operator: third_party, retention: none}
-  own: {kind: vllm, base_url: "https://own.test/v1", region: eu, operator: self, retention: none, price: free}
+  own: {kind: vllm, base_url: "https://own.test/v1", region: eu, operator: self, retention: none, price: free,
+        capacity: {usd_per_month: 1500}, cold_start: {takes: 15s}}
   lab: {kind: vllm, base_url: "https://lab.test/v1", environments: [staging], price: free, region: eu}
 models:
   small: {context: 8K, price: {input_per_1m: 0.1, output_per_1m: 0.2}, on: {us: s, eu: s}}
@@ -45,6 +46,12 @@ routes:
   - {name: of-staging, when: {environment: staging}, use: [{model: large, on: [lab, us]}]}
   - {name: drawn, when: {task: draw}, use: [{split: {small: 50, large: 50}}]}
   - {name: vectors, when: {capability: embeddings}, use: [bge, ada]}
+  - {name: of-volume, when: {volume: {tokens_per_day: {gte: 500M}, sustained: 90d}}, use: [large]}
+  - {name: of-break-even, when: {break_even: above}, use: [large]}
+  - name: leaves
+    when: {task: spill}
+    use: [{model: large, on: [own, us]}]
+    overflow: {from: own, to: us, when: [saturated, outage]}
   - {name: quick, when: {task: quick}, use: [small], slo: {total_ms: {p50: 2000}}}
   - {name: default, use: [small], fallbacks: [{model: large, on: [own, us]}]}
 constraints:

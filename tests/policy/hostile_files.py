@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from policy.hostile_hybrid import HYBRID
 from policy.hostile_policies import POLICIES
 from policy.hostile_shapes import AN_API_KEY, ENVIRON, SHAPES
 
@@ -30,6 +31,6 @@ class HostileFile(NamedTuple):
 
 FILES = tuple(
     HostileFile(name, text if isinstance(text, bytes) else text.encode(), says)
-    for name, text, says in (*SHAPES, *POLICIES)
+    for name, text, says in (*SHAPES, *POLICIES, *HYBRID)
 )
 HOSTILE = [pytest.param(file.data, id=file.name) for file in FILES if file.says]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from policy.policy_text import place_of_mark
+from policy.seeded_hybrid import HYBRID
 from policy.seeded_names import NAMES
 from policy.seeded_shapes import SHAPES, WHENS
 
@@ -48,6 +49,9 @@ backends:
     retention: none
     price: free
     timeouts: {first_token: 20s}
+    capacity: {usd_per_month: 1500, tokens_per_day: 50M}
+    saturation: {queue_depth: 8, kv_cache_pct: 90, stale_after: 2s}
+    cold_start: {takes: 15s, wake: "https://control.internal/wake", when_cold: wait}
 models:
   qwen3-8b:
     on: {hosted-us: qwen3-8b, hosted-eu: qwen3-8b, vllm-fra: Qwen/Qwen3-8B}
@@ -118,6 +122,20 @@ routes:
     use: [qwen3-8b, qwen3-32b]
     order_by: price
     slo: {total_ms: {p50: 2000}}
+  - name: heavy
+    when:
+      bucket: judgment
+      volume: {tokens_per_day: {gte: 500M}, sustained: 90d, of: "model:qwen3-32b"}
+    use: [{model: qwen3-32b, on: [vllm-fra, hosted-us]}]
+    overflow:
+      from: vllm-fra
+      to: [hosted-us]
+      when: [saturated, outage]
+      queue_ms: 500
+  - name: worth-it
+    when: {task: summarize, break_even: {is: above, of: vllm-fra}}
+    use: [{model: qwen3-8b, on: [hosted-us, vllm-fra]}]
+    overflow: {from: hosted-us, to: vllm-fra, when: {budget: {usd: 50, per: day}, rate_limited: true}}
   - name: judged
     when: {bucket: judgment}
     use: [{bucket: judgment}]
@@ -331,4 +349,4 @@ def _seed(diff: str) -> Seed:
     return Seed(name, text, line, told[2:], told.startswith("?"))
 
 
-SEEDS = [seed for diffs in (SHAPES, WHENS, NAMES, RULES) for seed in seeds(diffs)]
+SEEDS = [seed for diffs in (SHAPES, WHENS, NAMES, HYBRID, RULES) for seed in seeds(diffs)]

@@ -123,8 +123,12 @@ WHENS = """\
 ! did you mean 'metadata'?
 @@ reserved
 -    when: {bucket: judgment}
-+    when: {«volume: {tokens_per_day: {gte: 500M}}}
-! 'volume' is not supported yet
++    when: {«budget: {usd_per_month: {gte: 500}}}
+! 'budget' is not supported yet
+@@ reserved-load
+-    when: {bucket: judgment}
++    when: {«load: {vllm-fra: high}}
+! 'load' is not supported yet
 @@ tag-in-not
 -      not: {tenant: internal-*}
 +      not: {residency: «phy}

@@ -1,4 +1,4 @@
-"""Which routes and constraints the tests of a policy touch."""
+"""Which routes, overflows and constraints the tests of a policy touch."""
 
 from __future__ import annotations
 
@@ -55,6 +55,29 @@ def test_a_case_touches_what_looks_at_it(given: dict[str, Any], names: set[str])
     assert touched(given) == names
 
 
+@pytest.mark.parametrize(
+    ("given", "cases"),
+    [
+        pytest.param({}, 0, id="idle"),
+        pytest.param({"load": {"own": {"waiting": 9}}}, 1, id="a-queue"),
+        pytest.param({"load": {"own": {"out": True}}}, 1, id="an-outage"),
+        pytest.param({"down": ["own"]}, 0, id="a-failover-is-no-overflow"),
+        pytest.param(
+            {"load": {"own": {"waiting": 9}}, "residency": "phi"}, 0, id="who-may-not-leave"
+        ),
+    ],
+)
+def test_a_case_touches_the_overflow_by_which_its_request_leaves(
+    given: dict[str, Any], cases: int
+) -> None:
+    """An overflow is a rule of its own: that its route decides says nothing of it."""
+    rules = coverage({"task": "spill"} | given).rules
+    assert [(one.kind, one.cases) for one in rules if one.name == "leaves"] == [
+        ("route", 1),
+        ("overflow", cases),
+    ]
+
+
 def test_a_request_that_is_denied_for_its_name_touches_nothing() -> None:
     """No route was looked at, and no constraint, though its tenant fits one."""
     read = reading(
@@ -73,17 +96,17 @@ def test_coverage_counts_cases_and_lists_what_is_left_in_the_order_of_the_file()
         ("never-met", 1),
     ]
     assert [(rule.kind, rule.line) for rule in found.rules[-2:]] == [
-        ("constraint", 39),
-        ("constraint", 40),
+        ("constraint", 46),
+        ("constraint", 47),
     ]
     assert [rule.name for rule in found.uncovered][:2] == ["shadow", "of-chat"]
     assert found.rules[0].observe
-    assert found.percent == pytest.approx(100 * 3 / 14)
-    assert found.to_dict()["percent"] == 21.4
+    assert found.percent == pytest.approx(100 * 3 / 18)
+    assert found.to_dict()["percent"] == 16.7
     assert found.to_dict()["rules"][0] == {
         "kind": "route",
         "name": "shadow",
-        "line": 26,
+        "line": 27,
         "observe": True,
         "cases": 0,
     }
@@ -92,6 +115,8 @@ def test_coverage_counts_cases_and_lists_what_is_left_in_the_order_of_the_file()
 def test_a_shortfall_names_what_no_test_touches() -> None:
     """With its line, so that it can be found."""
     told = coverage({}, {"tenant": "acme-1"}).shortfall(90)
-    assert told.startswith("14.29 % of routes and constraints are covered, and 90 % are wanted")
-    assert "route 'of-chat' (line 28)" in told
-    assert "constraint 'never-met' (line 40)" in told
+    assert told.startswith(
+        "11.11 % of routes, overflows and constraints are covered, and 90 % are wanted"
+    )
+    assert "route 'of-chat' (line 29)" in told
+    assert "constraint 'never-met' (line 47)" in told

@@ -18,7 +18,7 @@ KNOWN_BACKENDS = "known: eu, lab, own, us"
 # One case; « stands where its problem is to be told.
 WRONG = [
     ("{given: {task: «clasify}, expect: {route: default}}", "given.task",
-     "unknown task 'clasify'; known: classify, draw, quick, summarize; did you mean 'classify'?"),
+     "unknown task 'clasify'; known: classify, draw, quick, spill, summarize; did you mean 'classify'?"),
     ("{given: {residency: «ph}, expect: {backend: own}}", "given.residency",
      "unknown residency tag 'ph'; known: eu, phi, public; did you mean 'phi'?"),
     ("{given: {model: «larg}, expect: {never: us}}", "given.model",
@@ -59,7 +59,7 @@ WRONG = [
     ("{expect: {reason: «retry}}", "expect.reason",
      "'retry' is not allowed here; allowed: primary, failover, fallback"),
     ("{expect: {error: «denied}}", "expect.error",
-     "'denied' is not allowed here; allowed: policy_denied, route_exhausted"),
+     "'denied' is not allowed here; allowed: policy_denied, route_exhausted, warming_up"),
     ("{given: {«taks: classify}, expect: {route: default}}", "given.taks",
      "unknown key 'taks'; allowed: operation, task,"),
     ("{given: {stream: «true, operation: embeddings}, expect: {route: default}}", "given.stream",
@@ -182,7 +182,7 @@ def test_tests_of_the_file_come_before_those_beside_it(policy_file: Path) -> Non
     _, _, results = load_tested(policy_file, environ={})
     beside = str(policy_file.with_name("own.test.yaml"))
     assert [(result.case.file, result.case.line) for result in results] == [
-        (str(policy_file), 42), (str(policy_file), 43), (beside, 2),
+        (str(policy_file), 49), (str(policy_file), 50), (beside, 2),
     ]  # fmt: skip
 
 

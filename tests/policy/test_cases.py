@@ -11,6 +11,7 @@ import pytest
 from policy.case_policy import reading, result_of
 
 # Each with the key in question first: without it the same expectation fails.
+AT_HOME = {"residency": "phi"}
 GIVEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("operation", {"operation": "embeddings"}, {"route": "vectors", "model": "bge"}),
     ("task", {"task": "draw"}, {"route": "drawn"}),
@@ -57,6 +58,19 @@ GIVEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"backend": "eu"},
     ),
     ("now", {"now": "2026-12-01T23:30+01:00"}, {"route": "of-nights"}),
+    (
+        "load",
+        {"load": {"own": {"waiting": 1}}, "task": "spill"},
+        {"backend": "us", "reason": "overflow"},
+    ),
+    (
+        "load",
+        {"load": {"*": {"saturated": True}}, "task": "spill"},
+        {"candidates": ["us/large", "own/large"]},
+    ),
+    ("load", {"load": {"own": {"cold": "15s"}}, **AT_HOME}, {"error": "warming_up"}),
+    ("volume", {"volume": {"tokens_per_day": "600M", "sustained": "120d"}}, {"route": "of-volume"}),
+    ("break_even", {"break_even": "above"}, {"route": "of-break-even"}),
 ]
 
 
@@ -91,7 +105,6 @@ def test_the_page_on_policy_tests_tells_every_key() -> None:
         assert set(re.findall(r"`(\w+)`", first_cells)) == set(spec.model_fields)
 
 
-AT_HOME = {"residency": "phi"}
 NOBODY_LEFT = {"residency": "phi", "task": "summarize"}
 # given, expect, and what is told of it if it fails
 EXPECTED: list[tuple[str, dict[str, Any], dict[str, Any], str | None]] = [
@@ -108,6 +121,9 @@ EXPECTED: list[tuple[str, dict[str, Any], dict[str, Any], str | None]] = [
     ("reason", {"down": ["us"]}, {"reason": "primary"}, "reason: expected primary, got failover"),
     ("error", NOBODY_LEFT, {"error": "policy_denied"}, None),
     ("error", {"down": ["us", "eu", "own"]}, {"error": "route_exhausted"}, None),
+    ("error", {**AT_HOME, "load": {"own": {"cold": "9s"}}}, {"error": "warming_up"}, None),
+    ("error", {**AT_HOME, "load": {"own": {"cold": "9s"}}}, {"error": "route_exhausted"},
+     "error: expected route_exhausted, got warming_up"),
     ("error", {}, {"error": "policy_denied"}, "error: expected policy_denied, got no error"),
     ("error", NOBODY_LEFT, {"error": "route_exhausted"},
      "error: expected route_exhausted, got policy_denied (residency 'phi')"),
@@ -191,20 +207,20 @@ def test_a_failed_case_reads_like_this() -> None:
     """Its place, every expectation with what came, and the explanation."""
     lines = str(result_of({"residency": "phi"}, {"route": "default", "backend": "us"})).splitlines()
     assert lines[:3] == [
-        "p.yaml:41: test 1: FAILED",
+        "p.yaml:48: test 1: FAILED",
         "  route: expected default = got default",
         "  backend: expected us ≠ got own",
     ]
     explained = "\n".join(lines[3:])
     for words in ("residency phi", "own/large", "region 'us' is not in [eu] (residency 'phi')"):
         assert words in explained
-    assert str(result_of({}, {"backend": "us"})) == "p.yaml:41: test 1: passed"
+    assert str(result_of({}, {"backend": "us"})) == "p.yaml:48: test 1: passed"
 
 
 def test_a_result_is_told_to_programs_too() -> None:
     """Ready for JSON; the explanation only where it is needed."""
     told = result_of({}, {"backend": "eu"}).to_dict()
-    assert (told["file"], told["line"], told["passed"]) == ("p.yaml", 41, False)
+    assert (told["file"], told["line"], told["passed"]) == ("p.yaml", 48, False)
     assert told["checks"] == [
         {"key": "backend", "expected": "eu", "actual": "us", "holds": False},
     ]

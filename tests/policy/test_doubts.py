@@ -98,6 +98,18 @@ DOUBTFUL = [
         "routes[2]",
         "route 'default' is never reached: 'all' (line 30) takes every request that it would take",
     ),
+    (
+        "on: [own-eu, hosted-us]",
+        "on: [own-eu], order_by: «prefix",
+        "routes[1].use[0].order_by",
+        "has no effect: 'own-eu' is the only backend to choose from",
+    ),
+    (
+        "use: [{model: qwen3-32b, on: [own-eu, hosted-us]}]",
+        "use: [{model: qwen3-8b, on: [hosted-us]}, {model: qwen3-32b, on: [hosted-us]}]\n    order_by: «prefix",
+        "routes[1].order_by",
+        "has no effect: 'hosted-us' is the only backend to choose from",
+    ),
 ]
 
 
@@ -195,6 +207,12 @@ def test_an_embedding_model_of_another_space_is_no_fallback(
     text = changed("models:\n", VECTORS.replace("SPACE", space).replace("OTHER", other))
     told = warnings_of(text.replace("  - name: cheap\n", f"{route}  - name: cheap\n"))
     assert any("it is no fallback" in warning.message for warning in told) is doubtful
+
+
+def test_an_order_by_prefix_with_somebody_to_choose_from_is_no_doubt() -> None:
+    """Two are enough."""
+    text = changed("on: [own-eu, hosted-us]", "on: [own-eu, hosted-us], order_by: prefix")
+    assert not [one for one in warnings_of(text) if one.path.endswith("order_by")]
 
 
 def test_a_new_task_in_a_route_is_no_doubt() -> None:

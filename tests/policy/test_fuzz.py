@@ -20,7 +20,8 @@ ENVIRON = {"URL": "https://a.example/v1", "EMPTY": ""}
 MEANINGFUL = (
     "version backends models routes use when on residency tasks price free kind api base_url eu deny "
     "null true 1 -1 1e5 10s 32K .nan ${URL} ${ $${ *a &a !t << ? | > ' \" # % @ ` --- [ ] { } , "
-    "not any metadata time tier bucket split constraints allow deny acme-* 08:00 mon-fri UTC phi budget"
+    "not any metadata time tier bucket split constraints allow deny acme-* 08:00 mon-fri UTC phi budget "
+    "volume tokens_per_day gte 500M sustained 90d break_even above capacity overflow from to saturated"
 )
 SPACING = (": ", "- ", "\n", "\n  ", "\n    ", " ", "\t", "é", "\u2028", "\ufeff", "\0")
 WORDS = st.sampled_from([*MEANINGFUL.split(), *SPACING])

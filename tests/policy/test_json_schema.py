@@ -28,6 +28,9 @@ OF_SHAPE = """\
 version key-typo section-typo kind missing-kind unit half-a-price capability not-yet attempts order operator
 condition-typo deep-typo typo-in-any reserved bound-typo metadata-mapping any-is-no-list clock two-kinds
 no-kind bucket-typo weight-0 negative-price key-held
+volume-rate volume-bound-typo break-even-side break-even-no-side overflow-key overflow-no-cause-named
+overflow-cause overflow-bound overflow-never overflow-budget overflow-budget-window saturation-share
+saturation-typo cold-start-takes cold-start-word capacity-gpus
 """
 UNDERLINED = frozenset(OF_SHAPE.split())
 

@@ -24,7 +24,7 @@ POLICIES = ROOT / "policies"
 COOKBOOK = ROOT / "docs" / "cookbook.md"
 KEYS = dict.fromkeys(("GLOBAL_API_KEY", "GLOBAL_DEV_API_KEY", "VLLM_API_KEY"), "not-a-real-key")
 MESSAGES: list[Any] = [{"role": "user", "content": "Where is my parcel?"}]
-ROWS_OF_CHOOSING = {1, 2, 3, 4, 5, 7, 10, 11, 12, 14, 17, 18}
+ROWS_OF_CHOOSING = {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14, 17, 18}
 ALL_ROWS = range(1, 19)
 
 sys.path.append(str(ROOT / "docs"))  # the tools that the pages are made with; no package of ours
@@ -91,6 +91,19 @@ ROWS = {
             "a huge request is refused outside production",
         ),
     ),
+    6: Row(
+        "own GPUs above a volume or above break-even, an API below",
+        "heavy-volume",
+        (
+            "while there is little the API answers",
+            "600 million a day for 120 days are answered by our own",
+            "ten days of it are a burst",
+            "outside production it stays with the API",
+            "a month that is dear enough is enough",
+            "a month that is not is left to the API",
+            "GPUs that sleep are bridged by the API",
+        ),
+    ),
     7: Row(
         "regulated data at home, unregulated work elsewhere",
         "regulated",
@@ -99,6 +112,16 @@ ROWS = {
             "with our own servers down patients' data waits",
             "a session that has carried patients' data keeps the tag",
             "pinning a model that we serve does not reach our own servers without the tag",
+        ),
+    ),
+    8: Row(
+        "bursts overflow to the API, and come back; who may not leave waits",
+        "self-host-first",
+        (
+            "as long as one of ours has room nobody leaves",
+            "when both have enough to do the API takes the surplus",
+            "when both would keep a request waiting the API answers at once",
+            "internal data waits at home in the same burst",
         ),
     ),
     10: Row(
@@ -199,6 +222,20 @@ def test_the_cookbook_has_a_section_for_every_row() -> None:
             assert f"`{row.policy}`" in table[number]
     for number in set(ALL_ROWS) - ROWS_OF_CHOOSING - {9, 16}:
         assert "later" in table[number], number
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "limited in both our own GPUs take over, and nothing waits for a Retry-After",
+        "with both regions out they take the rest as well",
+        "EU data leaves the one region that it may use when that is limited",
+    ],
+)
+def test_an_api_overflows_to_own_gpus(case: str) -> None:
+    """Row 8, the other way round."""
+    report = check_cases(POLICIES / "api-first.yaml", environ=KEYS)
+    assert [one.passed for one in report.results if one.case.name == case] == [True]
 
 
 # --- 1: a model is swapped by a string

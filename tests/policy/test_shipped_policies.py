@@ -20,6 +20,7 @@ NAMES = (
     "b2b-saas",
     "dev-staging-prod",
     "five-tiers",
+    "heavy-volume",
     "rag",
     "regulated",
     "self-host-first",
@@ -146,6 +147,8 @@ def test_whoever_embeds_says_into_which_space(name: str) -> None:
         ("b2b-saas", "private", {"vllm-fra"}),
         ("b2b-saas", "eu", {"vllm-fra", "global-eu"}),
         ("self-host-first", "internal", {"vllm-fra", "vllm-par"}),
+        ("heavy-volume", "phi", {"vllm-fra"}),
+        ("heavy-volume", "eu", {"vllm-fra", "global-eu"}),
         ("three-buckets", "eu", {"global-eu"}),
     ],
 )

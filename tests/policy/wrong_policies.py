@@ -152,8 +152,18 @@ WRONG = [
         "backends.own-eu.limits",
         "'limits' is not supported yet in this version",
     ),
-    ("price: free", "«saturation: {}", "backends.own-eu.saturation", "not supported yet"),
-    ("price: free", "«capacity: {}", "backends.own-eu.capacity", "not supported yet"),
+    (
+        "price: free",
+        "saturation: «high",
+        "backends.own-eu.saturation",
+        "'high' must be a mapping with the keys max_inflight, queue_depth, kv_cache_pct, stale_after",
+    ),
+    (
+        "price: free",
+        "«capacity: {}",
+        "backends.own-eu.capacity",
+        "this capacity takes exactly one of usd_per_month and usd_per_gpu_hour",
+    ),
     (
         "  hosted-us: {kind",
         "  «hosted us: {kind",
@@ -334,7 +344,12 @@ WRONG = [
     ),
     ("task: [classify, extract]", "task: «[]", "routes[0].when.task", "must not be empty"),
     ("task: [classify, extract]", "«tsk: [a]", "routes[0].when.tsk", "did you mean 'task'?"),
-    ("task: [classify, extract]", "«volume: {}", "routes[0].when.volume", "not supported yet"),
+    (
+        "task: [classify, extract]",
+        "«volume: {}",
+        "routes[0].when.volume",
+        "this volume names no rate",
+    ),
     (
         "when: {task: [classify, extract]}",
         "when:«",
@@ -343,9 +358,9 @@ WRONG = [
     ),
     (
         "  - name: default",
-        "    «overflow: {}\n  - name: default",
-        "routes[0].overflow",
-        "not supported yet",
+        "    overflow: «{from: hosted-us, to: own-eu}\n  - name: default",
+        "routes[0].overflow[0].when",
+        "key 'when' is missing: Why: saturated, rate_limited, outage, budget, or a bound.",
     ),
     (
         "routes:",

@@ -40,9 +40,9 @@ WRONG_RULES = [
     ),
     (
         _WHEN,
-        "when: {not: {any: [{tsk: a}, {«volume: {}}]}}",
-        "routes[0].when.not.any[1].volume",
-        "'volume' is not supported yet in this version",
+        "when: {not: {any: [{tsk: a}, {«budget: {}}]}}",
+        "routes[0].when.not.any[1].budget",
+        "'budget' is not supported yet in this version",
     ),
     (
         _WHEN,

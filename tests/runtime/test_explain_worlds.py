@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from counted import PartOf
 from hybridllm import (
     Explanation,
     HybridLLMError,
@@ -96,11 +97,15 @@ def check_words(told: Explanation) -> None:
     assert told.to_mermaid().startswith("flowchart TD\n")
 
 
-def test_what_is_told_is_what_decided() -> None:
-    """1,000 requests of random policies in random worlds: routes, constraints and tags fit the decision."""
-    tally: Counter[str] = Counter()
+def test_what_is_told_is_what_decided(part_of: PartOf) -> None:
+    """Requests of random policies in random worlds: routes, constraints and tags fit the decision.
 
-    @settings(max_examples=84, database=None)
+    1,000 of them with `--full`, a third without.
+    """
+    tally: Counter[str] = Counter()
+    policies = part_of(84, 0.33)
+
+    @settings(max_examples=policies, database=None)
     @given(st.integers(0, 2**63))
     def run(seed: int) -> None:
         rng = Random(seed)
@@ -120,9 +125,9 @@ def test_what_is_told_is_what_decided() -> None:
             tally["tainted"] += bool(told.plan.facts.taints)
 
     run()
-    assert tally["requests"] >= 1_000
-    assert tally["several routes"] > 100
-    assert min(tally[what] for what in ("observed", "constrained", "tainted")) > 10
+    assert tally["requests"] == policies * 12
+    assert tally["several routes"] > tally["requests"] / 10
+    assert min(tally[what] for what in ("observed", "constrained", "tainted")) > policies / 9
 
 
 def test_who_is_told_to_answer_when_backends_are_down_does() -> None:
@@ -254,6 +259,25 @@ def test_a_given_world_orders_and_restricts(world: World, candidates: tuple[str,
     assert by_latency().explain(task="t", stream=True, world=world).candidates == candidates
 
 
+def test_loads_and_volumes_decide_as_they_would_in_production() -> None:
+    """An overflow leaves who is saturated; a route on volume decides; nobody is asked."""
+    text = policy("eu", "us", ordered=False).replace(
+        "routes:",
+        "routes:\n  - {name: heavy, when: {volume: {tokens_per_day: {gte: 500M}, sustained: 90d}},\n"
+        "     use: [{model: m, on: [eu, us]}],\n"
+        "     overflow: {from: eu, to: us, when: {inflight: {gt: 5}, outage: true}}}",
+    )
+    router = Router.from_text(text, environ={"KEY": KEY})
+    month = {"tokens_per_day": 600_000_000, "sustained_days": 120}
+    assert router.explain(world=World()).route == "all"
+    found = router.explain(world=World(volume=month))
+    assert (found.route, found.answer) == ("heavy", "eu/m")
+    found = router.explain(world=World(volume=[month], load={"eu": {"out": True}}))
+    assert (found.route, found.answer, found.error) == ("heavy", "us/m", None)
+    assert found.answering is not None
+    assert found.answering.reason == "overflow"
+
+
 def test_hours_follow_the_clock_or_the_given_time() -> None:
     """Any zone will do; without a world it is the router's clock."""
     text = policy("eu", "us").replace(
@@ -298,6 +322,29 @@ def test_an_environment_goes_before_the_policys() -> None:
         ({"total_ms": {"us": {90: "1s"}}}, "'1s' is no number of milliseconds"),
         ({"now": datetime(2026, 12, 1, 9)}, "has no zone.*write 2026-12-01T09:00:00Z"),  # noqa: DTZ001 - the point
         ({"chance": 1}, r"chance: 1 is not in \[0, 1\)"),
+        (
+            {"load": {"uss": {"waiting": 1}}},
+            "backend 'uss' is not one of eu, us.*did you mean 'us'",
+        ),
+        ({"load": {"us": {"wating": 1}}}, "load of 'us': key 'wating'.*did you mean 'waiting'"),
+        ({"load": {"us": {"waiting": -1}}}, "load of 'us': waiting: -1 is no number from 0 on"),
+        ({"load": {"us": {"waiting": True}}}, "waiting: True is no number"),
+        ({"load": {"us": {"waiting": float("nan")}}}, "waiting: nan is no number"),
+        ({"load": {"us": {"kv_cache_pct": 101}}}, "kv_cache_pct: 101 is above 100"),
+        ({"load": {"us": {"out": 1}}}, "out: 1 is neither True nor False"),
+        (
+            {"volume": {"tokens_a_day": 1}},
+            "volume: key 'tokens_a_day'.*did you mean 'tokens_per_day'",
+        ),
+        ({"volume": {"tokens_per_day": "1M"}}, "tokens_per_day: '1M' is no number from 0 on"),
+        ({"volume": {"tokens_per_day": float("inf")}}, "tokens_per_day: inf is no number"),
+        ({"volume": [{"tokens_per_day": 1, "of": "route:al"}]}, "of route 'al' is not one of all"),
+        ({"volume": {"tokens_per_day": 1, "of": "us"}}, "of 'us' is not one of all, task, tenant"),
+        (
+            {"volume": {"tokens_per_day": 1, "of": "zone:us"}},
+            "of 'zone' is not one of backend, model",
+        ),
+        ({"break_even": "over"}, "break_even: 'over' is not one of above, below"),
         ({"carried": ["eus"]}, "'eus' is no residency tag of the policy; did you mean 'eu'"),
     ],
 )

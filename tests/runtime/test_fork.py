@@ -27,7 +27,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each scene came to."""
     path = tmp_path_factory.mktemp("forked") / "team.yaml"
     put(path, text("eu"))
-    with backend_outside(answer=TOKENS, tokens_per_s=20.0) as backend:
+    with backend_outside(answer=TOKENS, tokens_per_s=50.0) as backend:
         done = subprocess.run(
             [sys.executable, *WARNINGS, SCRIPT, backend.base_url, path],
             capture_output=True,

@@ -36,7 +36,7 @@ async def test_with_one_of_two_regions_dead_every_call_succeeds(
     fault: Fault, wire: MakeWire
 ) -> None:
     """Plain and streamed; only who hangs is given up soon: a busy machine may need its time."""
-    within = "3s" if fault == Fault.hang() else "10s"
+    within = "2s" if fault == Fault.hang() else "10s"
     timeouts = f"total: 60s, connect: 5s, attempt: {within}, first_token: {within}, idle: 5s"
     async with world("eu", "us", ordered=False, timeouts=timeouts, make_wire=wire) as here:
         here["eu"].fault = fault

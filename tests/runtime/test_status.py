@@ -59,6 +59,7 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "overflows": [],
                 "volumes": [],
                 "panic": [],
+                "requests": 1,
                 "retry_budget_left": 50.2,  # a fifth of the one request
             }
             assert str(status).splitlines()[1:3] == [

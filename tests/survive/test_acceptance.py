@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from counted import PartOf
 from hybridllm import Router
 from hybridllm.testing import (
     Ailment,
@@ -26,7 +27,7 @@ from survive.textbook import run_textbook
 from survive.worlds import SERVICE, Cell, policy_text, run
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_brown_out_of_all_three_backends_is_survived(seed: int) -> None:
     """20 % random errors at 200 requests a second: at least 95 % are answered, within the budget."""
     cell = Cell("20 % errors", 3, 3, 200.0, seed, calm_s=2, fault_s=5, after_s=0.1, streams=0)
@@ -35,9 +36,13 @@ def test_a_brown_out_of_all_three_backends_is_survived(seed: int) -> None:
     assert found.attempts <= bound(found)
 
 
-def test_a_long_brown_out_costs_at_most_a_fifth_more() -> None:
-    """A minute of it: at most 1.22 attempts per request, the reserve and what was earned before included."""
-    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=1, fault_s=60, after_s=0.1, streams=0)
+def test_a_long_brown_out_costs_at_most_a_fifth_more(part_of: PartOf) -> None:
+    """At most 1.22 attempts per request, the reserve and what was earned before included.
+
+    A minute of it with `--full`, half of one without.
+    """
+    fault_s = part_of(60, 0.5)
+    cell = Cell("20 % errors", 3, 3, 200.0, 4, calm_s=1, fault_s=fault_s, after_s=0.1, streams=0)
     late = [j for j in run(cell).journeys if 1 <= j.ask.at_s < cell.healed_s]
     assert sum(j.ending is Ending.ANSWERED for j in late) / len(late) >= 0.95
     assert sum(len(j.tries) for j in late) / len(late) <= 1.22

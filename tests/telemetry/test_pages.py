@@ -55,7 +55,7 @@ _PARTS = (
         ("full/metrics_under_load", 4, 3, 0.6154, (6_111, 894), (6_111, 2_816), 1_280, 1),
         ("full/metrics_after_disconnects", 0, 0, 0.0, (6_475, 5_686), (6_475, 2_816), 1_280, 1),
         ("auth/metrics_queue_full", 2, 2, 0.0392, (132, 331), (132, 0), 8_192, 1),
-        ("dp/metrics_under_load", 4, 3, 0.0315, (60, 119), (60, 0), 16_384, 2),
+        ("dp/metrics_under_load", 4, 3, 0.0315, (60, 119), (60, 0), 8_192, 2),
         ("embed/metrics_after_requests", 0, 0, 0.0, (538, 0), (538, 0), 2_097_152, 1),
     ],
 )

@@ -255,7 +255,7 @@ async def test_metrics_count_what_was_served() -> None:
     assert f"vllm:generation_tokens_total{{{labels}}} 6.0" in idle
     assert 'finished_reason="stop",model_name="qwen3-8b"} 3.0' in idle
     assert f"vllm:kv_cache_usage_perc{{{labels}}} 0.97" in idle
-    assert "num_requests_waiting" not in idle
+    assert "vllm:num_requests_waiting{" not in idle
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -15,7 +15,7 @@ from testing.raw_client import ask
 _OTHER_SERVER = {
     "default/embeddings_on_generate_model": "one simulated model does everything",
     "default/err_image_on_text_model": "it takes images",
-    "default/err_data_parallel_rank": "it has no ranks",
+    "default/err_data_parallel_rank": "a header asks for it, and none is sent here",
     "default/err_wrong_content_type": "it takes JSON under any name",
     "default/chat_stream_continuous_usage": "usage in every chunk is an option of that request only",
     "default/err_tool_auto_not_enabled": "it has a tool parser",

@@ -42,6 +42,7 @@ REQUEST_COST_AMOUNT: Final = "hybridllm.request.cost.amount"
 REQUEST_COST_WASTED: Final = "hybridllm.request.cost.wasted"
 REQUEST_COST_CURRENCY: Final = "hybridllm.request.cost.currency"
 REQUEST_COST_COMPLETE: Final = "hybridllm.request.cost.complete"
+REQUEST_LIST_COST_AMOUNT: Final = "hybridllm.request.list_cost.amount"
 
 # A metric: how reloads of the policy file ended; with `OUTCOME` and `POLICY_NAME`.
 POLICY_RELOADS: Final = "hybridllm.policy.reloads"
@@ -62,6 +63,16 @@ COST_AMOUNT: Final = "hybridllm.cost.amount"
 COST_CURRENCY: Final = "hybridllm.cost.currency"
 COST_SOURCE: Final = "hybridllm.cost.source"
 COST_PRICE_ID: Final = "hybridllm.cost.price_id"
+# Of a backend that is paid by the month; and what hosted APIs ask for the same.
+FIXED_AVERAGE: Final = "hybridllm.fixed.average_usd_per_mtok"
+FIXED_FULL: Final = "hybridllm.fixed.full_usd_per_mtok"
+FIXED_MARGINAL: Final = "hybridllm.fixed.marginal_usd_per_mtok"
+FIXED_TOKENS_PER_S: Final = "hybridllm.fixed.tokens_per_s"
+FIXED_UTILISATION: Final = "hybridllm.fixed.utilisation"
+LIST_PRICE_IN: Final = "hybridllm.list_price.usd_per_mtok_in"
+LIST_PRICE_OUT: Final = "hybridllm.list_price.usd_per_mtok_out"
+LIST_PRICE_ID: Final = "hybridllm.list_price.id"
+LIST_COST_AMOUNT: Final = "hybridllm.list_cost.amount"
 
 # On an attempt, standard (and `llm.cost.total`, OpenInference's public name for what we call the cost).
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"

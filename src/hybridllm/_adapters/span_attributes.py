@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from hybridllm._adapters import semconv
 from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate
+from hybridllm._core.policy.compiled import BackendKind, Candidate
 from hybridllm._core.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, RequestOutcome
 from hybridllm._runtime.ports import AnswerFacts
 
@@ -116,6 +117,8 @@ def _add_total(attributes: Attributes, receipt: Receipt) -> None:
         attributes[semconv.REQUEST_COST_AMOUNT] = float(receipt.cost_usd)
         attributes[semconv.REQUEST_COST_WASTED] = float(receipt.cost_wasted_usd)
         attributes[semconv.REQUEST_COST_CURRENCY] = "USD"
+    if receipt.list_cost_usd is not None:
+        attributes[semconv.REQUEST_LIST_COST_AMOUNT] = float(receipt.list_cost_usd)
 
 
 def request_error(receipt: Receipt) -> str | None:
@@ -137,17 +140,13 @@ def candidate_attributes(operation: str, candidate: Candidate) -> tuple[str, Map
         semconv.GEN_AI_PROVIDER: "vllm" if backend.kind is BackendKind.VLLM else "openai",
         semconv.GEN_AI_REQUEST_MODEL: candidate.wire_model,
         semconv.BACKEND_NAME: backend.name,
-        semconv.BACKEND_KIND: "self_hosted" if _is_own(backend) else "hosted",
+        semconv.BACKEND_KIND: "self_hosted" if backend.own else "hosted",
     }
     address = urlsplit(backend.base_url)
     if address.hostname:
         attributes[semconv.SERVER_ADDRESS] = address.hostname
         attributes[semconv.SERVER_PORT] = address.port or (443 if address.scheme == "https" else 80)
     return f"{operation} {candidate.wire_model}", attributes
-
-
-def _is_own(backend: Backend) -> bool:
-    return backend.kind is BackendKind.VLLM or backend.operator == "self"
 
 
 def add_params(attributes: Attributes, params: Mapping[str, Any]) -> None:
@@ -174,6 +173,8 @@ def attempt_attributes(attempt: Attempt, answer: AnswerFacts | None) -> Attribut
         _add_usage(attributes, attempt.usage)
     if attempt.cost_usd is not None:
         _add_cost(attributes, attempt)
+    if attempt.fixed is not None:
+        _add_fixed(attributes, attempt, attempt.fixed)
     if answer is not None:
         _add_answer(attributes, answer)
     if attempt.outcome is AttemptOutcome.FAILED and attempt.first_token_s is not None:
@@ -211,6 +212,24 @@ def _add_cost(attributes: Attributes, attempt: Attempt) -> None:
     attributes[semconv.COST_SOURCE] = "local"
     if attempt.price is not None:
         attributes[semconv.COST_PRICE_ID] = attempt.price.price_id
+
+
+def _add_fixed(attributes: Attributes, attempt: Attempt, fixed: FixedCost) -> None:
+    """What a token costs where money is paid by the month, beside what hosted APIs ask."""
+    for name, value in (
+        (semconv.FIXED_AVERAGE, fixed.average_usd_per_mtok),
+        (semconv.FIXED_FULL, fixed.full_usd_per_mtok),
+        (semconv.FIXED_MARGINAL, fixed.marginal_usd_per_mtok),
+        (semconv.FIXED_TOKENS_PER_S, fixed.tokens_per_s),
+        (semconv.FIXED_UTILISATION, fixed.utilisation),
+        (semconv.LIST_COST_AMOUNT, attempt.list_cost_usd),
+    ):
+        if value is not None:
+            attributes[name] = float(value)
+    if attempt.list_price is not None:
+        attributes[semconv.LIST_PRICE_IN] = float(attempt.list_price.usd_per_mtok_in)
+        attributes[semconv.LIST_PRICE_OUT] = float(attempt.list_price.usd_per_mtok_out)
+        attributes[semconv.LIST_PRICE_ID] = attempt.list_price.price_id
 
 
 def one_word(error: str | None) -> str:

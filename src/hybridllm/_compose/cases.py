@@ -38,14 +38,15 @@ class CasesReport:
 
     @property
     def coverage(self) -> Coverage:
-        """Which routes and constraints the tests touch."""
+        """Which routes, overflows and constraints the tests touch."""
         return coverage_of(self.policy, self.results)
 
     def assert_passed(self, *, min_coverage: float = 0) -> None:
         """Raise `AssertionError` if a test failed, or too little is covered.
 
         Args:
-            min_coverage: Share of the policy's routes and constraints that some test must touch, in percent.
+            min_coverage: Share of the policy's routes, overflows and constraints that some test must touch,
+                in percent.
         """
         told = [str(result) for result in self.failures]
         coverage = self.coverage

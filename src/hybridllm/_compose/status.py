@@ -16,7 +16,7 @@ from hybridllm._compose.status_rows import (
     candidate_rows,
     models_in_panic,
 )
-from hybridllm._compose.status_text import candidate_lines
+from hybridllm._compose.status_text import candidate_lines, load_lines
 from hybridllm._compose.status_volumes import VolumeStatus, volume_rows
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Status:
         volumes: The conditions of the policy on volume and break-even, in its order.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
+        requests: That were decided since this router began, denied ones included.
         retry_budget_left: How many attempts beyond the first of each request could be made now.
     """
 
@@ -72,6 +73,7 @@ class Status:
     overflows: tuple[OverflowStatus, ...] = ()
     volumes: tuple[VolumeStatus, ...] = ()
     panic: tuple[str, ...] = ()
+    requests: int = 0
     retry_budget_left: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class Status:
             "overflows": [row.to_dict() for row in self.overflows],
             "volumes": [row.to_dict() for row in self.volumes],
             "panic": list(self.panic),
+            "requests": self.requests,
             "retry_budget_left": self.retry_budget_left,
         }
 
@@ -115,6 +118,7 @@ class Status:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
         lines += [str(row) for row in (*self.overflows, *self.volumes)]
+        lines += load_lines(self.backends)
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
         lines += [f"observed {count} times: {text}" for text, count in self.observed.items()]
@@ -201,6 +205,7 @@ def _read(
         overflows=overflow_rows(policy, engine, now_s=now_s),
         volumes=volume_rows(policy, volumes),
         panic=models_in_panic(rows),
+        requests=0 if engine is None else engine.fleet.totals.requests,
         retry_budget_left=round(budget_left, 1),
     )
 

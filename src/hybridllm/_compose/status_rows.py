@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._core.affinity.cached import NOTHING_TOLD
+from hybridllm._core.policy.hybrid import HOURS_A_MONTH
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase, refuses
 from hybridllm._core.resilience.pace import Pace, faded_s
 from hybridllm._core.resilience.window import totals
@@ -16,7 +18,7 @@ from hybridllm._core.resilience.window import totals
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hybridllm._core.policy.compiled import Candidate, Policy
+    from hybridllm._core.policy.compiled import Backend, Candidate, Policy
     from hybridllm._runtime.fleet import Fleet
 
 _PROBES = BreakerConfig().probes
@@ -48,6 +50,9 @@ class CandidateStatus:
         answer_ms_p50: The same for whole answers without a stream.
         answer_ms_p95: The same for 95 of 100.
         share: Of its traffic, that it gets: below 1 in the first seconds after its breaker has closed.
+        prompt_tokens: Of all answers that told how many of them were cached.
+        cached_tokens: Those of them that were.
+        cached_share: What share was cached in the last minutes, 0 to 1; None: no answer has told.
     """
 
     backend: str
@@ -73,6 +78,9 @@ class CandidateStatus:
     answer_ms_p50: float | None = None
     answer_ms_p95: float | None = None
     share: float = 1.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    cached_share: float | None = None
 
     @property
     def name(self) -> str:
@@ -100,6 +108,18 @@ class BackendStatus:
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
+        machines_usd_per_hour: What its machines cost, whatever they do (`capacity`, hidden costs included);
+            None: the policy does not say.
+        running: Requests that it works on, whoever sent them, as is believed; None: unknown, or nothing looks
+            at its load. So are those that follow.
+        queued: Requests in its own queue, whoever sent them.
+        kv_used: Share of its KV cache in use, 0 to 1.
+        wait_s: How long a new request would wait in its queue.
+        saturated: Why it has as much to do as it can take; empty: it has not.
+        stale: Whether it told something once, and not lately.
+        tokens_per_s: Tokens that it was measured to process at its present load, prompt and completion.
+        tokens_per_s_best: The most that it kept up.
+        cache_hit_rate: Share of prompt tokens that it found in its prefix cache lately, as it tells.
     """
 
     backend: str
@@ -114,6 +134,16 @@ class BackendStatus:
     average_usd_per_mtok: float | None = None
     utilisation: float | None = None
     awake_in_s: float | None = None
+    machines_usd_per_hour: float | None = None
+    running: float | None = None
+    queued: float | None = None
+    kv_used: float | None = None
+    wait_s: float | None = None
+    saturated: str = ""
+    stale: bool = False
+    tokens_per_s: float | None = None
+    tokens_per_s_best: float | None = None
+    cache_hit_rate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -123,7 +153,10 @@ class BackendStatus:
 def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ...]:
     """Return the backends, in the order of the policy; None: nothing was sent yet."""
     if fleet is None:
-        return tuple(BackendStatus(name) for name in policy.backends)
+        return tuple(
+            BackendStatus(name, machines_usd_per_hour=_machines_usd_per_hour(backend))
+            for name, backend in policy.backends.items()
+        )
     in_flight = fleet.in_flight_by_backend
     rows = []
     for name in policy.backends:
@@ -146,9 +179,42 @@ def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ..
                 average_usd_per_mtok=None if average is None else round(float(average), 4),
                 utilisation=None if fixed is None else fixed.utilisation,
                 awake_in_s=awake_in_s,
+                machines_usd_per_hour=_machines_usd_per_hour(policy.backends[name]),
+                **_load(name, fleet),
             )
         )
     return tuple(rows)
+
+
+def _load(name: str, fleet: Fleet) -> dict[str, Any]:
+    """Return what is known of its load; nothing, if no decision looks at it."""
+    seen = fleet.loads.seen(name)
+    if seen is None:
+        return {}
+    one, load = seen
+    running, best = load.belief.running, one.throughput.best
+    return {
+        "running": _rounded(running),
+        "queued": _rounded(load.belief.waiting),
+        "kv_used": _rounded(load.kv_used, 3),
+        "wait_s": _rounded(load.wait_s, 2),
+        "saturated": load.saturated,
+        "stale": load.stale,
+        "tokens_per_s": _rounded(one.throughput.at(running or 0.0)),
+        "tokens_per_s_best": _rounded(best or None),
+        "cache_hit_rate": _rounded(one.cache_hit_rate, 3),
+    }
+
+
+def _rounded(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _machines_usd_per_hour(backend: Backend) -> float | None:
+    capacity = backend.capacity
+    if capacity is None:
+        return None
+    return round(float((capacity.usd_per_month + capacity.hidden_usd_per_month) / HOURS_A_MONTH), 4)
 
 
 def candidate_rows(
@@ -180,6 +246,7 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         record.count_good()
     state = BreakerState() if record is None else record.breaker
     failed = None if record is None else record.failed
+    cached = NOTHING_TOLD if record is None else record.cached
     closed = fleet.gate(candidate)
     share = fleet.returns.share(candidate.name)
     sums = totals(state.window, now_s)
@@ -216,6 +283,9 @@ def _row(candidate: Candidate, fleet: Fleet, now_s: float) -> CandidateStatus:
         answer_ms_p50=_ms(answers, 50),
         answer_ms_p95=_ms(answers, 95),
         share=round(share, 2),
+        prompt_tokens=cached.prompt_tokens,
+        cached_tokens=cached.cached_tokens,
+        cached_share=None if cached.share_lately is None else round(cached.share_lately, 3),
     )
 
 

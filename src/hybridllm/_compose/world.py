@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from hybridllm._compose.world_load import given_break_even, given_loads, given_volumes
 from hybridllm._core.decide import world
 from hybridllm._core.decide.snapshot import Latency
 from hybridllm._core.latency import PERCENTILES
@@ -34,6 +35,13 @@ class World:
             and 99.
         total_ms: Measured time to a whole answer, in the same way.
         in_flight: Requests under way, per backend.
+        load: How busy backends are: `{"vllm-fra": {"waiting": 9, "kv_cache_pct": 93}}`; `"*"` is every one of
+            your own. Figures are `waiting`, `kv_cache_pct`, `predicted_wait_ms` and `cold_s` (it sleeps, and
+            is awake in so many seconds); True are `saturated`, `rate_limited`, `out` (its breaker is open)
+            and `budget` (what an overflow allows it to cost is used up). What is not said is not known.
+        volume: What has come in: `{"tokens_per_day": 600_000_000, "sustained_days": 120}`, with tokens,
+            requests or usd per minute, hour, day or month; `of` says whose, as in a policy. Several: a list.
+        break_even: `above`: the APIs would cost more than own machines do. `below`: less.
         now: The time, with its zone. Default: the router's clock.
         chance: In [0, 1): what a split draws for a request with nothing to stick to.
         carried: Residency tags that the request's session has carried before.
@@ -44,6 +52,9 @@ class World:
     ttft_ms: Mapping[str, Mapping[int, float]] = field(default_factory=lambda: _NOTHING)
     total_ms: Mapping[str, Mapping[int, float]] = field(default_factory=lambda: _NOTHING)
     in_flight: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    load: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: _NOTHING)
+    volume: Mapping[str, object] | Sequence[Mapping[str, object]] = ()
+    break_even: Literal["above", "below"] | None = None
     now: datetime | None = None
     chance: float = 0.0
     carried: Iterable[str] = ()
@@ -83,6 +94,9 @@ def resolved(given: World, policy: Policy, *, now_utc: datetime) -> world.World:
         },
         now_utc if given.now is None else _in_utc(given.now),
         float(given.chance),
+        given_loads(given.load, policy),
+        given_volumes(given.volume, policy),
+        given_break_even(given.break_even),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hybridllm._core.money.capacity import FixedCost
     from hybridllm._core.receipt import Attempt, Receipt
+
+_FOUR_DIGITS = Context(prec=4)
+_PARTS = ("usage", "price", "fixed", "list_price")
 
 
 def receipt_dict(receipt: Receipt) -> dict[str, Any]:
@@ -37,7 +41,10 @@ def receipt_text(receipt: Receipt) -> str:
         + ("" if receipt.cost_complete else " (not all of it known)")
         + (f"  ({hints})" if hints else "")
     ]
-    lines += [_attempt_line(attempt) for attempt in receipt.attempts]
+    for attempt in receipt.attempts:
+        lines.append(_attempt_line(attempt))
+        if attempt.fixed is not None:
+            lines.append(_fixed_line(attempt, attempt.fixed))
     lines += [f"  observed: {what}" for what in receipt.observed]
     if receipt.cost_wasted_usd:
         lines.append(f"  wasted on failed attempts: {usd(receipt.cost_wasted_usd)}")
@@ -75,23 +82,38 @@ def _attempt_line(attempt: Attempt) -> str:
     return "  ".join(parts)
 
 
+def _fixed_line(attempt: Attempt, fixed: FixedCost) -> str:
+    """What a token costs where money is paid by the month, and what it would have cost elsewhere."""
+    parts = []
+    if fixed.utilisation is not None:
+        parts.append(f"{fixed.utilisation * 100:.0f} % used")
+    if fixed.average_usd_per_mtok is not None:
+        parts.append(f"{_about(fixed.average_usd_per_mtok)} per 1M tokens on average")
+    if fixed.marginal_usd_per_mtok is not None:
+        parts.append(f"1M more would add {_about(fixed.marginal_usd_per_mtok)}")
+    elif not fixed.has_room:
+        parts.append("no room for more")
+    if attempt.list_cost_usd is not None and attempt.list_price is not None:
+        parts.append(f"at an API {usd(attempt.list_cost_usd)} ({attempt.list_price.price_id})")
+    return f"     paid by the month: {', '.join(parts) or 'not measured yet'}"
+
+
+def _about(amount: Decimal) -> str:
+    """A price that was measured, with as many digits as can be meant."""
+    return usd(_FOUR_DIGITS.plus(amount))
+
+
 def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
     told = {
         name: _told(getattr(attempt, name))
         for name in attempt.__dataclass_fields__
-        if name not in ("usage", "price")
+        if name not in _PARTS
     }
-    usage, price = attempt.usage, attempt.price
-    told["usage"] = (
-        {name: _told(getattr(usage, name)) for name in usage.__dataclass_fields__}
-        if usage
-        else None
-    )
-    told["price"] = (
-        {name: _told(getattr(price, name)) for name in price.__dataclass_fields__}
-        if price
-        else None
-    )
+    for name in _PARTS:
+        part = getattr(attempt, name)
+        told[name] = part and {
+            inner: _told(getattr(part, inner)) for inner in part.__dataclass_fields__
+        }
     return told
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,12 +26,15 @@ from hybridllm._core.resilience.classify import (
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.next_step import Call as Step
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Gate
+from hybridllm._core.telemetry.load_header import TOLD_IN
 from hybridllm._runtime.exchange import (
     Body,
     assert_residency,
     encoded,
+    is_json,
     open_answer,
     read_answer,
+    usage_wanted,
     wire_request,
 )
 from hybridllm._runtime.fleet import Fleet
@@ -122,7 +125,7 @@ class Attempts:
                 clock=self.clock,
                 secrets=secrets,
                 jitter=self.draw(),
-                usage_wanted=_usage_wanted(run.call.body),
+                usage_wanted=usage_wanted(run.call.body),
                 answers=run.call.answers,
             )
             held = await self._committed(run, upstream, until_s)
@@ -173,12 +176,12 @@ class Attempts:
     def _begin(self, run: Run, step: Step) -> tuple[Permit, Trial]:
         kept = run.plan.kept[step.index]
         assert_residency(run.plan, kept.candidate)
-        permit = self.fleet.take(kept.candidate)
+        permit = self.fleet.take(kept.candidate, run.call)
         run.begun += 1
-        started_at, started_s = self.clock.utc_now(), permit.taken_at_s
+        started_at = self.clock.utc_now()
         backend, fleet = kept.candidate.backend, self.fleet
         meter, total = fleet.uses.meter(backend), fleet.totals.of(backend.name)
-        trial = Trial(run, kept, run.begun, step.reason, started_at, started_s, total, meter)
+        trial = Trial(run, kept, run.begun, step.reason, started_at, permit, total, meter)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
@@ -200,6 +203,7 @@ class Attempts:
             target,
             connect_timeout_s=timeouts.connect_s,
             trace_headers=trial.trace.headers() if trial.trace is not None else None,
+            asks_load=self.fleet.loads.asks_in_requests(candidate.backend),
         )
         return request, target.secrets, timeouts
 
@@ -212,6 +216,9 @@ class Attempts:
         found = await self._read(opened, secrets, lambda body: self._parsed(run, candidate, body))
         if isinstance(found, Parsed):
             found.request_id = opened.headers.get("x-request-id")
+        told = opened.headers.get(TOLD_IN)
+        if told is not None:
+            self.fleet.loads.told_in_answer(candidate.backend.name, told)
         return found
 
     async def _opened_stream(
@@ -219,7 +226,7 @@ class Attempts:
     ) -> WireResponse | Failure:
         """Open a stream. A 200 with a JSON body is none, but an error, most of the time."""
         opened = await self._opened(run, request, secrets)
-        if isinstance(opened, Failure) or not _is_json(opened):
+        if isinstance(opened, Failure) or not is_json(opened):
             return opened
         found = await self._read(opened, secrets, self.codec.completion)
         return found if isinstance(found, Failure) else invalid_response("it was not streamed")
@@ -388,12 +395,3 @@ def _no_key(detail: str) -> Failure:
 def _patient(limit_s: float, permit: Permit) -> float:
     cold = permit.phase is Phase.HALF_OPEN and permit.candidate.backend.kind is BackendKind.VLLM
     return limit_s * COLD_START_TIMES if cold else limit_s
-
-
-def _is_json(response: WireResponse) -> bool:
-    return response.headers.get("content-type", "").startswith("application/json")
-
-
-def _usage_wanted(body: Mapping[str, Any]) -> bool:
-    options = body.get("stream_options")
-    return isinstance(options, Mapping) and bool(options.get("include_usage"))

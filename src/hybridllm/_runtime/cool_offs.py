@@ -60,6 +60,11 @@ class CoolOffs:
         """Return the gate that refuses a pair now, or None."""
         return self._closed.get((backend, None)) or self._closed.get((backend, model))
 
+    @property
+    def backends(self) -> frozenset[str]:
+        """Of which one gate at least is closed."""
+        return frozenset(backend for backend, _ in self._closed)
+
     def keep(self, endpoints: Collection[tuple[str, str | None]]) -> None:
         """Forget all but these."""
         for key in [key for key in self._closed if key not in endpoints]:

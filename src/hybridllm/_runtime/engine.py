@@ -23,6 +23,7 @@ from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
+from hybridllm._runtime.load_watch import LoadWatch
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
@@ -34,6 +35,7 @@ from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.turns import Turns
 from hybridllm._runtime.volume_keeper import VolumeKeeper
 from hybridllm._runtime.wake import WakeHook, Waker
+from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
@@ -101,10 +103,11 @@ class Engine:
         policy = self._in_force.policy
         self.fleet.slots.follow(policy.backends, loaded=policy.loaded)
         self.fleet.loads.follow(policy)
-        self.fleet.loads.spent_usd = self.volumes.spent_usd
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.overflows = Overflows(self._clock.monotonic_s)
+        self.fleet.loads.spent_usd = self.volumes.spent_usd
+        self._ahead = WakeAhead(self.fleet, self.volumes, policy)
 
     @property
     def now_s(self) -> float:
@@ -203,7 +206,8 @@ class Engine:
             lambda: self._in_force.policy,
             self._wake,
         )
-        stay.use(wire, first=_all_of(self._health.close, self._waker.close))
+        load_watch = LoadWatch(self.fleet.loads, wire, self._clock, self._draw)
+        stay.use(wire, first=_all_of(self._health.close, self._waker.close, load_watch.close))
         self._stay = stay
         self._health.wake()
         self._keeper.begin()
@@ -220,6 +224,7 @@ class Engine:
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
+        self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
         self.fleet.follow(self._in_force.policy, policy, rekeyed)
 
@@ -227,6 +232,7 @@ class Engine:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
         request_id = os.urandom(16).hex()
+        self.fleet.totals.requests += 1
         decision = self._decision(call, started_at, started_s)
         trace = self._traced(decision, request_id, call)
         if isinstance(decision, Denied):

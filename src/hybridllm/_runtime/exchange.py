@@ -17,6 +17,7 @@ from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.classify import classify_status, classify_wire, invalid_response
 from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.telemetry.load_header import ASKED_WITH
 from hybridllm._core.wire.depth import NESTING_MAX, nesting_exceeds
 from hybridllm._runtime.ports import Codec, Wire, WireError, WireRequest, WireResponse
 from hybridllm._runtime.target import Target
@@ -58,9 +59,12 @@ def wire_request(
     *,
     connect_timeout_s: float,
     trace_headers: Mapping[str, str] | None,
+    asks_load: bool = False,
 ) -> WireRequest:
-    """Make the request for one backend."""
+    """Make the request for one backend; it may ask for a load report, which streams do not bring."""
     headers = target.headers
+    if asks_load and not call.stream:
+        headers = {**headers, ASKED_WITH[0]: ASKED_WITH[1]}
     if call.headers or trace_headers:
         headers = {**headers, **(call.headers or {}), **(trace_headers or {})}
     url = target.urls[call.operation]
@@ -92,7 +96,7 @@ async def open_answer(
         response = await wire.send(request)
     except WireError as error:
         return classify_wire(error.kind, error.detail)
-    if response.status == 200 and _plain(response.headers):
+    if response.status == 200 and is_plain(response.headers):
         return response
     try:
         if response.status == 200:
@@ -138,6 +142,18 @@ async def _body(response: WireResponse, limit_bytes: int) -> bytes | Failure:
     return b"".join(pieces)
 
 
-def _plain(headers: Mapping[str, Any]) -> bool:
+def is_json(response: WireResponse) -> bool:
+    """Whether an answer says that it is JSON."""
+    return response.headers.get("content-type", "").startswith("application/json")
+
+
+def usage_wanted(body: Mapping[str, Any]) -> bool:
+    """Whether a call for a stream wants its usage."""
+    options = body.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+
+def is_plain(headers: Mapping[str, Any]) -> bool:
+    """Whether a body comes as it is, as we asked."""
     encoding = headers.get("Content-Encoding")
     return encoding is None or encoding.lower() == "identity"

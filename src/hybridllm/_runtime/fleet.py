@@ -32,6 +32,7 @@ from hybridllm._runtime.uses import Uses
 from hybridllm._runtime.warmths import Warmths
 
 if TYPE_CHECKING:
+    from hybridllm._core.request.read import Call
     from hybridllm._runtime.cool_offs import Closed, CoolOffs
 
 _logger = logging.getLogger("hybridllm")
@@ -69,11 +70,11 @@ class Fleet:
         self._unwell: set[Key] = set()  # whose breakers have something to say
         self._paces: tuple[dict[str, Pace], dict[str, Pace]] = ({}, {})  # answers, first tokens
         self.returns = Returns(now_s)
-        self.warmths = Warmths(now_s)
+        self.warmths = Warmths(now_s, self._records, self._unwell, self.returns)
         self.totals = Totals()
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
-        self.loads = Loads(self)
-        self.slots.saturated = self.loads.saturated
+        self.loads = Loads(self, now_s)
+        self.slots.saturated, self.slots.room = self.loads.saturated, self.loads.free
         self.slots.ramping = self.warmths.ramping
         self.slowest_s = 0.0  # of all waits that were measured
         self.standings = Standings(self, now_s, draw)
@@ -96,7 +97,7 @@ class Fleet:
         """Return an immutable value of all that a decision by this policy may look at."""
         in_flight = self._in_flight.copy() if self._in_flight else IDLE.in_flight
         latency = self.latencies.snapshot() if policy.measures else IDLE.latency
-        loads = self.loads.of(policy) if policy.loaded else IDLE.loads
+        loads = self.loads.of() if self.loads else IDLE.loads
         if not policy.balances:
             return Snapshot(in_flight, latency, now_utc, chance, loads=loads, held=held, hot=hot)
         return Snapshot(
@@ -113,8 +114,8 @@ class Fleet:
             hot,
         )
 
-    def take(self, candidate: Candidate) -> Permit:
-        """Take a permit for one attempt, and count it as under way.
+    def take(self, candidate: Candidate, call: Call | None = None) -> Permit:
+        """Take a permit for one attempt of a call, and count it as under way.
 
         An open breaker gives a permit too, without a probe's standing: whoever asks has been through
         `standing`, so it asks because nobody else is left (breakers never empty a candidate set).
@@ -128,7 +129,10 @@ class Fleet:
             self._changed(candidate, before, record.breaker)
         in_flight = self._in_flight
         in_flight[key[0]] = in_flight.get(key[0], 0) + 1
-        return Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
+        taken = Permit(self, candidate, permit, record.breaker.phase, self._turn, now_s, record)
+        if self.loads and call is not None:
+            self.loads.begun(taken, call)
+        return taken
 
     def give_back(
         self,
@@ -145,6 +149,8 @@ class Fleet:
             self._in_flight[name] = left
         else:
             del self._in_flight[name]
+        if self.loads:
+            self.loads.over(permit, answered=effect is BreakerEffect.SUCCESS)
         if self.slots:
             self._slot_freed(name, permit, effect, failure)
         if permit.turn != self._turn and not self.stands(candidate, permit.turn):
@@ -186,6 +192,8 @@ class Fleet:
         slow = record.first_token(seconds, now_s)
         if record.first_token_pace is not None:
             self._paces[True][name] = record.first_token_pace
+        if self.loads and prompt_tokens is not None:
+            self.loads.first_token(permit, seconds, now_s, prompt_tokens=prompt_tokens)
         if self.slots and prompt_tokens is not None:
             backend = permit.candidate.backend.name
             self.slots.first_token(backend, seconds, prompt_tokens=prompt_tokens)
@@ -225,10 +233,8 @@ class Fleet:
 
     def cool_off(self, candidate: Candidate, failure: Failure) -> None:
         """Leave a candidate, or its whole backend, alone if the failure says so, or that it sleeps."""
-        if candidate.backend.cold_start is not None:
-            answered_ago_s = self._now_s() - self.record(candidate).throttle.accepted_at_s
-            if self.warmths.failed(candidate.backend, failure, answered_ago_s=answered_ago_s):
-                return
+        if self.warmths.failed(candidate.backend, failure):
+            return
         if failure.cool_off_s is None or failure.gate is None:
             return
         if self._cool_offs is None:
@@ -242,15 +248,6 @@ class Fleet:
             why = failure.message if failure.kind is FailureKind.LOCAL else failure.label
             _logger.warning("backend %s is left alone for %g s: %s", name, failure.cool_off_s, why)
         self._cool_offs.add(name, model, failure.gate, failure)
-
-    def woke(self, backend: str) -> None:
-        """Take a backend into use that slept; what it failed at in its sleep is forgotten."""
-        for key in self._records:
-            if key[0] == backend:
-                self._records[key].refresh()
-                self._unwell.discard(key)
-                self.returns.begin(f"{backend}/{key[1]}")
-        self.warmths.woke(backend)
 
     def follow(self, former: Policy, policy: Policy, rekeyed: Collection[str]) -> None:
         """Go over to another policy: what was learnt of endpoints that it does not share goes.
@@ -278,7 +275,7 @@ class Fleet:
         self.returns.keep(names)
         self.warmths.keep(policy.backends)
         same = {backend for backend, model in kept if model is None}
-        self.loads.follow(policy)
+        self.loads.follow(policy, same)
         self.uses.keep(same)
         self.totals.keep(policy.backends)
         self.slots.follow(policy.backends, same, policy.loaded)
@@ -349,9 +346,9 @@ class Fleet:
         return self._cool_offs.gate(candidate.backend.name, candidate.model.name)
 
     @property
-    def gated(self) -> bool:
-        """Whether any gate is closed."""
-        return bool(self._cool_offs)
+    def gated(self) -> Collection[str]:
+        """Backends of which any gate is closed."""
+        return () if self._cool_offs is None else self._cool_offs.backends
 
     def _record(self, key: Key) -> Record:
         record = self._records.get(key)

@@ -44,9 +44,8 @@ class Overflows:
 
     def note(self, route: str, left: Left) -> None:
         """Learn from a decision."""
-        for source, hot in left.judged:
-            if hot != (source in self.hot):
-                self.hot = self.hot | {source} if hot else self.hot - {source}
+        if left.cooled or not left.hot <= self.hot:
+            self.hot = (self.hot - left.cooled) | left.hot
         tally = self._tallies.get(route)
         if tally is None:
             tally = self._tallies[route] = Tally()

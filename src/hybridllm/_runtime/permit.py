@@ -8,6 +8,7 @@ from hybridllm._core.resilience.breaker import Permit as Generation
 from hybridllm._core.resilience.breaker import Phase
 
 if TYPE_CHECKING:
+    from hybridllm._core.money.usage import Usage
     from hybridllm._core.policy.compiled import Candidate
     from hybridllm._core.resilience.outcome import BreakerEffect, Failure
     from hybridllm._runtime.fleet import Fleet
@@ -75,6 +76,12 @@ class Permit:
         out, self._out = self._out, False
         if out:
             self._fleet.give_back(self, effect, failure, now_s)
+
+    def used(self, usage: Usage, now_s: float) -> None:
+        """Note what an answer says that it used."""
+        self.record.used(usage, now_s)
+        if self._fleet.loads:
+            self._fleet.loads.used(self, usage.input_tokens + usage.output_tokens, now_s)
 
     def proved(self) -> None:
         """Say that the stream has brought its first token. The permit stays out."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from math import exp
 
+from hybridllm._core.affinity.cached import NOTHING_TOLD, after_usage
+from hybridllm._core.money.usage import Usage
 from hybridllm._core.resilience import breaker
 from hybridllm._core.resilience.breaker import BreakerConfig, BreakerState, Phase
 from hybridllm._core.resilience.outcome import BreakerEffect
@@ -31,6 +33,7 @@ class Record:
         usual_s: To a first token, over minutes; 0: never measured.
         failed: (label, monotonic seconds) of the last failure that counted; None: none yet.
         begun: Attempts so far.
+        cached: How much of its prompts was cached, as its answers tell.
     """
 
     __slots__ = (
@@ -42,6 +45,7 @@ class Record:
         "_usual_at_s",
         "begun",
         "breaker",
+        "cached",
         "failed",
         "first_token_pace",
         "pace",
@@ -64,6 +68,7 @@ class Record:
         self.first_token_pace: Pace | None = None
         self.usual_s = 0.0
         self._usual_at_s = 0.0
+        self.cached = NOTHING_TOLD
 
     @property
     def unwell(self) -> bool:
@@ -137,6 +142,11 @@ class Record:
             number=number,
             begun=self.begun,
         )
+
+    def used(self, usage: Usage, now_s: float) -> None:
+        """Note what an answer says that it used."""
+        if usage.cached_input_tokens is not None:
+            self.cached = after_usage(self.cached, usage, now_s)
 
     def refresh(self) -> None:
         """Close the breaker: it is another server now, as far as anybody knows."""

@@ -21,6 +21,7 @@ from hybridllm._core.receipt import (
 )
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
@@ -108,6 +109,7 @@ class Trial:
     """One attempt under way.
 
     Attributes:
+        permit: To make it; of the record of its candidate.
         total: Of its backend, where it is counted.
         meter: Counts its tokens, if its backend is paid by the month.
     """
@@ -117,10 +119,15 @@ class Trial:
     number: int
     reason: AttemptReason
     started_at: datetime
-    started_s: float
+    permit: Permit = field(repr=False)
     total: Total = field(repr=False)
     meter: Meter | None = field(default=None, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
+
+    @property
+    def started_s(self) -> float:
+        """When it began, on the clock's monotonic scale."""
+        return self.permit.taken_at_s
 
     def ended(
         self,
@@ -137,6 +144,8 @@ class Trial:
         candidate = self.kept.candidate
         price = candidate.price
         fixed, list_price, list_cost = self._at_home(usage, now_s)
+        if usage is not None:
+            self.permit.used(usage, now_s)
         attempt = Attempt(
             self.number,
             candidate.backend.name,

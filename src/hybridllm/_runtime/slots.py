@@ -83,6 +83,7 @@ class Slots:
         self._lanes: dict[str, _Lane] = {}
         self.saturated: Callable[[str], bool] = _never
         self.ramping: Callable[[str, int], bool] = _never
+        self.room: Callable[[str], int | None] = _unknown
 
     def follow(
         self,
@@ -201,16 +202,20 @@ class Slots:
             free -= 1
 
     def _free(self, lane: _Lane) -> int:
-        """How many more may go now. Without a limit twice as many at most as are under way: a slow start."""
+        """How many more may go now: where slots were seen, as many as are free.
+
+        Without a limit twice as many at most as are under way: a slow start.
+        """
         name = lane.backend.name
         under_way = self._in_flight.get(name, 0) + lane.promised
         if lane.waiting and (self.saturated(name) or self.ramping(name, under_way)):
             return 0
-        if lane.limit is not None:
-            return lane.limit - under_way
-        most = lane.backend.saturation.in_flight_max
-        twice = 2 * max(1, under_way)
-        return (twice if most is None else min(twice, most)) - under_way
+        room = self.room(name) if lane.waiting else None
+        most = lane.limit
+        if most is None:
+            most, in_flight_max = 2 * max(1, under_way), lane.backend.saturation.in_flight_max
+            most = most if in_flight_max is None else min(most, in_flight_max)
+        return most - under_way if room is None else min(most - under_way, room - lane.promised)
 
     def held(self, backend: str, seconds: float) -> None:
         """Note how long a slot was held."""
@@ -283,6 +288,10 @@ def _shed(lane: _Lane, rank: int) -> bool:
 
 def _never(*_: object) -> bool:
     return False
+
+
+def _unknown(_: str) -> None:
+    return None
 
 
 def _nothing() -> None:

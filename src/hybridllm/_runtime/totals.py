@@ -1,4 +1,4 @@
-"""What each backend has done since this router began: attempts, tokens, money. Whoever draws rates asks twice."""
+"""What each backend has done since this router began: attempts, tokens, money. For rates, ask twice."""
 
 from __future__ import annotations
 
@@ -42,9 +42,14 @@ class Total:
 
 
 class Totals:
-    """Those of all backends, by name."""
+    """Those of all backends, by name.
+
+    Attributes:
+        requests: That were decided, denied ones included.
+    """
 
     def __init__(self) -> None:
+        self.requests = 0
         self._by_backend: dict[str, Total] = {}
 
     def of(self, backend: str) -> Total:

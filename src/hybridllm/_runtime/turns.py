@@ -7,7 +7,7 @@ the attempt's. It spends the retry budget, waits for slots, and has two attempts
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridllm._core.policy.timeouts import timeouts_for
@@ -16,6 +16,7 @@ from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
     GiveUp,
+    GiveUpReason,
     Queue,
     Wake,
     attempt_limit_s,
@@ -36,6 +37,17 @@ from hybridllm._runtime.stream import Stream
 from hybridllm.errors import InvalidRequest
 
 INTERACTIVE = "interactive"
+LOOK_AGAIN_S = 0.25
+"""Who waits for somebody to be back looks so often."""
+
+_OUT = frozenset({GiveUpReason.UNAVAILABLE, GiveUpReason.EXHAUSTED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Everybody who may be asked is out, and the policy lets the request wait for them."""
+
+    seconds: float
 
 
 class Turns:
@@ -89,7 +101,7 @@ class Turns:
 
     def _step(
         self, run: Run, promised: str | None = None, *, paid: bool = False
-    ) -> Call | Queue | Wake:
+    ) -> Call | Queue | Wake | _Pause:
         """Ask what is next; raise the request's error if nothing is.
 
         Args:
@@ -124,12 +136,23 @@ class Turns:
             spilled=run.plan.spilled,
         )
         if isinstance(verdict, GiveUp):
+            pause_s = self._pause_s(run, now_s) if standing.refused else 0.0
+            if verdict.reason in _OUT and pause_s > 0.0:
+                return _Pause(pause_s)
             back_in_s = self._fleet.standings.back_in_s(kept, standing)
             refused = self._refused(run, standing)
             raise failed(run, verdict, now_s=now_s, refused=refused, back_in_s=back_in_s)
         if isinstance(verdict, Call) and verdict.extra and not paid:
             self.spending.spend(policy.budget, now_s)
         return verdict
+
+    def _pause_s(self, run: Run, now_s: float) -> float:
+        """How long a request may wait before it is looked again whether anybody is back; 0: it may not."""
+        left = run.plan.left
+        if left is None or left.queue_s is None:
+            return 0.0
+        until_s = min(run.started_s + left.queue_s, run.deadline_at_s)
+        return min(LOOK_AGAIN_S, until_s - now_s)
 
     def _refused(self, run: Run, standing: Standing) -> list[Refused]:
         found = []
@@ -149,11 +172,14 @@ class Turns:
         panic = self._fleet.standings.in_panic(kept, standing, untried)
         return replace(standing, panic=panic)
 
-    async def _after_queue(self, run: Run, queue: Queue | Wake) -> Call:
-        """Wait for a slot, or for somebody to wake, and ask again what is next."""
+    async def _after_queue(self, run: Run, queue: Queue | Wake | _Pause) -> Call:
+        """Wait for a slot, or for somebody to be back, and ask again what is next."""
         while True:
-            if isinstance(queue, Wake):
-                await self._awake(run, queue)
+            if not isinstance(queue, Queue):
+                if isinstance(queue, Wake):
+                    await self._awake(run, queue)
+                else:
+                    await self._clock.sleep(queue.seconds)
                 step = self._step(run)
                 if isinstance(step, Call):
                     return step

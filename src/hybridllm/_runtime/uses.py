@@ -22,7 +22,7 @@ WATCHED_S_MIN = 10.0
 
 _BUCKET_S = 5.0
 _BUCKETS = 12
-_KNOWN_FOR_S = 1.0  # a price is worked out anew once a second: it moves by the minute
+_KNOWN_FOR_S = 1.0  # without a new answer a price moves by the minute
 
 
 class Meter:
@@ -41,6 +41,7 @@ class Meter:
         """Count an attempt's tokens, as far as they are known."""
         if usage is None:
             return
+        self._known = None
         bucket = int(now_s // _BUCKET_S)
         if bucket != self._last:
             self._best = self._best_so_far()

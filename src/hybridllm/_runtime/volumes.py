@@ -85,6 +85,7 @@ class Volumes:
         self.crossings = Crossings()
         self.stirred = False
         self.on_stirred: Callable[[], None] | None = None
+        self.on_beat: Callable[[], None] | None = None
         self.counting = bool(needs_of(policy, kept=book is not None))
 
     # Requests
@@ -280,6 +281,8 @@ class Volumes:
             self._counters.pushed_out = False
             self._gates.forget(self._counters)
         self._tell(self._gates.look(*self._world, now_s, today=today))
+        if self.on_beat is not None:
+            self.on_beat()
 
     def _open(self, today: int) -> None:
         opened = self._counters.open_day(today)

@@ -79,7 +79,7 @@ class Waker:
             await self._ask(backend)
             while self._clock.monotonic_s() - warmths.wanted_at_s[backend.name] < UNWANTED_S:
                 if await self._answers(backend):
-                    self._fleet.woke(backend.name)
+                    warmths.woke(backend.name)
                     return
                 await self._clock.sleep(PROBE_EVERY_S)
             _logger.info("backend %s is left asleep: nobody wants it", backend.name)
@@ -158,5 +158,7 @@ class Waker:
                     return answer.status
                 finally:
                     await answer.close(reusable=False)
-        except (TimeoutError, WireError):
+        except Exception as error:  # noqa: BLE001 - a border: whatever goes wrong, nobody has answered
+            if not isinstance(error, TimeoutError | WireError):
+                _logger.warning("a backend could not be woken: %s", type(error).__name__)
             return None

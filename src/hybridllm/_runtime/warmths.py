@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from hybridllm._core.policy.compiled import Backend
 from hybridllm._core.resilience.outcome import Failure
-from hybridllm._core.resilience.warmth import Asleep, asleep_since, ramp_limit, seems_asleep
+from hybridllm._core.resilience.warmth import (
+    AWAKE_S,
+    RAMP_S,
+    Asleep,
+    asleep_since,
+    ramp_limit,
+    seems_asleep,
+)
+from hybridllm._runtime.records import Record
+from hybridllm._runtime.returns import Returns
+
+BEAT_S = 1.0
+"""So long after a ramp everybody looks once more."""
 
 _logger = logging.getLogger("hybridllm")
 
@@ -21,16 +33,29 @@ class Warmths:
 
     Args:
         now_s: The clock's monotonic seconds.
+        records: The fleet's, of every (backend, model) that was asked.
+        unwell: Those of them whose breaker has something to say.
+        returns: Who is coming back.
 
     Attributes:
         begin: Called with a backend that is to be woken; None: nobody can.
         wanted_at_s: By name: when a request last would have used one that sleeps.
     """
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        now_s: Callable[[], float],
+        records: Mapping[tuple[str, str], Record],
+        unwell: set[tuple[str, str]],
+        returns: Returns,
+    ) -> None:
         self._now_s = now_s
+        self._records = records
+        self._unwell = unwell
+        self._returns = returns
         self._asleep: dict[str, Asleep] = {}
         self._woke_at_s: dict[str, float] = {}
+        self._ramps_until_s = float("-inf")
         self._waiters: dict[str, asyncio.Event] = {}
         self.begin: Callable[[Backend], None] | None = None
         self.wanted_at_s: dict[str, float] = {}
@@ -38,13 +63,23 @@ class Warmths:
     def __bool__(self) -> bool:
         return bool(self._asleep)
 
-    def failed(self, backend: Backend, failure: Failure, *, answered_ago_s: float) -> bool:
+    @property
+    def asleep(self) -> Collection[str]:
+        """The backends that sleep or wake up."""
+        return self._asleep.keys()
+
+    def failed(self, backend: Backend, failure: Failure) -> bool:
         """Learn from a failed attempt; return whether it means that the backend sleeps."""
-        woke_ago_s = self._now_s() - self._woke_at_s.get(backend.name, float("-inf"))
-        if not seems_asleep(failure, answered_ago_s=min(answered_ago_s, woke_ago_s)):
+        if backend.cold_start is None:
+            return False
+        if not seems_asleep(failure, answered_ago_s=self._answered_ago_s(backend.name)):
             return False
         self.wake(backend)
         return backend.name in self._asleep
+
+    def answers(self, backend: str) -> bool:
+        """Whether a backend has answered somebody lately, so that it is awake."""
+        return self._answered_ago_s(backend) <= AWAKE_S
 
     def wake(self, backend: Backend) -> None:
         """Wake a backend that sleeps, or is about to be needed; does nothing if it wakes up already."""
@@ -60,12 +95,18 @@ class Warmths:
         self.begin(backend)
 
     def woke(self, backend: str) -> None:
-        """Note that a probe was answered."""
+        """Take a backend into use that slept: a probe was answered. What it failed at is forgotten."""
+        now_s = self._now_s()
         found = self._asleep.pop(backend, None)
         if found is not None:
-            now_s = self._now_s()
             self._woke_at_s[backend] = now_s
+            self._ramps_until_s = now_s + RAMP_S + BEAT_S
             _logger.info("backend %s is awake after %.1f s", backend, now_s - found.since_s)
+        for key, record in self._records.items():
+            if key[0] == backend:
+                record.refresh()
+                self._unwell.discard(key)
+                self._returns.begin(f"{backend}/{key[1]}")
         self._tell(backend)
 
     def forget(self, backend: str) -> None:
@@ -88,12 +129,16 @@ class Warmths:
         """Note that a request would have used it."""
         self.wanted_at_s[backend] = self._now_s()
 
+    def ramps(self, now_s: float) -> bool:
+        """Return whether anybody has just woken."""
+        return now_s < self._ramps_until_s
+
     def ramping(self, backend: str, in_flight: int) -> bool:
         """Return whether one that has just woken has as many requests as it should have by now."""
         woke_at_s = self._woke_at_s.get(backend)
-        if woke_at_s is None:
+        if woke_at_s is None or (now_s := self._now_s()) >= self._ramps_until_s:
             return False
-        limit = ramp_limit(self._now_s() - woke_at_s)
+        limit = ramp_limit(now_s - woke_at_s)
         return limit is not None and in_flight >= limit
 
     async def wait(self, backends: Collection[str], limit_s: float) -> bool:
@@ -108,6 +153,13 @@ class Warmths:
         except TimeoutError:
             return False
         return True
+
+    def _answered_ago_s(self, backend: str) -> float:
+        at_s = self._woke_at_s.get(backend, float("-inf"))
+        for key, record in self._records.items():
+            if key[0] == backend:
+                at_s = max(at_s, record.throttle.accepted_at_s)
+        return self._now_s() - at_s
 
     def _tell(self, backend: str) -> None:
         event = self._waiters.pop(backend, None)

@@ -28,11 +28,12 @@ COMMANDS = {
     "batch": "hybridllm.cli.batch.command",
     "models": "hybridllm.cli.models",
     "status": "hybridllm.cli.status.command",
+    "top": "hybridllm.cli.top.command",
     "chaos": "hybridllm.cli.chaos.command",
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "batch", "chaos", "demo", "status"}
+    {"ask", "batch", "chaos", "demo", "status", "top"}
 )  # the others end before there is garbage worth collecting
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hybridllm.cli.output import plural
 from hybridllm.cli.picture import PINNED, denied_lines, mode, use_text
+from hybridllm.cli.picture_hybrid import COLUMNS, hybrid_lines, load_rows, overflow_lines
 
 if TYPE_CHECKING:
     from hybridllm import PolicyReport
@@ -72,6 +73,7 @@ def page(report: PolicyReport, *, file: str, day: str) -> str:
         _section("How each backend is reached", *(_ways(row) for row in matrix.rows)),
         _section("Constraints", *_constraints(report)),
         _section("Backends, as they are declared", _backends(report)),
+        _section("Own machines, and when a backend has enough to do", _loads(report)),
         _section("Routes, the first that matches decides", _routes(report)),
         _section("Warnings", _list(str(problem) for problem in report.problems)),
     ]
@@ -119,6 +121,8 @@ def _proof(report: PolicyReport) -> Iterable[Html]:
         "Each backend that is reached was then held against the terms of the tags by a second reading, "
         "written independently of the first. There was no disagreement; this page would not exist otherwise."
     )
+    for line in hybrid_lines(report):
+        yield _paragraph(line)
     for note in matrix.notes:
         yield _paragraph(f"What is shown is not exact: {note}.")
     yield _paragraph(
@@ -223,10 +227,15 @@ def _backends(report: PolicyReport) -> Html:
     return _table(columns, rows)
 
 
+def _loads(report: PolicyReport) -> Html:
+    return _table(COLUMNS, load_rows(report))
+
+
 def _routes(report: PolicyReport) -> Html:
     rows = []
     for number, route in enumerate(report.policy.routes, start=1):
         uses = "; then ".join(use_text(use) for use in route.use)
+        uses = "; ".join([uses, *overflow_lines(route)])
         rows.append((str(number), route.name, mode(route), str(route.when), uses))
     return _table(("", "route", "mode", "when", "use, in order"), rows)
 

@@ -13,6 +13,7 @@ from hybridllm.cli.explain_tables import draw
 from hybridllm.cli.output import print_json
 from hybridllm.cli.policy_files import policy_path
 from hybridllm.cli.world import world_of
+from hybridllm.cli.world_load import volumes_of
 
 if TYPE_CHECKING:
     from hybridllm import Explanation
@@ -35,7 +36,33 @@ At = Annotated[
         metavar="KEY=VALUE",
         help="A state of the world, as often as needed: down=BACKEND, inflight=BACKEND:12, chance=0.5, "
         "p90=BACKEND:1200ms or p90=BACKEND/MODEL:1200ms (time to the first token; p50, p90, p95, p99), "
-        "total-p90=BACKEND:2s (time to a whole answer).",
+        "total-p90=BACKEND:2s (time to a whole answer), BACKEND.kv=0.93, BACKEND.waiting=9, "
+        "BACKEND.wait=2000ms, BACKEND.cold=15s, BACKEND.saturated, BACKEND.rate_limited, BACKEND.out, "
+        "BACKEND.budget; without BACKEND: of every own one.",
+    ),
+]
+Volume = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--volume",
+        metavar="AMOUNT/WINDOW",
+        help="What has come in, as often as needed: 600M/d, '6000 requests/h', '$50/month', task:x=5M/d.",
+    ),
+]
+Sustained = Annotated[
+    str | None,
+    typer.Option(
+        "--sustained",
+        metavar="DAYS",
+        help="On so many days in a row it came: 120d. With --volume per day.",
+    ),
+]
+BreakEven = Annotated[
+    str | None,
+    typer.Option(
+        "--break-even",
+        metavar="SIDE",
+        help="above: the APIs would cost more than own machines; below: less.",
     ),
 ]
 Now = Annotated[
@@ -76,6 +103,9 @@ def explain(
     needs: Needs = None,
     stream: Stream = False,
     at: At = None,
+    volume: Volume = None,
+    sustained: Sustained = None,
+    break_even: BreakEven = None,
     now: Now = None,
     carried: Carried = None,
     tree: Tree = False,
@@ -106,7 +136,13 @@ def explain(
         "max_cost_usd": max_cost,
         "needs": hints.listed(needs),
         "stream": stream or None,  # embeddings have no such field
-        "world": world_of(at or (), now=now, carried=hints.listed(carried)),
+        "world": world_of(
+            at or (),
+            now=now,
+            carried=hints.listed(carried),
+            volumes=volumes_of(volume or [], sustained),
+            break_even=break_even,
+        ),
     }
 
     from hybridllm import Router

@@ -55,7 +55,8 @@ def _end(told: Row) -> str:
     if answer is None:
         return typer.style(f"nobody answers ({told['error']})", fg="red")
     verb = "answers" if given else "is asked first"
-    return f"{answer['candidate']} {verb} ({answer['reason']})"
+    waits = f", waits {answer['waits']}" if answer["waits"] else ""
+    return f"{answer['candidate']} {verb} ({answer['reason']}{waits})"
 
 
 def _asked_in_order(candidates: list[Row]) -> Table:
@@ -63,6 +64,7 @@ def _asked_in_order(candidates: list[Row]) -> Table:
     perhaps: dict[str, Callable[[Row], str]] = {
         "now": lambda one: one["passed_over"] or "",
         "in flight": lambda one: str(one["in_flight"] or ""),
+        "load": lambda one: _load(one["load"]),
         "measured": lambda one: _latency(one["latency"] or {}),
         "misses": lambda one: one["objective_missed"] or "",
         "drawn for": lambda one: "" if one["split_share"] is None else _percent(one["split_share"]),
@@ -70,7 +72,7 @@ def _asked_in_order(candidates: list[Row]) -> Table:
     said = {name: cell for name, cell in perhaps.items() if any(map(cell, candidates))}
     columns = ("", "would be asked", "region", "in", "out", "expected cost", *said)
     right = ("", "in", "out", "expected cost", "in flight", "drawn for")
-    made = Table(*columns, right=right, prose=("measured", "misses"))
+    made = Table(*columns, right=right, prose=("load", "measured", "misses"))
     for number, one in enumerate(candidates, start=1):
         made.add_row(
             str(number),
@@ -135,10 +137,31 @@ def _world(world: Row) -> str:
     parts = [f"{', '.join(world['down'])} down"] if world["down"] else []
     parts += [f"{count} in flight on {name}" for name, count in world["in_flight"].items()]
     parts += [f"{name} {_latency(latency)}" for name, latency in world["latency"].items()]
+    parts += [
+        f"{'every own backend' if name == '*' else name} {_said(load)}"
+        for name, load in world["load"].items()
+    ]
+    parts += [f"volume {_said(volume)}" for volume in world["volume"]]
+    parts += [f"break-even {world['break_even']}"] if world["break_even"] else []
     if world["chance"]:
         parts.append(f"chance {world['chance']:g}")
     now = datetime.fromisoformat(world["now"]).strftime("%a %Y-%m-%d %H:%M UTC")
     return "; ".join(parts or ["nothing amiss"]) + f"; at {now}"
+
+
+def _load(load: Row) -> str:
+    words = {
+        "saturated": "saturated ({})",
+        "waiting": "{:g} waiting",
+        "running": "{:g} running",
+        "kv_cache_pct": "KV cache {:g} %",
+        "predicted_wait_ms": "predicted wait {:g} ms",
+    }
+    return ", ".join(told.format(load[name]) for name, told in words.items() if name in load)
+
+
+def _said(told: Row) -> str:
+    return ", ".join(name if said is True else f"{name} {said}" for name, said in told.items())
 
 
 def _latency(latency: dict[str, dict[str, float]]) -> str:

@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hybridllm.cli.output import headline, note, paragraph, price_columns, tokens
+from hybridllm.cli.picture_hybrid import (
+    COLUMNS,
+    hybrid_lines,
+    load_facts,
+    load_rows,
+    overflow_facts,
+    overflow_lines,
+)
 from hybridllm.cli.tables import Cell, Coloured, Table, show
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ _ORDERS = {
     "price": "by price",
     "latency": "by latency",
     "marginal_price": "by marginal price",
+    "prefix": "by prefix",
     "file": "in this order",
 }
 
@@ -64,6 +73,7 @@ def facts(report: PolicyReport) -> dict[str, Any]:
                 "mode": mode(route),
                 "when": route.when.to_dict(),
                 "use": _uses(route.use),
+                "overflow": overflow_facts(route),
             }
             for route in policy.routes
         ],
@@ -80,6 +90,9 @@ def draw(report: PolicyReport) -> None:
     matrix = report.matrix
     headline("Backends")
     show(_backends(report))
+    if rows := load_rows(report):
+        headline("What own machines cost, and when a backend has enough to do")
+        show(_loads(rows))
     headline("Models, with prices in USD per 1M tokens")
     show(_models(report))
     if matrix.rows:
@@ -119,7 +132,11 @@ def proof_lines(report: PolicyReport) -> list[str]:
         f"Proved: one request of each kind, {matrix.decisions:,} of them, was decided as in production; "
         "everybody reached may see the data, in a second reading of the tags."
     )
-    return [proved, *(f"This is not exact: {note}." for note in matrix.notes)]
+    return [
+        proved,
+        *hybrid_lines(report),
+        *(f"This is not exact: {note}." for note in matrix.notes),
+    ]
 
 
 def _backends(report: PolicyReport) -> Table:
@@ -214,9 +231,16 @@ def _routes(report: PolicyReport) -> Table:
     for number, route in enumerate(policy.routes, start=1):
         observed = " (observed)" if route.observe else ""
         head = (str(number), route.name + observed, str(route.when))
-        for use in route.use:
-            made.add_row(*head, use_text(use))
+        for told in (*map(use_text, route.use), *overflow_lines(route)):
+            made.add_row(*head, told)
             head = ("", "", "")
+    return made
+
+
+def _loads(rows: list[tuple[str, ...]]) -> Table:
+    made = Table(*COLUMNS, prose=COLUMNS[1:])
+    for row in rows:
+        made.add_row(*row)
     return made
 
 
@@ -247,6 +271,7 @@ def _backend_facts(backend: Any) -> dict[str, Any]:
         "kind": backend.kind.value,
         **{name: getattr(backend, name) for name in names},
         "environments": sorted(backend.environments),
+        **load_facts(backend),
     }
 
 

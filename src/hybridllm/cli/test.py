@@ -69,7 +69,7 @@ def test(
             min=0,
             max=100,
             metavar="PERCENT",
-            help="Fail if the tests touch fewer of a policy's routes and constraints.",
+            help="Fail if the tests touch fewer of a policy's routes, overflows and constraints.",
         ),
     ] = None,
     junit: Annotated[
@@ -188,7 +188,7 @@ def _covered(report: CasesReport) -> Table:
 def _verdict(one: Tested, report: CasesReport) -> str:
     coverage = report.coverage
     covered, rules = len(coverage.rules) - len(coverage.uncovered), len(coverage.rules)
-    share = f"{covered} of {rules} routes and constraints covered ({coverage.percent:.4g} %)"
+    share = f"{covered} of {rules} {coverage.kinds} covered ({coverage.percent:.4g} %)"
     return f"{one.path}: {_counts([one])}; {share}"
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hybridllm.cli.world_load import LOAD_KEYS, is_load, tell_load
+
 if TYPE_CHECKING:
     from hybridllm import World
 
@@ -27,7 +29,14 @@ _MS = {"ms": 1.0, "s": 1e3}
 _NOW = "2026-12-01T09:00Z, or 2026-12-01T09:00+01:00"
 
 
-def world_of(at: Iterable[str], *, now: str | None, carried: list[str]) -> World | None:
+def world_of(
+    at: Iterable[str],
+    *,
+    now: str | None,
+    carried: list[str],
+    volumes: list[dict[str, Any]],
+    break_even: str | None,
+) -> World | None:
     """Return the state of the world that options describe; None if none of them is given.
 
     Raises:
@@ -40,6 +49,10 @@ def world_of(at: Iterable[str], *, now: str | None, carried: list[str]) -> World
         told["now"] = _time(now)
     if carried:
         told["carried"] = carried
+    if volumes:
+        told["volume"] = volumes
+    if break_even is not None:
+        told["break_even"] = break_even
     if not told:
         return None
 
@@ -50,10 +63,14 @@ def world_of(at: Iterable[str], *, now: str | None, carried: list[str]) -> World
 
 def _tell(told: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
+    if key not in _FORMS and is_load(key):
+        tell_load(told, text)
+        return
     if key not in _FORMS:
+        loads = ", ".join(f"BACKEND.{name}" for name in LOAD_KEYS)
         raise typer.BadParameter(
-            f"--at: {key!r} is not one of {', '.join(_FORMS)}{_did_you_mean(key)}; as in "
-            "--at down=global-us --at p90=vllm-fra:1200ms"
+            f"--at: {key!r} is not one of {', '.join(_FORMS)}, {loads}{_did_you_mean(key)}; as in "
+            "--at down=global-us --at p90=vllm-fra:1200ms --at vllm-fra.kv=0.93"
         )
     if not sign or not value:
         raise _wrong(text, key)
@@ -118,5 +135,5 @@ def _wrong(text: str, key: str) -> typer.BadParameter:
 def _did_you_mean(key: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(key, _FORMS, n=1, cutoff=0.6)
+    close = get_close_matches(key, (*_FORMS, *LOAD_KEYS), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""

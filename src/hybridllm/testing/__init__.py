@@ -14,7 +14,15 @@ Needs no test framework, and is not loaded by `import hybridllm`.
 
 from __future__ import annotations
 
-from hybridllm.testing._ailments import Ailment, Crowded, Flapping, Killed, Slower
+from hybridllm.testing._ailments import (
+    Ailment,
+    Crowded,
+    Flapping,
+    Frozen,
+    Killed,
+    MetricsFault,
+    Slower,
+)
 from hybridllm.testing._backend import SimulatedBackend
 from hybridllm.testing._clock import FakeClock, LoopClock
 from hybridllm.testing._demo import DemoBackends, demo_backends
@@ -35,6 +43,7 @@ from hybridllm.testing._virtual_time import (
     VirtualTimeLoop,
     run_in_virtual_time,
 )
+from hybridllm.testing._vllm_service import VllmService
 from hybridllm.testing._wire import ScriptedWire, SentRequest, UnscriptedRequest
 
 __all__ = [
@@ -50,11 +59,13 @@ __all__ = [
     "FaultTransport",
     "Flapping",
     "FleetBackend",
+    "Frozen",
     "HealthAnswers",
     "Journey",
     "Killed",
     "LeakedTasks",
     "LoopClock",
+    "MetricsFault",
     "RecordedRequest",
     "Reply",
     "ScriptedWire",
@@ -70,6 +81,7 @@ __all__ = [
     "UnscriptedRequest",
     "VirtualTimeDeadlock",
     "VirtualTimeLoop",
+    "VllmService",
     "count_tokens",
     "demo_backends",
     "no_leaks",

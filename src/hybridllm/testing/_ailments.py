@@ -1,7 +1,8 @@
 """What can ail a backend of a simulated fleet, from when until when.
 
 A `Fault` says how one request goes wrong, here as over real sockets. What needs the passing of time says
-itself here: slowness by a factor, a death, too many requests, a backend that comes and goes.
+itself here: slowness by a factor, a death, too many requests, a backend that comes and goes; an engine that
+stands still, and what is told of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, Self
 
 from hybridllm.testing._faults import Fault, FaultKind
 
@@ -84,7 +86,52 @@ class Flapping:
             raise ValueError(f"both must be above 0: down {self.down_s} s, up {self.up_s} s")
 
 
-Ailment = Fault | Slower | Killed | Crowded | Flapping
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The engine of a vLLM stands still, as under SIGSTOP: requests hang and go on when it is over.
+
+    Health and metrics pages answer as ever; what they tell stands still too.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsFault:
+    """What a vLLM tells of its load is wrong, while it serves as ever. Made with the class methods.
+
+    Attributes:
+        kind: Which one.
+        fault: Of `struck`.
+        seconds: Of `late`.
+    """
+
+    kind: Literal["struck", "frozen", "idle", "late"]
+    fault: Fault | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def struck(cls, fault: Fault) -> Self:
+        """Its metrics page fails so: `Fault.refuse()`, `.status(500)`, `.hang()`, `.slow(3)`, `.html()`."""
+        return cls("struck", fault)
+
+    @classmethod
+    def frozen(cls) -> Self:
+        """Page and load header tell for ever what they told when this began."""
+        return cls("frozen")
+
+    @classmethod
+    def idle(cls) -> Self:
+        """Page and load header tell that nobody is served and nobody waits; the counters are true."""
+        return cls("idle")
+
+    @classmethod
+    def late(cls, seconds: float) -> Self:
+        """Page and load header tell what was true so many seconds ago."""
+        if not seconds > 0:
+            raise ValueError(f"what is late is late by more than 0 s: {seconds}")
+        return cls("late", seconds=seconds)
+
+
+Ailment = Fault | Slower | Killed | Crowded | Flapping | Frozen | MetricsFault
 """What `SimulatedFleet.strike` takes."""
 
 
@@ -99,9 +146,13 @@ class Spell:
     def __post_init__(self) -> None:
         if not self.from_s < self.until_s:
             raise ValueError(f"ends before it begins: {self.from_s} s to {self.until_s} s")
-        fault = self.ailment.fault if isinstance(self.ailment, Flapping) else self.ailment
-        if isinstance(fault, Fault):
-            _check(fault)
+        match self.ailment:
+            case (Flapping(fault=Fault() as fault) | MetricsFault(fault=Fault() as fault)) | (
+                Fault() as fault
+            ):
+                _check(fault)
+            case _:
+                pass
 
 
 @dataclass(slots=True)
@@ -112,12 +163,16 @@ class Condition:
         faults: That may strike a request.
         slowness: How many times as long everything takes.
         crowd: Its capacity; None: without limit.
+        frozen: Whether its engine stands still.
+        metrics: What is wrong with what it tells, and since when.
         worse_at_s: When its condition next changes; infinite: never.
     """
 
     faults: tuple[Fault, ...] = ()
     slowness: float = 1.0
     crowd: Crowded | None = None
+    frozen: bool = False
+    metrics: tuple[tuple[MetricsFault, float], ...] = ()
     worse_at_s: float = math.inf
 
 
@@ -143,6 +198,10 @@ def condition(spells: Iterable[Spell], now_s: float, crowd: Crowded | None) -> C
                 found.faults += (_REFUSED,)
             case Crowded() as smaller:
                 found.crowd = smaller
+            case Frozen():
+                found.frozen = True
+            case MetricsFault() as told:
+                found.metrics += ((told, spell.from_s),)
             case Flapping(fault, down_s, up_s):
                 period_s = down_s + up_s
                 turn, into_s = divmod(now_s - spell.from_s, period_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,6 +16,7 @@ from hybridllm.testing._faults import Fault, FaultKind
 from hybridllm.testing._http1 import Connection, RecordedRequest
 from hybridllm.testing._listener import Listener
 from hybridllm.testing._metrics import Load
+from hybridllm.testing._real_engine import total
 from hybridllm.testing._shapes import BackendKind, Shapes
 from hybridllm.testing._shapes_api import ApiShapes
 from hybridllm.testing._shapes_vllm import VllmShapes
@@ -24,10 +26,11 @@ from hybridllm.testing._struck import Struck
 class SimulatedBackend:
     """An OpenAI-compatible backend for tests, on a loopback port. It says that it is simulated.
 
-    It answers `POST /v1/chat/completions` (streamed or not), `POST /v1/embeddings`,
-    `GET /v1/models`, `GET /health`, and as kind `vllm` `GET /metrics`, in the shapes of OpenAI's API
-    or of vLLM 0.32; every answer has the header `server: hybridllm-simulated`. Tokens are counted by
-    `count_tokens` and `prompt_tokens`. The same requests get the same answers on every run.
+    It answers `POST /v1/chat/completions` (streamed or not), `POST /v1/embeddings`, `GET /v1/models`,
+    `GET /health`, and as kind `vllm` `GET /metrics`, `GET /is_sleeping`, `POST /sleep`, `POST /wake_up`,
+    in the shapes of OpenAI's API or of vLLM 0.32; every answer has the header
+    `server: hybridllm-simulated`. Tokens are counted by `count_tokens` and `prompt_tokens`. The same
+    requests get the same answers on every run.
 
     It lives in the running event loop and needs real time: not for `VirtualTimeLoop`. Every
     attribute below may be changed while it runs.
@@ -45,15 +48,19 @@ class SimulatedBackend:
             (`continue_final_message`) says what is left of its answer after it, if it begins so.
         reasoning: What it thinks before; None is no reasoning.
         cached_tokens: How many prompt tokens it reports as cached, at most; None reports nothing.
+        tells_cached: Whether it reports what its prefix cache knew instead (kind `vllm`).
         context_tokens: Its context length; None is 32,768 in `/v1/models` and no limit.
         dimensions: Length of its embeddings.
         slots: How many requests it works on at once; the others wait. Not to be changed later.
         queue_max: How many may wait; one more gets a 503. None is no limit.
-        kv_capacity_tokens: Size of the cache that `/metrics` reports the use of.
+        prefill_tokens_per_s: Speed of prompts, but for what the prefix cache knows; None is at once.
+        kv_blocks: Size of a vLLM's KV cache in blocks of 32 tokens. Who finds no room in it waits, though
+            slots may be free. Not to be changed later.
+        data_parallel: Engines, each with its own slots and cache. Not to be changed later.
+        cold_start_s: From waking until it serves.
         metrics: Values that replace those of `/metrics`, by full name; None hides one.
         seed: Decides which requests a fault with a probability strikes, and the answers' ids.
         idle_timeout_s: It closes connections that were idle for so long (vLLM: 5). None: never.
-        load: What it is doing and has done, as `/metrics` tells it.
         requests: Every request that arrived, in order.
         served: How many answers were sent to their end, as the client asked.
         connections_opened: How many connections were ever opened.
@@ -77,6 +84,12 @@ class SimulatedBackend:
         dimensions: int = 64,
         slots: int | None = None,
         queue_max: int | None = None,
+        prefill_tokens_per_s: float | None = None,
+        tells_cached: bool = False,
+        kv_blocks: int = 2_048,
+        data_parallel: int = 1,
+        asleep: bool = False,
+        cold_start_s: float = 0.0,
         idle_timeout_s: float | None = None,
         seed: int = 1,
         fault: Fault | Sequence[Fault] | None = None,
@@ -99,11 +112,14 @@ class SimulatedBackend:
         self.dimensions = dimensions
         self.slots = slots
         self.queue_max = queue_max
-        self.kv_capacity_tokens = 65_536
+        self.prefill_tokens_per_s = prefill_tokens_per_s
+        self.tells_cached = tells_cached
+        self.kv_blocks = kv_blocks
+        self.data_parallel = data_parallel
+        self.cold_start_s = cold_start_s
         self.metrics: dict[str, float | None] = {}
         self.idle_timeout_s = idle_timeout_s
         self.seed = seed
-        self.load = Load()
         self.requests: list[RecordedRequest] = []
         self.served = 0
         self.connections_opened = 0
@@ -118,6 +134,7 @@ class SimulatedBackend:
         self._all_closed.set()
         self._listener: Listener | None = None
         self._down = False
+        self._awake_from_s = math.inf if asleep else 0.0
         self._shapes: Shapes = VllmShapes() if kind == "vllm" else ApiShapes()
         self._endpoints = Endpoints(self, self._shapes)
 
@@ -185,6 +202,29 @@ class SimulatedBackend:
     def connections(self) -> int:
         """How many connections are open, idle ones included."""
         return len(self._open)
+
+    @property
+    def load(self) -> Load:
+        """What it is doing and has done, as `/metrics` tells it; of several engines, the sum."""
+        return total([engine.load for engine in self._endpoints.engines])
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps or loads: its models answer 503, everything else as ever."""
+        if self._awake_from_s in {0.0, math.inf}:
+            return bool(self._awake_from_s)
+        return asyncio.get_running_loop().time() < self._awake_from_s
+
+    def sleep(self) -> None:
+        """Fall asleep, as `POST /sleep` does: what is under way goes on, the cache is forgotten."""
+        self._awake_from_s = math.inf
+        for engine in self._endpoints.engines:
+            engine.forget()
+
+    def wake(self) -> None:
+        """Begin to load, as `POST /wake_up` does (which answers at once); awake after `cold_start_s`."""
+        if math.isinf(self._awake_from_s):
+            self._awake_from_s = asyncio.get_running_loop().time() + self.cold_start_s
 
     def heal(self) -> None:
         """Have no fault any more, and listen on the same port."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hmac import compare_digest
 from typing import Any, Protocol
 
@@ -16,9 +16,19 @@ from hybridllm.testing._answers import AnswerText, ChatAnswer, chat_answer, in_o
 from hybridllm.testing._embeddings import embed, input_tokens, inputs, text_tokens
 from hybridllm.testing._exchange import JSON_TYPE, Exchange
 from hybridllm.testing._http1 import RecordedRequest
-from hybridllm.testing._metrics import Load, page
+from hybridllm.testing._kv import prompt_keys
+from hybridllm.testing._metrics import (
+    LOAD_FORMAT_HEADER,
+    METRICS_TYPE,
+    Load,
+    engine_rank,
+    load_header,
+    page,
+)
+from hybridllm.testing._real_engine import RealEngine
 from hybridllm.testing._shapes import BackendKind, Json, Shapes
-from hybridllm.testing._tokens import hex_id
+from hybridllm.testing._shapes_vllm import BUSY
+from hybridllm.testing._tokens import hex_id, prompt_stream
 from hybridllm.testing._validation import (
     BadRequest,
     check_chat,
@@ -27,12 +37,9 @@ from hybridllm.testing._validation import (
     room_left,
 )
 
+_NO_LIMIT = 1 << 40  # blocks of a cache that nobody asks for
+_ASLEEP = "The model is sleeping. Wake it with a POST to /wake_up."
 CONTEXT_TOKENS = 32_768  # what `/v1/models` says where a backend sets no limit
-_METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
-_BUSY = (
-    "The engine is currently busy and cannot accept new requests. "
-    "Please try again later or on a different instance."
-)
 
 
 class Settings(Protocol):
@@ -51,10 +58,25 @@ class Settings(Protocol):
     dimensions: int
     slots: int | None
     queue_max: int | None
-    kv_capacity_tokens: int
+    prefill_tokens_per_s: float | None
+    tells_cached: bool
+    kv_blocks: int
+    data_parallel: int
     metrics: dict[str, float | None]
     seed: int
-    load: Load
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it serves nobody, because it sleeps or loads."""
+        ...
+
+    def sleep(self) -> None:
+        """Fall asleep."""
+        ...
+
+    def wake(self) -> None:
+        """Begin to load."""
+        ...
 
 
 class Refused(Exception):
@@ -72,13 +94,24 @@ class Refused(Exception):
 
 
 class Endpoints:
-    """The addresses of one backend."""
+    """The addresses of one backend.
+
+    Attributes:
+        engines: That do its work.
+        rejected: Requests that its full queue has turned away.
+    """
 
     def __init__(self, settings: Settings, shapes: Shapes) -> None:
         self._settings = settings
         self._shapes = shapes
         self._answers = 0
-        self._slots = None if settings.slots is None else asyncio.Semaphore(settings.slots)
+        self._is_vllm = settings.kind == "vllm"
+        blocks = settings.kv_blocks if self._is_vllm else _NO_LIMIT
+        self.engines = [
+            RealEngine(slots=settings.slots, kv_blocks=blocks)
+            for _ in range(settings.data_parallel)
+        ]
+        self.rejected = 0
 
     async def answer(self, request: RecordedRequest, exchange: Exchange) -> None:
         """Answer a request.
@@ -106,8 +139,14 @@ class Endpoints:
                 await exchange.send_json(200, self._shapes.models(names, context_tokens=context))
             case "GET", "/health":
                 await exchange.send_body(200, b"", JSON_TYPE)
-            case "GET", "/metrics" if self._settings.kind == "vllm":
+            case "GET", "/metrics" if self._is_vllm:
                 await self._metrics(exchange)
+            case "GET", "/is_sleeping" if self._is_vllm:
+                await exchange.send_json(200, {"is_sleeping": self._settings.asleep})
+            case "POST", "/sleep" | "/wake_up" if self._is_vllm:
+                act = self._settings.sleep if path == "/sleep" else self._settings.wake
+                act()
+                await exchange.send_body(200, b"", JSON_TYPE)
             case _, "/v1/chat/completions" | "/v1/embeddings" | "/v1/models" | "/health":
                 raise Refused(405, {"detail": "Method Not Allowed"})
             case _:
@@ -120,27 +159,33 @@ class Endpoints:
             raise Refused(401, self._shapes.unauthorized())
 
     async def _chat(self, request: RecordedRequest, exchange: Exchange) -> None:
-        settings, load = self._settings, self._settings.load
+        settings = self._settings
         body = self._body(request)
-        answer = self._chat_answer(request, body, model=self._model(body))
+        model = self._model(body)
+        answer = self._chat_answer(request, body, model=model)
         if (size := exchange.text_size) is not None:
             answer = in_one_token("x" * size, answer)
         streamed = bool(body.get("stream"))
-        self._check_queue()
+        engine = self._engine_for(request)
+        tokens_in, tokens_out = answer.prompt_tokens, answer.completion_tokens
         if streamed:
             await exchange.begin_stream()  # As vLLM: the head comes at once, queued or not.
-        async with self._slot(answer.prompt_tokens + answer.completion_tokens):
-            await asyncio.sleep(settings.latency_s)
+        keys = self._keys(model, body)
+        async with engine.slot(keys, prompt_tokens=tokens_in, answer_tokens=tokens_out) as cached:
+            if settings.tells_cached:
+                answer = replace(answer, cached_tokens=cached)
+            await asyncio.sleep(settings.latency_s + self._prompt_s(tokens_in - cached))
             if streamed:
                 await self._stream(body, answer, exchange)
             else:
-                await self._work(answer.completion_tokens // len(answer.choices))
-                await exchange.send_json(200, self._shapes.completion(answer))
+                await self._work(tokens_out // len(answer.choices))
+        if not streamed:
+            await exchange.send_json(200, self._shapes.completion(answer), self._report(request))
         if exchange.will_cut:
             return
-        load.prompt_tokens += answer.prompt_tokens
-        load.generation_tokens += answer.completion_tokens
-        load.finished.update(choice.finish_reason for choice in answer.choices)
+        engine.load.prompt_tokens += tokens_in
+        engine.load.generation_tokens += tokens_out
+        engine.load.finished.update(choice.finish_reason for choice in answer.choices)
 
     async def _stream(self, body: Json, answer: ChatAnswer, exchange: Exchange) -> None:
         loop = asyncio.get_running_loop()
@@ -167,24 +212,45 @@ class Endpoints:
             raise BadRequest("The decoder prompt cannot be empty")
         tokens = input_tokens(body)
         room_left(max(map(text_tokens, texts)), context_tokens=self._settings.context_tokens)
-        self._check_queue()
-        async with self._slot(tokens):
-            await asyncio.sleep(self._settings.latency_s)
+        engine = self._engine_for(request)
+        async with engine.slot((), prompt_tokens=tokens, answer_tokens=0):
+            await asyncio.sleep(self._settings.latency_s + self._prompt_s(tokens))
             vectors = embed(model, body, dimensions=self._settings.dimensions)
             answer_id = self._next_id(request)
             value = self._shapes.embeddings(answer_id, model, vectors, tokens=tokens)
             await exchange.send_json(200, value)
-        self._settings.load.prompt_tokens += tokens
+        engine.load.prompt_tokens += tokens
 
     async def _metrics(self, exchange: Exchange) -> None:
         settings = self._settings
         text = page(
-            settings.load,
+            self._loads(),
             model=settings.models[0],
-            kv_capacity_tokens=settings.kv_capacity_tokens,
+            kv_blocks=settings.kv_blocks,
+            rejected=self.rejected,
+            asleep=settings.asleep,
             overrides=settings.metrics,
         )
-        await exchange.send_body(200, text.encode(), _METRICS_TYPE)
+        await exchange.send_body(200, text.encode(), METRICS_TYPE)
+
+    def _loads(self) -> list[Load]:
+        return [engine.load for engine in self.engines]
+
+    def _report(self, request: RecordedRequest) -> Sequence[tuple[str, str]]:
+        """Return the load report that a plain answer carries, if it was asked for."""
+        if not self._is_vllm:
+            return ()
+        return load_header(self._loads(), request.headers.get(LOAD_FORMAT_HEADER))
+
+    def _keys(self, model: str, body: Mapping[str, Any]) -> Sequence[int]:
+        """Return what the prefix cache knows a prompt by; hosted APIs have none here."""
+        if not self._is_vllm:
+            return ()
+        return prompt_keys(model, prompt_stream(body["messages"], body.get("tools")))
+
+    def _prompt_s(self, tokens: int) -> float:
+        rate = self._settings.prefill_tokens_per_s
+        return tokens / rate if rate else 0.0
 
     def _body(self, request: RecordedRequest) -> Json:
         try:
@@ -230,29 +296,21 @@ class Endpoints:
         self._answers += 1
         return hex_id(self._settings.name, self._settings.seed, self._answers)
 
-    def _check_queue(self) -> None:
-        settings, load = self._settings, self._settings.load
-        if settings.queue_max is None or settings.slots is None:
-            return
-        if load.running >= settings.slots and load.waiting >= settings.queue_max:
-            raise Refused(503, self._shapes.error(503, _BUSY))
+    def _engine_for(self, request: RecordedRequest) -> RealEngine:
+        """Return the engine that serves a request: the one it asks for, or the one with the least to do.
 
-    @asynccontextmanager
-    async def _slot(self, tokens: int) -> AsyncIterator[None]:
-        """Hold a place among the running requests, after a wait if all are taken."""
-        load = self._settings.load
-        load.waiting += 1
-        try:
-            if self._slots is not None:
-                await self._slots.acquire()
-        finally:
-            load.waiting -= 1
-        load.running += 1
-        load.kv_tokens += tokens
-        try:
-            yield
-        finally:
-            load.running -= 1
-            load.kv_tokens -= tokens
-            if self._slots is not None:
-                self._slots.release()
+        Raises:
+            Refused: If it sleeps, or its queue is full.
+            BadRequest: If there is no engine of that rank.
+        """
+        settings, loads = self._settings, self._loads()
+        if settings.asleep:
+            raise Refused(503, self._shapes.error(503, _ASLEEP))
+        if settings.slots is not None and settings.queue_max is not None:
+            # As `--max-num-queued-reqs` counts: who is served and who waits, together.
+            room = settings.slots * len(loads) + settings.queue_max
+            if sum(load.running + load.waiting for load in loads) >= room:
+                self.rejected += 1
+                raise Refused(503, self._shapes.error(503, BUSY))
+        rank = request.headers.get("x-data-parallel-rank") if self._is_vllm else None
+        return self.engines[engine_rank(loads, rank)]

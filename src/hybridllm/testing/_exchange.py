@@ -83,14 +83,16 @@ class Exchange:
                 return False
         return True
 
-    async def send_json(self, status: int, value: Json) -> None:
+    async def send_json(
+        self, status: int, value: Json, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Send a whole answer."""
         fault = self._fault
         if fault.kind is FaultKind.CUT:
             await self._send_cut_json(status, value, fault.how)
             return
         body = self._dumps(self._altered(value))
-        await self.send_body(status, body, JSON_TYPE)
+        await self.send_body(status, body, JSON_TYPE, headers)
 
     async def send_body(
         self,

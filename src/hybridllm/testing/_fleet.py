@@ -16,12 +16,20 @@ from hybridllm._runtime.ports import WireError, WireRequest, WireResponse
 from hybridllm.testing._ailments import Ailment
 from hybridllm.testing._fleet_answers import Service
 from hybridllm.testing._fleet_backend import FleetBackend, HealthAnswers
+from hybridllm.testing._fleet_plain import PlainBackend
+from hybridllm.testing._fleet_vllm import VllmBackend
+from hybridllm.testing._played import PlayedResponse
+from hybridllm.testing._reply import Reply
+from hybridllm.testing._vllm_service import VllmService
 from hybridllm.testing._wire import UnscriptedRequest
 
 if TYPE_CHECKING:
     from hybridllm._core.policy.compiled import Policy
 
+AnyService = Service | VllmService
+
 _KEY = "simulated-key-0000"
+_WOKEN = Reply.json({"status": "waking"}, status=202)
 
 
 class SimulatedFleet:
@@ -47,10 +55,11 @@ class SimulatedFleet:
         base_urls: Mapping[str, str],
         *,
         seed: int = 1,
-        service: Service | Mapping[str, Service] | None = None,
+        service: AnyService | Mapping[str, AnyService] | None = None,
         health: HealthAnswers = "honest",
         environ: Mapping[str, str] | None = None,
         dimensions: Mapping[str, int] | None = None,
+        wake_urls: Mapping[str, str] | None = None,
     ) -> None:
         """Make a fleet; `of` is the usual way.
 
@@ -61,29 +70,29 @@ class SimulatedFleet:
             health: What their health checks say.
             environ: See the attribute.
             dimensions: Of the embeddings of each backend that makes any. Default: 8, or what is asked for.
+            wake_urls: Of backends that sleep: a POST there wakes them.
         """
         each = service if isinstance(service, Mapping) else {}
-        usual = service if isinstance(service, Service) else Service()
+        usual = Service() if service is None or isinstance(service, Mapping) else service
         self.environ: Mapping[str, str] = dict(environ or {})
         self.backends: dict[str, FleetBackend] = {}
         self._by_url: dict[str, FleetBackend] = {}
         self._by_health_url: dict[str, FleetBackend] = {}
+        self._by_metrics_url: dict[str, FleetBackend] = {}
+        self._by_wake_url: dict[str, FleetBackend] = {}
         self._closed = False
         by_base: dict[str, FleetBackend] = {}
         for name, url in base_urls.items():
             base = url.rstrip("/")
             made = by_base.get(base)
             if made is None:
-                made = FleetBackend(
-                    name,
-                    each.get(name, usual),
-                    seed=seed,
-                    health=health,
-                    dimensions=(dimensions or {}).get(name, 0),
-                )
+                size = (dimensions or {}).get(name, 0)
+                made = _backend(name, each.get(name, usual), seed=seed, health=health, size=size)
                 by_base[base] = made
                 self._listen(base, made)
             self.backends[name] = made
+        for name, url in (wake_urls or {}).items():
+            self._by_wake_url[url] = self.backends[name]
 
     @classmethod
     def of(
@@ -91,7 +100,7 @@ class SimulatedFleet:
         policy: Policy,
         *,
         seed: int = 1,
-        service: Service | Mapping[str, Service] | None = None,
+        service: AnyService | Mapping[str, AnyService] | None = None,
         health: HealthAnswers = "honest",
     ) -> SimulatedFleet:
         """Make a fleet of every backend of a policy; the arguments are those of the class."""
@@ -107,6 +116,11 @@ class SimulatedFleet:
                 for served in policy.candidates.values()
                 for one in served
                 if one.model.dimensions is not None
+            },
+            wake_urls={
+                backend.name: backend.cold_start.wake_url
+                for backend in backends
+                if backend.cold_start is not None and backend.cold_start.wake_url is not None
             },
         )
 
@@ -137,7 +151,7 @@ class SimulatedFleet:
         return self.backends[name]
 
     def requests(self, from_s: float = 0.0, until_s: float = math.inf) -> int:
-        """Return how many requests arrived in a time, all backends together; health checks not counted."""
+        """Return how many requests arrived in a time, all backends together; pages not counted."""
         return sum(one.requests(from_s, until_s) for one in dict.fromkeys(self.backends.values()))
 
     async def send(self, request: WireRequest) -> WireResponse:
@@ -153,6 +167,13 @@ class SimulatedFleet:
             checked = self._by_health_url.get(request.url)
             if checked is not None:
                 return await checked.checked(request)
+            told = self._by_metrics_url.get(request.url)
+            if told is not None:
+                return await told.metrics(request)
+        woken = self._by_wake_url.get(request.url)
+        if woken is not None and request.method == "POST":
+            woken.wake()
+            return PlayedResponse(_WOKEN)
         backend = self._by_url.get(request.url)
         if backend is None:
             raise UnscriptedRequest(
@@ -172,3 +193,12 @@ class SimulatedFleet:
         # Where several share an origin, its health is the first one's.
         for url in (f"{base}/models", f"{base}/health", f"{origin}/health"):
             self._by_health_url.setdefault(url, backend)
+        self._by_metrics_url.setdefault(f"{origin}/metrics", backend)
+
+
+def _backend(
+    name: str, service: AnyService, *, seed: int, health: HealthAnswers, size: int
+) -> FleetBackend:
+    if isinstance(service, VllmService):
+        return VllmBackend(name, service, seed=seed, health=health, dimensions=size)
+    return PlainBackend(name, service, seed=seed, health=health, dimensions=size)

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hybridllm.testing._answers import ChatAnswer, Choice
+from hybridllm.testing._kv import BLOCK_TOKENS
 from hybridllm.testing._shapes import CREATED, Event, Json, interleaved, known_fields, logprobs
 from hybridllm.testing._tokens import hex_id
 from hybridllm.testing._validation import BadRequest
 
-_FINGERPRINT = "vllm-0.32.0-simulated"
+BUSY = (
+    "The engine is currently busy and cannot accept new requests. "
+    "Please try again later or on a different instance."
+)
+FINGERPRINT = "vllm-0.32.0-simulated"
 _ERROR_TYPES = {
     400: "BadRequestError",
     404: "NotFoundError",
@@ -46,7 +51,7 @@ class VllmShapes:
             "model": answer.model,
             "choices": [_choice(answer, choice) for choice in answer.choices],
             "service_tier": None,
-            "system_fingerprint": _FINGERPRINT,
+            "system_fingerprint": FINGERPRINT,
             "usage": {
                 "prompt_tokens": answer.prompt_tokens,
                 "total_tokens": answer.prompt_tokens + answer.completion_tokens,
@@ -87,7 +92,7 @@ class VllmShapes:
                 yield Event({**head, "choices": [_finish_entry(choice)]}, "finish", choice.index)
         if usage:
             data = {**head, "choices": [], "usage": _stream_usage(answer)}
-            yield Event(data | {"system_fingerprint": _FINGERPRINT}, "usage")
+            yield Event(data | {"system_fingerprint": FINGERPRINT}, "usage")
 
     def models(self, names: Sequence[str], *, context_tokens: int) -> Json:
         return {"object": "list", "data": [_model(name, context_tokens) for name in names]}
@@ -112,6 +117,15 @@ class VllmShapes:
                 "completion_tokens_details": None,
             },
         }
+
+
+def cached_details(prompt_tokens: int, cached_tokens: int) -> Json:
+    """Return what usage tells of a prompt: only whole blocks are cached."""
+    whole = prompt_tokens // BLOCK_TOKENS * BLOCK_TOKENS
+    return {
+        "cached_tokens": cached_tokens,
+        "created_cache_tokens": max(0, whole - cached_tokens),
+    }
 
 
 def _choice(answer: ChatAnswer, choice: Choice) -> Json:
@@ -184,7 +198,7 @@ def _entry(choice: Choice, delta: Json, *, ends: bool = False) -> Json:
 
 def _fingerprint(*, usage: bool) -> Json:
     """The last event names the server; with usage asked for, that is another one."""
-    return {} if usage else {"system_fingerprint": _FINGERPRINT}
+    return {} if usage else {"system_fingerprint": FINGERPRINT}
 
 
 def _stream_usage(answer: ChatAnswer) -> Json:
@@ -203,8 +217,7 @@ def _stream_usage(answer: ChatAnswer) -> Json:
 def _cached(answer: ChatAnswer, **unused: None) -> Json | None:
     if answer.cached_tokens is None:
         return None
-    created = answer.prompt_tokens - answer.cached_tokens
-    return {"cached_tokens": answer.cached_tokens, "created_cache_tokens": created, **unused}
+    return {**cached_details(answer.prompt_tokens, answer.cached_tokens), **unused}
 
 
 def _reasoning(answer: ChatAnswer) -> Json | None:

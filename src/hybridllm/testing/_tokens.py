@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -38,6 +39,29 @@ def prompt_tokens(
     if tools:
         total += count_tokens(json.dumps(list(tools)))
     return total
+
+
+def prompt_stream(
+    messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]] | None = None
+) -> list[str]:
+    """Return the tokens themselves of a prompt, as many as `prompt_tokens` counts; tools come first."""
+    stream = tokenize(json.dumps(list(tools))) if tools else []
+    for message in messages:
+        stream += [str(message.get("role"))] * TOKENS_PER_MESSAGE
+        content = message.get("content")
+        for part in content if isinstance(content, list) else [{"text": content}]:
+            text = part.get("text") if isinstance(part, Mapping) else None
+            if isinstance(text, str):
+                stream += _tokens_of(text)
+            elif isinstance(content, list) and isinstance(part, Mapping):
+                stream += [json.dumps(part, sort_keys=True, default=str)] * TOKENS_PER_PART
+    return stream
+
+
+@lru_cache(maxsize=4_096)
+def _tokens_of(text: str) -> tuple[str, ...]:
+    """Remembered: the messages of a conversation come again with each of its turns."""
+    return tuple(tokenize(text))
 
 
 def _content_tokens(message: Mapping[str, Any]) -> int:

@@ -165,8 +165,15 @@ def _check_tools(body: Mapping[str, Any]) -> None:
         )
 
 
-def room_for_answer(body: Mapping[str, Any], *, context_tokens: int | None) -> int | None:
+def room_for_answer(
+    body: Mapping[str, Any], *, context_tokens: int | None, tokens_in: int | None = None
+) -> int | None:
     """Return how many tokens the answer may have by the context; None is no limit.
+
+    Args:
+        body: The request's JSON.
+        context_tokens: The context; None is no limit.
+        tokens_in: Of the prompt, if they are counted already.
 
     Raises:
         BadRequest: If the prompt leaves no room. Its `code` is OpenAI's.
@@ -181,7 +188,9 @@ def room_for_answer(body: Mapping[str, Any], *, context_tokens: int | None) -> i
             " Please request fewer output tokens."
         )
         raise BadRequest(message, "max_tokens")
-    room = room_left(prompt_tokens(body["messages"], body.get("tools")), context_tokens=context)
+    if tokens_in is None:
+        tokens_in = prompt_tokens(body["messages"], body.get("tools"))
+    room = room_left(tokens_in, context_tokens=context)
     if room == 0:  # vLLM's words, though it is the prompt that is too long
         raise BadRequest("max_tokens must be at least 1, got 0.", "max_tokens")
     return room

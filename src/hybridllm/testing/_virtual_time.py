@@ -68,7 +68,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @property
     def _clock_resolution(self) -> float:
-        """A timer is due that is nearer than this; asyncio's nanosecond adds nothing to a time of 194 days."""
+        """A timer is due that is nearer than this; asyncio's nanosecond adds nothing to 194 days."""
         return max(_NANOSECOND, math.ulp(self._jumping.now_s))
 
     @_clock_resolution.setter

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from hybridllm._core.decide.given import GivenLoad, GivenVolume
 from hybridllm._core.decide.snapshot import Latency
 from hybridllm._core.decide.world import MONDAY_NOON, World
 from hybridllm._core.policy.compile_routes import percentile_values
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.document import Place
+from hybridllm._core.policy.hybrid import Measure, Window
+from hybridllm._core.policy.schema_given import GivenLoadSpec, GivenVolumeSpec
+from hybridllm._core.policy.schema_hybrid import RATES
 from hybridllm._core.policy.schema_routes import PercentilesSpec
 from hybridllm._core.policy.schema_tests import CaseSpec, ExpectSpec, GivenSpec
 from hybridllm._core.request.facts import Facts, Hints
@@ -124,7 +128,33 @@ def given_world(given: GivenSpec) -> World:
         _latency(given.ttft_ms, given.total_ms),
         given.now or MONDAY_NOON,
         float(given.chance),
+        {name: _load(said) for name, said in given.load.items()},
+        tuple(_volume(said) for said in given.volume),
+        None if given.break_even is None else given.break_even == "above",
     )
+
+
+def _load(said: GivenLoadSpec) -> GivenLoad:
+    return GivenLoad(
+        saturated=said.saturated,
+        waiting=said.waiting,
+        kv_used=None if said.kv_cache_pct is None else float(said.kv_cache_pct / 100),
+        wait_s=None if said.predicted_wait_ms is None else float(said.predicted_wait_ms / 1_000),
+        rate_limited=said.rate_limited,
+        out=said.out,
+        budget=said.budget,
+        cold_s=None if said.cold is None else float(said.cold),
+    )
+
+
+def _volume(said: GivenVolumeSpec) -> GivenVolume:
+    amounts = {}
+    for rate in RATES:
+        amount = getattr(said, rate)
+        if amount is not None:
+            measure, _, window = rate.partition("_per_")
+            amounts[Measure(measure), Window(window)] = amount
+    return GivenVolume(amounts, said.sustained or 0, said.of)
 
 
 def _latency(

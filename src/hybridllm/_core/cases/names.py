@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hybridllm._core.decide.decide import PINNED
+from hybridllm._core.decide.given import OWN
 from hybridllm._core.decide.match import fits
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.document import Findings, Node, Path, key_place, quoted, value_place
@@ -95,12 +96,24 @@ class _Names:
             yield _Use("backend", name, self.backends, (*path, "down", index))
         for name in given.in_flight:
             yield _Use("backend", name, self.backends, (*path, "in_flight", name), is_key=True)
+        for name in given.load:
+            if name != OWN:
+                yield _Use("backend", name, self.backends, (*path, "load", name), is_key=True)
+        for index, said in enumerate(given.volume):
+            yield from self._of_scope(said.of or "", (*path, "volume", index, "of"))
         for key in ("ttft_ms", "total_ms"):
             for name in getattr(given, key):
                 whole = "/" not in name
                 what = "backend" if whole else "candidate"
                 known = self.backends if whole else self.candidates
                 yield _Use(what, name, known, (*path, key, name), is_key=True)
+
+    def _of_scope(self, scope: str, path: Path) -> Iterator[_Use]:
+        """Yield what a volume is of, if that is something of the policy."""
+        kind, _, name = scope.partition(":")
+        known = {"backend": self.backends, "model": self.models, "route": self.routes}.get(kind)
+        if name and known is not None:
+            yield _Use(kind, name, known, path)
 
     def of_expected(self, expect: ExpectSpec, path: Path) -> Iterator[_Use]:
         """Yield the names that are expected, or expected not to be."""

@@ -11,7 +11,7 @@ from hybridllm._core.decide.explain import Explanation, explained_in
 from hybridllm._core.decide.plan import Denied
 from hybridllm._core.policy.compiled import Policy
 
-DENIED, EXHAUSTED = "policy_denied", "route_exhausted"
+DENIED = "policy_denied"
 _NO_ERROR, _NOBODY = "no error", "nobody"
 
 
@@ -111,7 +111,7 @@ class _Outcome:
             return cls(plan.route, None, None, None, DENIED, plan.rule, ())
         names = plan.candidate_names
         if answers is None:
-            return cls(plan.route, None, None, None, EXHAUSTED, None, names)
+            return cls(plan.route, None, None, None, explanation.error, None, names)
         one = plan.kept[answers.index].candidate
         reason = answers.reason.value
         return cls(plan.route, one.backend.name, one.model.name, reason, None, None, names)
@@ -147,7 +147,7 @@ def _unexpected(expected: Expected, came: _Outcome) -> bool:
     if expected.rule is not None or came.error is None:
         return False
     answer = expected.backend or expected.model or expected.reason
-    if came.error == EXHAUSTED:
+    if came.error != DENIED:
         return bool(answer)
     return bool(answer or expected.route or expected.candidates)
 

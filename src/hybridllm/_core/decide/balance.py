@@ -17,7 +17,7 @@ from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.resilience.pace import faded_s
 
-_ALIKE_S = 0.1
+ALIKE_S = 0.1
 """Paces up to here are alike; above, those within a factor of 1.4. Noise is no reason to prefer anybody."""
 
 
@@ -27,7 +27,7 @@ def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     if len(kept) < 2 or not (in_flight or snapshot.paces or returning):
         return kept
     waits, busy = [], False
-    for one, pace_s in zip(kept, paces_s(kept, snapshot), strict=True):
+    for one, pace_s in zip(kept, _paces_s(kept, snapshot), strict=True):
         under_way = in_flight.get(one.candidate.backend.name, 0)
         busy = busy or under_way > 0
         waits.append(pace_s * (under_way + 1))
@@ -45,7 +45,7 @@ def by_load(kept: tuple[Kept, ...], snapshot: Snapshot) -> tuple[Kept, ...]:
     return tuple([kept[place] for place in order])
 
 
-def paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
+def _paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
     """How long each lets one wait; who was not measured counts as the fastest of the others."""
     paces, now_s, best = snapshot.paces, snapshot.now_s, 0.0
     found: list[float] = []
@@ -55,20 +55,20 @@ def paces_s(kept: tuple[Kept, ...], snapshot: Snapshot) -> list[float]:
             found.append(0.0)
             continue
         # A pace does nothing but fade: what was no more than alike is so still.
-        seconds = _ALIKE_S if pace.value_s <= _ALIKE_S else _step_s(faded_s(pace, now_s))
+        seconds = ALIKE_S if pace.value_s <= ALIKE_S else _step_s(faded_s(pace, now_s))
         found.append(seconds)
         if not best or seconds < best:
             best = seconds
-    best = best or _ALIKE_S
+    best = best or ALIKE_S
     return [seconds or best for seconds in found]
 
 
 def _step_s(seconds: float) -> float:
     """The pace, rounded down to a step of a factor of 1.4."""
-    if seconds <= _ALIKE_S:
-        return _ALIKE_S
-    steps = floor(2.0 * log2(seconds / _ALIKE_S))
-    return _ALIKE_S * float(2.0 ** (steps / 2.0))
+    if seconds <= ALIKE_S:
+        return ALIKE_S
+    steps = floor(2.0 * log2(seconds / ALIKE_S))
+    return ALIKE_S * float(2.0 ** (steps / 2.0))
 
 
 def _two(count: int, drawn: float) -> tuple[int, int]:

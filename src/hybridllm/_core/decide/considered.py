@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from hybridllm._core.decide.decide import own_tags
 from hybridllm._core.decide.match import Subject, failing
 from hybridllm._core.decide.plan import Denied, Kept, Plan
+from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.ceilings import Ceilings
 from hybridllm._core.policy.compiled import (
     Constraint,
@@ -66,11 +66,11 @@ class HeldTag:
     sources: tuple[str, ...]
 
 
-def routes_considered(decision: Plan | Denied, now_utc: datetime) -> tuple[ConsideredRoute, ...]:
+def routes_considered(decision: Plan | Denied, snapshot: Snapshot) -> tuple[ConsideredRoute, ...]:
     """Return the routes that were looked at, in order; none if a model was pinned, or names were unknown."""
     if decision.facts.model is not None or _refused_at_the_door(decision):
         return ()
-    subject = _subject(decision, now_utc)
+    subject = _subject(decision, snapshot)
     found = []
     for route in decision.policy.routes:
         lacks = failing(route.when, subject)
@@ -82,12 +82,12 @@ def routes_considered(decision: Plan | Denied, now_utc: datetime) -> tuple[Consi
 
 
 def constraints_considered(
-    decision: Plan | Denied, now_utc: datetime
+    decision: Plan | Denied, snapshot: Snapshot
 ) -> tuple[ConsideredConstraint, ...]:
     """Return every constraint of the policy, with what it did; none if the request never met them."""
     if _refused_at_the_door(decision):
         return ()
-    subject = _subject(decision, now_utc)
+    subject = _subject(decision, snapshot)
     return tuple(
         _constraint(one, failing(one.when, subject), decision)
         for one in decision.policy.constraints
@@ -180,10 +180,10 @@ def _refused_at_the_door(decision: Plan | Denied) -> bool:
     return decision.rule != _NO_ROUTE
 
 
-def _subject(decision: Plan | Denied, now_utc: datetime) -> Subject:
+def _subject(decision: Plan | Denied, snapshot: Snapshot) -> Subject:
     facts = decision.facts
     task = decision.policy.tasks.get(facts.task) if facts.task is not None else None
-    return Subject(facts, decision.residency, task, now_utc)
+    return Subject(facts, decision.residency, task, snapshot.now_utc, snapshot.held)
 
 
 def _constraint(

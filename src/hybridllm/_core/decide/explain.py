@@ -93,10 +93,11 @@ class Explanation:
         """
         if isinstance(self.plan, Denied):
             return None
-        from hybridllm._core.decide.world import answering
+        from hybridllm._core.decide.world import Answering, ending
 
         if self.world is not None:
-            return answering(self.plan, self.world)
+            found = ending(self.plan, self.world)
+            return found if isinstance(found, Answering) else None
         return self._asked_first(self.plan)
 
     @property
@@ -107,24 +108,33 @@ class Explanation:
 
     @property
     def error(self) -> str | None:
-        """What is raised instead of an answer: `policy_denied`, `route_exhausted`; None: there is one."""
-        if not self.allowed:
+        """What is raised instead of an answer; None: there is one.
+
+        `policy_denied`, `route_exhausted`, or `warming_up`: only a backend that sleeps could answer.
+        """
+        if isinstance(self.plan, Denied):
             return "policy_denied"
-        return "route_exhausted" if self.answering is None else None
+        if self.world is None:
+            return "route_exhausted" if self.answering is None else None
+
+        from hybridllm._core.decide.world import ending
+
+        found = ending(self.plan, self.world)
+        return found if isinstance(found, str) else None
 
     @property
     def routes(self) -> tuple[ConsideredRoute, ...]:
         """The routes that were looked at, in order, up to the one that decides."""
         from hybridllm._core.decide.considered import routes_considered
 
-        return routes_considered(self.plan, self.snapshot.now_utc)
+        return routes_considered(self.plan, self.snapshot)
 
     @property
     def constraints(self) -> tuple[ConsideredConstraint, ...]:
         """Every constraint of the policy: whether it applies, and what it did."""
         from hybridllm._core.decide.considered import constraints_considered
 
-        return constraints_considered(self.plan, self.snapshot.now_utc)
+        return constraints_considered(self.plan, self.snapshot)
 
     @property
     def residency(self) -> tuple[HeldTag, ...]:
@@ -163,16 +173,25 @@ class Explanation:
             remaining_s=float("inf"),
             jitter=0.0,
             standing=Standing(self.refusals, dict.fromkeys(self.cooling, float("inf"))),
+            spilled=plan.spilled,
         )
         return Answering(step.index, step.reason) if isinstance(step, Call) else None
 
 
 def explained_in(policy: Policy, facts: Facts, world: World) -> Explanation:
     """Return what a policy says of a request in a given world."""
-    snapshot = world.snapshot(policy)
+    snapshot = world.snapshot(policy, facts)
     plan = decide(policy, facts, snapshot)
-    kept = plan.kept if isinstance(plan, Plan) else ()
+    if isinstance(plan, Denied):
+        return Explanation(plan, snapshot=snapshot, world=world)
+
+    from hybridllm._core.decide.world import standing_in
+
+    standing = standing_in(plan, world)
     down = {
-        place: DOWN for place, one in enumerate(kept) if one.candidate.backend.name in world.down
+        place: DOWN
+        for place, one in enumerate(plan.kept)
+        if one.candidate.backend.name in world.down
     }
-    return Explanation(plan, down, snapshot, world=world)
+    refused = {**standing.refused, **down}
+    return Explanation(plan, refused, snapshot, frozenset(standing.gates), world)

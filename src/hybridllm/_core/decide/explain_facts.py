@@ -19,7 +19,7 @@ from hybridllm._core.policy.conditions import METADATA
 
 if TYPE_CHECKING:
     from hybridllm._core.decide.explain import Explanation
-    from hybridllm._core.decide.snapshot import Latency
+    from hybridllm._core.decide.snapshot import Latency, Load
     from hybridllm._core.decide.world import World
     from hybridllm._core.policy.compiled import Policy
     from hybridllm._core.request.facts import Facts
@@ -103,7 +103,25 @@ def world_facts(world: World) -> dict[str, Any]:
         "latency": {name: latency_facts(latency) for name, latency in world.latency.items()},
         "now": world.now_utc.isoformat(),
         "chance": world.chance,
+        "load": {name: said.to_dict() for name, said in world.loads.items()},
+        "volume": [said.to_dict() for said in world.volumes],
+        "break_even": {True: "above", False: "below", None: None}[world.break_even],
     }
+
+
+def load_facts(load: Load | None) -> dict[str, Any]:
+    """Return what is known of a backend's load, its requests in flight apart."""
+    if load is None:
+        return {}
+    told = {
+        "saturated": load.saturated or None,
+        "waiting": load.waiting,
+        "running": load.running,
+        "kv_cache_pct": None if load.kv_used is None else round(load.kv_used * 100, 1),
+        "predicted_wait_ms": None if load.wait_s is None else round(load.wait_s * 1_000, 1),
+        "waking_up_s": load.cold,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def latency_facts(latency: Latency) -> dict[str, dict[str, float]]:
@@ -119,7 +137,7 @@ def candidate_facts(explanation: Explanation) -> list[dict[str, Any]]:
         return []
     slos = objectives(plan)
     rows = []
-    for place, kept in enumerate(plan.kept):
+    for place, (kept, reason) in enumerate(zip(plan.kept, plan.reasons, strict=True)):
         candidate = kept.candidate
         price = candidate.price
         cost = expected_cost_usd(candidate, plan.facts)
@@ -133,9 +151,10 @@ def candidate_facts(explanation: Explanation) -> list[dict[str, Any]]:
                 "model": candidate.model.name,
                 "wire_model": candidate.wire_model,
                 "fallback": kept.fallback,
-                "reason": kept.reason,
+                "reason": reason,
                 "passed_over": explanation.refusals.get(place),
                 "in_flight": explanation.in_flight.get(candidate.backend.name, 0),
+                "load": load_facts(snapshot.loads.get(candidate.backend.name)),
                 "latency": None if latency is None else latency_facts(latency),
                 "objective_missed": missed(kept, slos, snapshot),
                 "split_share": share and round(share, 6),
@@ -148,7 +167,7 @@ def candidate_facts(explanation: Explanation) -> list[dict[str, Any]]:
     return rows
 
 
-def _answer(explanation: Explanation) -> dict[str, str] | None:
+def _answer(explanation: Explanation) -> dict[str, str | None] | None:
     plan, found = explanation.plan, explanation.answering
     if found is None or not isinstance(plan, Plan):
         return None
@@ -158,6 +177,7 @@ def _answer(explanation: Explanation) -> dict[str, str] | None:
         "backend": candidate.backend.name,
         "model": candidate.model.name,
         "reason": found.reason.value,
+        "waits": found.waits or None,
     }
 
 

@@ -59,10 +59,25 @@ def world_text(world: World) -> str:
     parts = [f"{', '.join(told['down'])} down"] if told["down"] else []
     parts += [f"{count} in flight on {name}" for name, count in told["in_flight"].items()]
     parts += [f"{name} {latency_text(latency)}" for name, latency in told["latency"].items()]
+    parts += [f"{_whose(name)} {_said(load)}" for name, load in told["load"].items()]
+    parts += [f"volume {_said(volume)}" for volume in told["volume"]]
+    parts += [f"break-even {told['break_even']}"] if told["break_even"] else []
     if world.chance:
         parts.append(f"chance {world.chance:g}")
     now = world.now_utc.strftime("%a %Y-%m-%d %H:%M UTC")
     return "; ".join(parts or ["nothing amiss"]) + f"; at {now}"
+
+
+def load_text(load: Mapping[str, Any]) -> str:
+    """Return what is known of a load in words: `saturated (9 waiting, 8 may), KV cache 93 %`."""
+    words = {
+        "saturated": "saturated ({})",
+        "waiting": "{:g} waiting",
+        "running": "{:g} running",
+        "kv_cache_pct": "KV cache {:g} %",
+        "predicted_wait_ms": "predicted wait {:g} ms",
+    }
+    return ", ".join(told.format(load[name]) for name, told in words.items() if name in load)
 
 
 def latency_text(latency: Mapping[str, Mapping[str, float]]) -> str:
@@ -87,7 +102,8 @@ def answer_text(explanation: Explanation) -> str:
     found = explanation.answering
     if found is not None:
         first = "answers" if explanation.world is not None else "is asked first"
-        return f"{explanation.answer} {first} ({found.reason.value})"
+        waits = f", waits {found.waits}" if found.waits else ""
+        return f"{explanation.answer} {first} ({found.reason.value}{waits})"
     return f"nobody answers ({explanation.error})"
 
 
@@ -97,6 +113,7 @@ def candidate_notes(row: Mapping[str, Any]) -> str:
     notes = {
         passed if passed == DOWN else f"now passed over: {passed}": passed,
         f"{row['in_flight']} in flight": row["in_flight"],
+        load_text(row["load"]): load_text(row["load"]),
         latency_text(row["latency"] or {}): row["latency"],
         f"misses its objective: {row['objective_missed']}": row["objective_missed"],
         f"its model is drawn for {(share or 0) * 100:.3g}%": share is not None,
@@ -156,6 +173,14 @@ def _drawn(branches: Iterator[_Branch] | Sequence[_Branch], indent: str) -> Iter
         last = branch is branches[-1]
         yield _line(f"{indent}{'└─' if last else '├─'} {branch.text}")
         yield from _drawn(branch.twigs, indent + ("   " if last else "│  "))
+
+
+def _whose(name: str) -> str:
+    return "every own backend" if name == "*" else name
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    return ", ".join(name if said is True else f"{name} {said}" for name, said in told.items())
 
 
 def _value(value: Any) -> str:

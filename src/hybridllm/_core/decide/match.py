@@ -67,6 +67,8 @@ def failing(when: When, subject: Subject) -> str | None:
             asked = when_text(When((condition,)))
             if isinstance(condition, Not | AnyOf):
                 return asked
+            if isinstance(condition, Live):
+                return f"{asked}, which does not hold"
             return f"{asked}, and the request has {_has(condition.fact, subject)}"
     return None
 
@@ -155,8 +157,6 @@ def _number_of(fact: str, facts: Facts) -> Decimal | int | None:
 def _has(fact: str, subject: Subject) -> str:
     if fact == "time":
         return subject.now_utc.strftime("%a %H:%M UTC")
-    if fact in {"volume", "break_even"}:
-        return "not held it (so far)"
     if fact == "stream":
         return "a stream" if subject.facts.stream else "no stream"
     if fact == "input_tokens":

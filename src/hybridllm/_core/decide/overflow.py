@@ -11,9 +11,8 @@ and need no such margin: what has just become free is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.snapshot import Load, Snapshot
@@ -23,10 +22,12 @@ from hybridllm._core.policy.hybrid import Cause, Overflow, Trigger
 COOL_SHARE = 0.9
 """Of its bound, that a number must fall to."""
 
-_IDLE = Load()
-
+_NOBODY: frozenset[str] = frozenset()
+_OF_MODELS = frozenset({Trigger.RATE_LIMITED, Trigger.OUTAGE})
 Source = tuple[str, int, str]
 """(route, place of the overflow in it, backend that it leaves)."""
+
+_NO_SOURCES: frozenset[Source] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,23 @@ class Left:
     """What the overflows of a route say of one request.
 
     Attributes:
-        judged: Every source that the request may use, and whether it is hot.
+        hot: The sources, of those that the request may use, that are hot.
+        cooled: Those that were hot before and are not any more.
         to: Names of the backends that take the request because all of the sources are; empty: it stays.
         why: In words: `vllm-fra is saturated (9 waiting, 8 may)`.
         waits: Sources that are saturated and that it may not leave.
         queue_s: How long it waits for a slot there; None: as its priority says.
     """
 
-    judged: tuple[tuple[Source, bool], ...]
-    to: frozenset[str] = frozenset()
+    hot: frozenset[Source] = _NO_SOURCES
+    cooled: frozenset[Source] = _NO_SOURCES
+    to: frozenset[str] = _NOBODY
     why: str = ""
-    waits: frozenset[str] = frozenset()
+    waits: frozenset[str] = _NOBODY
     queue_s: float | None = None
+
+
+STAYS = Left()
 
 
 def overflowed(
@@ -58,7 +64,8 @@ def overflowed(
         route: One with overflows.
         snapshot: The loads of the backends, and who was hot before.
     """
-    judged: list[tuple[Source, bool]] = []
+    hot: set[Source] = set()
+    cooled: set[Source] = set()
     to: set[str] = set()
     why: list[str] = []
     waits: set[str] = set()
@@ -68,25 +75,52 @@ def overflowed(
         sources = [name for name in overflow.sources if name in names]
         if not sources:
             continue
-        hot: dict[str, str] = {}
-        for name in sources:
-            source = (route.name, place, name)
-            models = {
-                one.candidate.model.name for one in kept if one.candidate.backend.name == name
-            }
-            words = _hot(overflow, name, models, snapshot, was_hot=source in snapshot.hot)
-            judged.append((source, bool(words)))
-            if words:
-                hot[name] = words
+        reasons = _reasons(overflow, sources, kept, snapshot, (route.name, place))
+        hot.update([(route.name, place, name) for name in reasons])
+        if snapshot.hot:
+            judged = {(route.name, place, name) for name in sources}
+            cooled.update((snapshot.hot & judged) - hot)
         if names.isdisjoint(overflow.to):
             queue_s = overflow.queue_s if queue_s is None else queue_s
-            waits.update(name for name in sources if _is_saturated(snapshot.loads.get(name, _IDLE)))
+            waits.update([name for name in reasons if _is_saturated(snapshot.loads[name])])
             continue
-        kept = _placed(kept, overflow, hot)
-        if len(hot) == len(sources):
+        kept = _placed(kept, overflow, reasons)
+        if len(reasons) == len(sources):
             to.update(names.intersection(overflow.to))
-            why += [f"{name} {words}" for name, words in hot.items()]
-    return kept, Left(tuple(judged), frozenset(to), ", ".join(why), frozenset(waits), queue_s)
+            why += [f"{name} {words}" for name, words in reasons.items()]
+    if not (hot or cooled) and queue_s is None:
+        return kept, STAYS
+    told = Left(
+        frozenset(hot),
+        frozenset(cooled),
+        frozenset(to),
+        ", ".join(why),
+        frozenset(waits),
+        queue_s,
+    )
+    return kept, told
+
+
+def _placed(kept: tuple[Kept, ...], overflow: Overflow, hot: Mapping[str, str]) -> tuple[Kept, ...]:
+    """Put sources before those they overflow to, and the hot ones behind; others keep their places."""
+    ranks = [_rank(one.candidate.backend.name, overflow, hot) for one in kept]
+    mine = [rank for rank in ranks if rank >= 0]
+    if mine == sorted(mine):
+        return kept
+    order = iter(
+        sorted((place for place in range(len(kept)) if ranks[place] >= 0), key=ranks.__getitem__)
+    )
+    return tuple(
+        [kept[next(order)] if ranks[place] >= 0 else kept[place] for place in range(len(kept))]
+    )
+
+
+def _rank(name: str, overflow: Overflow, hot: Mapping[str, str]) -> int:
+    if name in overflow.to:
+        return 1
+    if name in overflow.sources:
+        return 2 if name in hot else 0
+    return -1
 
 
 def _is_saturated(load: Load) -> bool:
@@ -94,85 +128,82 @@ def _is_saturated(load: Load) -> bool:
     return bool(load.saturated) and not load.stale
 
 
-def _placed(kept: tuple[Kept, ...], overflow: Overflow, hot: dict[str, str]) -> tuple[Kept, ...]:
-    """Put sources before those they overflow to, and the hot ones behind; others keep their places."""
-    ranks: list[int] = []
-    for one in kept:
-        name = one.candidate.backend.name
-        if name in overflow.sources:
-            ranks.append(2 if name in hot else 0)
-        elif name in overflow.to:
-            ranks.append(1)
-    if all(first <= second for first, second in pairwise(ranks)):
-        return kept
-    named = {*overflow.sources, *overflow.to}
-    mine = [one for one in kept if one.candidate.backend.name in named]
-    sorted_mine = iter(sorted(mine, key=lambda one: _rank(one, overflow, hot)))
-    return tuple(
-        [next(sorted_mine) if one.candidate.backend.name in named else one for one in kept]
+def _reasons(
+    overflow: Overflow,
+    sources: Sequence[str],
+    kept: tuple[Kept, ...],
+    snapshot: Snapshot,
+    place: tuple[str, int],
+) -> Mapping[str, str]:
+    """Which of the sources are to be left, and why, in words."""
+    found: dict[str, str] = {}
+    loads, causes = snapshot.loads, overflow.causes
+    if causes[0].trigger is Trigger.SATURATED and len(causes) == 1:  # nearly every policy's
+        for name in sources:
+            load = loads.get(name)
+            if load is not None and load.saturated:
+                found[name] = _because(causes[0], load, False)
+        return found
+    for name in sources:
+        load = loads.get(name)
+        if load is None:
+            continue
+        for cause in causes:
+            words = _because(cause, load, (*place, name) in snapshot.hot)
+            if words and _is_of_models(cause) and not _for_all(cause.trigger, load, name, kept):
+                words = ""
+            if words:
+                found[name] = words
+                break
+    return found
+
+
+def _is_of_models(cause: Cause) -> bool:
+    return cause.trigger in _OF_MODELS or (cause.trigger is Trigger.BUDGET and cause.above is None)
+
+
+def _for_all(trigger: Trigger, load: Load, name: str, kept: tuple[Kept, ...]) -> bool:
+    """Whether what some models of a backend suffer from holds for all that the request may use there."""
+    models = load.out
+    if trigger is Trigger.RATE_LIMITED:
+        models = load.rate_limited
+    elif trigger is Trigger.BUDGET:
+        models = load.broke
+    return all(
+        one.candidate.model.name in models for one in kept if one.candidate.backend.name == name
     )
 
 
-def _rank(kept: Kept, overflow: Overflow, hot: dict[str, str]) -> int:
-    name = kept.candidate.backend.name
-    if name in overflow.to:
-        return 1
-    return 2 if name in hot else 0
-
-
-def _hot(
-    overflow: Overflow, name: str, models: Set[str], snapshot: Snapshot, *, was_hot: bool
-) -> str:
-    """Why a backend is to be left, in words; empty: it is not."""
-    load = snapshot.loads.get(name, _IDLE)
-    for cause in overflow.causes:
-        for words in _because(cause, load, models, was_hot=was_hot):
-            return words
-    return ""
-
-
-def _because(cause: Cause, load: Load, models: Set[str], *, was_hot: bool) -> Iterator[str]:
-    bound = cause.above
-    match cause.trigger:
-        case Trigger.SATURATED:
-            if load.saturated:
-                yield f"is saturated ({load.saturated})"
-        case Trigger.RATE_LIMITED:
-            if models <= load.rate_limited:
-                yield "is rate limited"
-        case Trigger.OUTAGE:
-            if models <= load.out:
-                yield "is out"
-        case Trigger.BUDGET:
-            yield from _spent(cause, load, models)
-        case Trigger.IN_FLIGHT:
-            if bound is not None and load.in_flight > bound:
-                yield f"has {load.in_flight} requests under way, above {bound:g}"
-        case Trigger.PREDICTED_WAIT:
-            wait_ms = None if load.wait_s is None else load.wait_s * 1_000
-            yield from _above("a predicted wait of {:.0f} ms", wait_ms, cause, load, was_hot)
-        case Trigger.KV_CACHE:
-            used = None if load.kv_used is None else load.kv_used * 100
-            yield from _above("{:.0f} % of its KV cache in use", used, cause, load, was_hot)
-
-
-def _above(
-    what: str, value: float | None, cause: Cause, load: Load, was_hot: bool
-) -> Iterator[str]:
-    bound = cause.above
+def _because(cause: Cause, load: Load, was_hot: bool) -> str:
+    """Why a load makes hot, in words; empty: it does not."""
+    trigger, bound = cause.trigger, cause.above
+    if trigger is Trigger.SATURATED:
+        return f"is saturated ({load.saturated})" if load.saturated else ""
+    if trigger is Trigger.RATE_LIMITED:
+        return "is rate limited" if load.rate_limited else ""
+    if trigger is Trigger.OUTAGE:
+        return "is out" if load.out else ""
     if bound is None:
-        return
+        return "says that our credit is used up" if load.broke else ""
+    if trigger is Trigger.PREDICTED_WAIT:
+        wait_ms = None if load.wait_s is None else load.wait_s * 1_000
+        return _above("a predicted wait of {:.0f} ms", wait_ms, bound, load, was_hot)
+    if trigger is Trigger.KV_CACHE:
+        used = None if load.kv_used is None else load.kv_used * 100
+        return _above("{:.0f} % of its KV cache in use", used, bound, load, was_hot)
+    if trigger is Trigger.IN_FLIGHT:
+        above = load.in_flight > bound
+        return f"has {load.in_flight} requests under way, above {bound:g}" if above else ""
+    return _spent(cause.per, bound, load)
+
+
+def _above(what: str, value: float | None, bound: float, load: Load, was_hot: bool) -> str:
     if value is not None and value > (bound * COOL_SHARE if was_hot else bound):
-        yield f"has {what.format(value)}, {'not yet well below' if value <= bound else 'above'} {bound:g}"
-    elif load.stale:
-        yield f"has told nothing lately ({load.saturated or 'stale'})"
+        side = "not yet well below" if value <= bound else "above"
+        return f"has {what.format(value)}, {side} {bound:g}"
+    return f"has told nothing lately ({load.saturated or 'stale'})" if load.stale else ""
 
 
-def _spent(cause: Cause, load: Load, models: Set[str]) -> Iterator[str]:
-    if cause.above is None or cause.per is None:
-        if models <= load.broke:
-            yield "says that our credit is used up"
-        return
-    spent_usd = load.spent_usd[0 if cause.per == "day" else 1]
-    if spent_usd >= cause.above:
-        yield f"has cost {spent_usd:.2f} USD this {cause.per}, of {cause.above:g}"
+def _spent(per: str | None, bound: float, load: Load) -> str:
+    spent_usd = load.spent_usd[0 if per == "day" else 1]
+    return f"has cost {spent_usd:.2f} USD this {per}, of {bound:g}" if spent_usd >= bound else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
+from math import ceil, inf, isfinite
 
 from hybridllm._core.money.capacity import SECONDS_A_MONTH
 from hybridllm._core.money.price import Price
@@ -53,14 +53,14 @@ class Weighed:
     unknown_share: Decimal
 
     @property
-    def ratio(self) -> Decimal | None:
+    def ratio(self) -> float | None:
         """API over own: above 1 the APIs cost more; infinite if own machines are free; None: not known."""
         api, own = self.api_usd_per_month, self.own_usd_per_month
         if api is None or own is None:
             return None
         if own:
-            return api / own
-        return Decimal("Infinity") if api else None
+            return float(api / own)
+        return inf if api else None
 
     @property
     def text(self) -> str:
@@ -218,7 +218,7 @@ def _own_text(weighed: Weighed) -> str:
 
 def _verdict_texts(weighed: Weighed) -> Iterator[str]:
     crossing, ratio = weighed.crossing_tokens_per_day, weighed.ratio
-    if ratio is not None and ratio.is_finite():
+    if ratio is not None and isfinite(ratio):
         yield f"the APIs cost {ratio:,.2f} times as much"
     if crossing is not None:
         yield f"equal at {crossing / _MTOK:,.1f}M tokens a day"

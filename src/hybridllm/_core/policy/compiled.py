@@ -132,6 +132,11 @@ class Backend:
     cold_start: ColdStart | None = None
 
     @property
+    def own(self) -> bool:
+        """Whether it is a server of one's own: it queues and tells its load, where a hosted API says 429."""
+        return self.kind is BackendKind.VLLM or self.operator == "self"
+
+    @property
     def terms_declared(self) -> bool:
         """Whether it says anything of where data goes; if not, no request with a tag may use it."""
         return not (self.region is None and self.operator is None and self.retention is None)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from hybridllm._core.decide.filters import environment_drop, residency_drop
-from hybridllm._core.policy.compiled import BackendKind, Capability, Policy, Residency
+from hybridllm._core.policy.compiled import Capability, Policy, Residency
 from hybridllm._core.policy.document import (
     Findings,
     Node,
@@ -22,6 +22,7 @@ from hybridllm._core.policy.document import (
     listed,
     value_place,
 )
+from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
@@ -51,6 +52,7 @@ def tell_doubts(
     doubts.conditions()
     tell_route_doubts(policy, spec, root, findings)
     tell_constraint_doubts(policy, spec, root, findings)
+    tell_capacity_doubts(policy, spec, root, findings)
     tell_hybrid_doubts(policy, root, findings)
 
 
@@ -138,7 +140,7 @@ class _Doubts:
                 if candidate.price is not None:
                     continue
                 backend = candidate.backend
-                own = backend.kind is BackendKind.VLLM or backend.operator == "self"
+                own = backend.own
                 path: Path = ("backends", backend.name) if own else ("models", name)
                 if path in told:
                     continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hybridllm._core.policy.compiled import Backend, BackendKind, Candidate, Policy, Route
+from hybridllm._core.policy.compiled import Backend, Candidate, Policy, Route
 from hybridllm._core.policy.document import (
     Findings,
     Node,
@@ -46,7 +46,7 @@ class _HybridDoubts:
 
     def backend(self, backend: Backend, path: Path) -> None:
         """Tell of what is said of a hosted API that is true of one's own servers only."""
-        if not is_hosted(backend):
+        if backend.own:
             return
         if backend.cold_start is not None:
             self._warn(
@@ -104,13 +104,12 @@ class _HybridDoubts:
             whys = [never[source.name][number] for source in sources if source.name not in stuck]
             if all(whys):
                 self._warn((*path, cause.trigger.value), f"never holds: {whys[0]}")
-            elif not any(map(is_hosted, sources)) and (why := _unlikely(cause)):
+            elif all(source.own for source in sources) and (why := _unlikely(cause)):
                 self._warn((*path, cause.trigger.value), why)
 
     def break_even(self) -> None:
         """Tell of break-evens that nothing can be weighed against: no hosted API has a price."""
-        served = [one for candidates in self._policy.candidates.values() for one in candidates]
-        if any(one.price is not None and one.backend.capacity is None for one in served):
+        if any(self._policy.list_prices.values()):
             return
         if not any(isinstance(one, BreakEven) for one in self._policy.live):
             return
@@ -128,18 +127,13 @@ class _HybridDoubts:
         self._findings.warn(key_place(self._root, path), path, message)
 
 
-def is_hosted(backend: Backend) -> bool:
-    """Return whether somebody else runs a backend, so that it tells nothing of its load."""
-    return backend.kind is BackendKind.API and backend.operator != "self"
-
-
 def _never(cause: Cause, backend: Backend, candidates: Iterable[Candidate]) -> str | None:
     """Return why a cause can never hold for a backend; None: it can."""
     name = backend.name
-    if cause.trigger is Trigger.KV_CACHE and is_hosted(backend):
+    if cause.trigger is Trigger.KV_CACHE and not backend.own:
         return f"a hosted API such as {name!r} does not tell its KV cache"
     limit = backend.concurrency or backend.saturation.in_flight_max
-    if cause.trigger is Trigger.SATURATED and is_hosted(backend) and limit is None:
+    if cause.trigger is Trigger.SATURATED and not backend.own and limit is None:
         return (
             f"nothing says when {name!r} is saturated; write under backends its concurrency, or "
             "saturation: {max_inflight: 64}"

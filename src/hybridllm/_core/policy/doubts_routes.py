@@ -58,6 +58,8 @@ class _RouteDoubts:
             tell_ceilings(spec, self._candidates(entries), self._root, path, self._findings)
         if spec.order_by is not None:
             self._one_order(spec, path)
+        if spec.order_by == "prefix":
+            self._one_replica(spec.use, path)
         self._one_space(index, spec, path)
 
     def _entries(self, entries: tuple[UseSpec, ...], path: Path) -> None:
@@ -71,6 +73,8 @@ class _RouteDoubts:
                     empty.append((where, why))
             if _has_ceiling(entry):
                 tell_ceilings(entry, self._candidates((entry,)), self._root, where, self._findings)
+            if entry.order_by == "prefix":
+                self._one_replica((entry,), where)
         tell = self._findings.error if len(empty) == len(entries) else self._findings.warn
         for where, why in empty:
             tell(value_place(self._root, where), where, why)
@@ -103,6 +107,14 @@ class _RouteDoubts:
                 "route, or `order_by` on each entry"
             )
             self._findings.error(value_place(self._root, where), where, message)
+
+    def _one_replica(self, entries: tuple[UseSpec, ...], path: Path) -> None:
+        """Tell of an order by prefix that has nobody to choose from."""
+        backends = {one.backend.name for one in self._candidates(entries)}
+        if len(backends) == 1:
+            where = (*path, "order_by")
+            message = f"has no effect: {quoted(backends.pop())} is the only backend to choose from"
+            self._findings.warn(value_place(self._root, where), where, message)
 
     def _one_space(self, index: int, spec: RouteSpec, path: Path) -> None:
         """Tell of embedding models that look like fallbacks and are none.

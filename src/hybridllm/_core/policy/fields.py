@@ -262,6 +262,30 @@ QueueMs = Annotated[
         json_schema_input_type=Annotated[float, Field(ge=0, le=600_000)] | Reference,
     ),
 ]
+Share100 = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 100),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=100)] | Reference,
+    ),
+]
+WaitMs = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(_decimal, 0, 3_600_000),
+        json_schema_input_type=Annotated[float, Field(ge=0, le=3_600_000)] | Reference,
+    ),
+]
+LoadName = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            re.compile(rf"\*\Z|{_NAME.pattern}"),
+            "a backend's name, or * for every backend of your own",
+        ),
+        json_schema_input_type=str,
+    ),
+]
 QueueDepth = Annotated[int, _whole_number(0, 100_000)]
 WakeUrl = Annotated[str, AfterValidator(checked_wake_url)]
 Reserve = Annotated[

@@ -31,6 +31,17 @@ class Saturation:
     kv_used_max: float | None = 0.9
     stale_after_s: float = 5.0
 
+    def __str__(self) -> str:
+        told = {
+            "{} requests under way": self.in_flight_max,
+            "more than {} waiting": self.waiting_max,
+            "{} % of its KV cache": None
+            if self.kv_used_max is None
+            else f"{self.kv_used_max * 100:g}",
+        }
+        words = [form.format(value) for form, value in told.items() if value is not None]
+        return " or ".join([*words, f"nothing told for {self.stale_after_s:g} s"])
+
 
 DEFAULT_SATURATION = Saturation()
 
@@ -51,6 +62,14 @@ class Capacity:
     tokens_per_s: float | None = None
     elastic: bool = False
 
+    def __str__(self) -> str:
+        told = [f"{self.usd_per_month:,.2f} USD a month"]
+        if self.hidden_usd_per_month:
+            told.append(f"{self.hidden_usd_per_month:,.2f} USD on top")
+        if self.tokens_per_s is not None:
+            told.append(f"{self.tokens_per_s:,.0f} tokens/s")
+        return ", ".join([*told, "given back when idle"] if self.elastic else told)
+
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
@@ -67,6 +86,13 @@ class ColdStart:
     wake_url: str | None = None
     wake_at: float = 0.8
     waits: bool = False
+
+    def __str__(self) -> str:
+        woken = f", woken by {self.wake_url}" if self.wake_url is not None else ""
+        ahead = f", from {self.wake_at * 100:g} % of a volume on" if self.wake_at < 1 else ""
+        return (
+            f"{self.takes_s:g} s{woken}{ahead}, {'waited for' if self.waits else 'not waited for'}"
+        )
 
 
 class Trigger(StrEnum):
@@ -96,6 +122,13 @@ class Cause:
     above: float | None = None
     per: str | None = None
 
+    def __str__(self) -> str:
+        if self.above is None:
+            return self.trigger.value
+        if self.per is not None:
+            return f"{self.trigger.value} {self.above:g} USD per {self.per}"
+        return f"{self.trigger.value} gt {self.above:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class Overflow:
@@ -112,6 +145,17 @@ class Overflow:
     to: tuple[str, ...]
     causes: tuple[Cause, ...]
     queue_s: float | None = None
+
+    def __str__(self) -> str:
+        causes = " or ".join(map(str, self.causes))
+        return (
+            f"from {', '.join(self.sources)} to {', '.join(self.to)} when {causes}{self.queue_text}"
+        )
+
+    @property
+    def queue_text(self) -> str:
+        """How long a request waits that may not leave, in words; empty: it is not said."""
+        return "" if self.queue_s is None else f", queue {self.queue_s * 1_000:g} ms"
 
 
 MARGIN = 0.1

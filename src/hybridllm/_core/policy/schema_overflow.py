@@ -100,9 +100,9 @@ def _causes(value: object, read: ValidatorFunctionWrapHandler) -> CausesSpec:
     if isinstance(value, dict):
         return read(value)  # type: ignore[no-any-return]  # pydantic types every handler as Any
     words = value if isinstance(value, list) else [value]
-    wrong = next((word for word in words if word not in WORDS), None)
-    if wrong is not None or not words:
-        told = f"holds {str(wrong)[:20]!r}, which is no cause" if words else "names no cause"
+    wrong = [word for word in words if word not in WORDS]
+    if wrong or not words:
+        told = f"holds {str(wrong[0])[:20]!r}, which is no cause" if words else "names no cause"
         raise ValueError(
             f"{told if isinstance(value, list) else 'is no cause'}; write {', '.join(WORDS)}, or a bound: "
             "{predicted_wait_ms: {gt: 1500}}"
@@ -129,8 +129,9 @@ class OverflowSpec(Spec):
     when: Causes = Field(description="Why: saturated, rate_limited, outage, budget, or a bound.")
     queue_ms: QueueMs | None = Field(
         default=None,
-        description="How long a request that may not leave waits for a slot; then it fails with Overloaded. "
-        "Default: by its priority, 1s for interactive.",
+        description="How long a request that may not leave waits for a slot, or for a backend that is out; "
+        "then it fails with Overloaded or BackendsUnavailable. Default: for a slot by its priority, 1s for "
+        "interactive; for one that is out not at all.",
     )
 
 

@@ -23,6 +23,7 @@ from hybridllm._core.policy.fields import (
     as_list,
     as_text,
 )
+from hybridllm._core.policy.schema_given import GivenVolumes, Loads, Side
 from hybridllm._core.policy.schema_routes import PercentilesSpec
 from hybridllm._core.policy.spec import Spec
 
@@ -81,6 +82,17 @@ class GivenSpec(Spec):
         default_factory=dict,
         description="Measured time to a whole answer, by backend or backend/model.",
     )
+    load: Loads = Field(
+        default_factory=dict,
+        description="How busy backends are: {vllm-fra: {waiting: 9}}; * is every one of your own.",
+    )
+    volume: GivenVolumes = Field(
+        default=(), description="What has come in: {tokens_per_day: 600M, sustained: 120d}."
+    )
+    break_even: Side | None = Field(
+        default=None,
+        description="Whether the APIs would cost more (above) or less than own machines.",
+    )
     now: Instant | None = Field(
         default=None,
         description="The time: 2026-12-01T09:00Z. Default: Monday, 5 January 2026, noon UTC.",
@@ -119,7 +131,7 @@ class ExpectSpec(Spec):
     reason: Literal["primary", "failover", "fallback", "overflow"] | None = Field(
         default=None, description="Why that one answers."
     )
-    error: Literal["policy_denied", "route_exhausted"] | None = Field(
+    error: Literal["policy_denied", "route_exhausted", "warming_up"] | None = Field(
         default=None, description="What is raised instead of an answer."
     )
     rule: str | None = Field(default=None, description="What denies it: residency 'phi'.")
@@ -145,10 +157,11 @@ class ExpectSpec(Spec):
         if answered and (self.error is not None or self.denial):
             error = "error" if self.error is not None else "rule"
             raise ValueError(f"expects an answer ({', '.join(answered)}) and an error ({error})")
-        if self.rule is not None and self.error == "route_exhausted":
-            raise ValueError(
-                "expects a rule that denies, and an exhausted route; write one of them"
+        if self.rule is not None and self.error not in (None, "policy_denied"):
+            what = (
+                "an exhausted route" if self.error == "route_exhausted" else "a backend that sleeps"
             )
+            raise ValueError(f"expects a rule that denies, and {what}; write one of them")
         if self.denial and self.candidates is not None:
             raise ValueError("expects a denial, which has no candidates; leave out `candidates`")
         return self

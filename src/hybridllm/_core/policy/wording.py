@@ -50,6 +50,7 @@ _IN_WORDS = {
     "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
     "ExpectSpec": "this case",
+    "GivenVolumeSpec": "this volume",
     "MetadataTestSpec": "this test",
     "PercentilesSpec": "this objective",
     "SloSpec": "this objective",
@@ -152,7 +153,9 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
     if node.place in findings.settled:
         return
     if kind == "too_short":
-        if _length(node) == 0:  # otherwise its entries are wrong, and told one by one
+        of_a_list = error.get("ctx", {}).get("field_type") == "Tuple"
+        alone = of_a_list and isinstance(node, MapNode)  # the one item, without its brackets
+        if _length(node) == 0 and not alone:  # otherwise its entries are wrong, and told one by one
             findings.error(node.place, path, "must not be empty; leave it out or name at least one")
         return
     model = model_at(path) if kind == "value_error" and isinstance(node, MapNode) else None

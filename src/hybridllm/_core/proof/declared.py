@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridllm._core.policy.compiled import Backend, Candidate, Policy
+from hybridllm._core.policy.hybrid import DEFAULT_SATURATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,9 @@ def _backend(backend: Backend) -> dict[str, str]:
             "kind": backend.kind.value,
             **{name: getattr(backend, name) for name in terms},
             "environments": _names(backend.environments),
+            "capacity": backend.capacity,
+            "cold_start": backend.cold_start,
+            "saturation": backend.saturation if backend.saturation != DEFAULT_SATURATION else None,
         }
     )
 

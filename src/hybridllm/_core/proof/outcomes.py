@@ -5,7 +5,7 @@ Requests are cut by the conditions of both policies; within a class neither can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from hybridllm._core.decide.decide import decide
@@ -18,6 +18,7 @@ from hybridllm._core.policy.compiled import (
     Slo,
     Use,
 )
+from hybridllm._core.policy.hybrid import Overflow
 from hybridllm._core.proof.boxes import Box, Test, as_test, cut, merged
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, View
 
@@ -27,6 +28,7 @@ _ORDERS = {
     OrderBy.PRICE: "by price",
     OrderBy.LATENCY: "by latency",
     OrderBy.MARGINAL_PRICE: "by marginal price",
+    OrderBy.PREFIX: "by prefix",
     OrderBy.FILE: "in this order",
 }
 
@@ -205,6 +207,8 @@ class Decider:
             kept.difference_update(asked)
             if asked:
                 arranged.append(_arranged(use, asked, use.ceilings.folded(ceilings)))
+        backends = {name.partition("/")[0] for name in plan.candidate_names}
+        arranged += _overflows(route.overflows if route is not None else (), backends)
         for objective in (route.slo if route is not None else NO_SLO, slo):
             arranged += _objectives(objective)
         return Outcome(plan.route, plan.candidate_names, tuple(arranged))
@@ -221,6 +225,16 @@ def _arranged(use: Use, names: list[str], ceilings: Ceilings) -> str:
     if ceilings.request_cost is not None:
         told += f" (up to {ceilings.request_cost:f} USD)"
     return f"fallback {told}" if use.fallback else told
+
+
+def _overflows(overflows: Iterable[Overflow], backends: Set[str]) -> Iterator[str]:
+    """Yield what makes requests leave; of those that may not, how long they wait."""
+    for overflow in overflows:
+        if not backends.isdisjoint(overflow.sources):
+            if not backends.isdisjoint(overflow.to):
+                yield f"overflow {overflow}"
+            elif overflow.queue_s is not None:
+                yield overflow.queue_text.removeprefix(", ")
 
 
 def _objectives(slo: Slo) -> Iterator[str]:

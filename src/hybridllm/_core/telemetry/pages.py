@@ -63,6 +63,7 @@ def _vllm(page: bytes) -> LoadReport:
         kv_tokens=_kv_tokens(lines(page, b"vllm:cache_config_info")),
         engines=max(1, len(running)),
         asleep=_asleep(samples(page, b"vllm:engine_sleep_state")),
+        born=_sum(samples(page, b"vllm:prompt_tokens_created")),
     )
 
 
@@ -133,14 +134,18 @@ def _ranks(found: list[tuple[bytes, float]]) -> list[tuple[bytes, float]]:
 
 
 def _kv_tokens(engines: list[bytes]) -> int | None:
-    """Blocks times their size, of all engines; the figures stand in labels."""
-    tokens = 0
+    """What the KV cache holds; the figures stand in labels.
+
+    Newer ones tell it in tokens, each engine its own. The blocks are those of all engines, on each line.
+    """
+    each = [label(labels, b"kv_cache_size_tokens") for labels in engines]
+    if each and all(map(_is_count, each)):
+        return sum(int(tokens or b"") for tokens in each) or None
     for labels in engines:
         blocks, size = label(labels, b"num_gpu_blocks"), label(labels, b"block_size")
-        if not (_is_count(blocks) and _is_count(size)):
-            return None
-        tokens += int(blocks or b"") * int(size or b"")
-    return tokens or None
+        if _is_count(blocks) and _is_count(size):
+            return int(blocks or b"") * int(size or b"") or None
+    return None
 
 
 def _is_count(text: bytes | None) -> bool:

@@ -28,6 +28,7 @@ class LoadReport:
         kv_tokens: Tokens that its KV cache holds, all engines together.
         engines: Behind one address.
         asleep: Whether it sleeps.
+        born: When its counters began, as it says itself: another value is another process.
     """
 
     server: str = ""
@@ -43,6 +44,7 @@ class LoadReport:
     kv_tokens: int | None = None
     engines: int = 1
     asleep: bool | None = None
+    born: float | None = None
 
     @property
     def tells(self) -> bool:

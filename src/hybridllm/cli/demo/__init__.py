@@ -1,5 +1,5 @@
-"""`hybridllm demo`: a region dies under traffic, and nobody notices.
+"""`hybridllm demo`: a region dies and nobody notices; a burst goes to the API and comes back.
 
-Everything but the backends is real: the shipped policy, the router, HTTP over loopback. `world` starts
-and kills the simulated backends, `traffic` says what is asked, `tally` counts, `screen` draws.
+Everything but the backends is real: the policies, the router, HTTP over loopback. Each act has a folder:
+`outage` and `surge`. `run` sends the traffic of either, `tally` counts, `screen` draws.
 """

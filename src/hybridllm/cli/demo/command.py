@@ -9,17 +9,22 @@ from typing import Annotated
 import typer
 
 from hybridllm.cli import hints
+from hybridllm.cli.demo.acts import Acts
 from hybridllm.cli.exits import Exit
 
 
 def demo(
+    act: Annotated[Acts, typer.Option("--act", help="Which act to play.")] = Acts.ALL,
     requests: Annotated[
-        int, typer.Option("--requests", min=10, max=100_000, metavar="N", help="How many to send.")
-    ] = 500,
+        int,
+        typer.Option(
+            "--requests", min=10, max=100_000, metavar="N", help="How many the first act sends."
+        ),
+    ] = 350,
     seconds: Annotated[
         float,
-        typer.Option("--seconds", min=1, max=3_600, metavar="S", help="Over how long."),
-    ] = 10.0,
+        typer.Option("--seconds", min=1, max=3_600, metavar="S", help="How long each act takes."),
+    ] = 7.0,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of traffic and simulated answers.")
     ] = 7,
@@ -47,29 +52,28 @@ def demo(
     ] = None,
     as_json: hints.AsJson = False,
 ) -> None:
-    """Watch a region die under traffic; no key needed.
+    """Watch a region die, and a burst leave the own machine; no key needed.
 
-    Starts two simulated API regions and one simulated vLLM as real HTTP servers on this machine, sends
-    mixed traffic through the real router by the shipped policy api-first, kills a region halfway,
+    Act 1 starts two simulated API regions and one simulated vLLM as real HTTP servers on this machine,
+    sends mixed traffic through the real router by the shipped policy api-first, kills a region halfway,
     brings it back, and tells what became of the requests and what they cost.
+
+    Act 2 sends a simulated machine of one's own three times what it can take: the surplus overflows to
+    the API and comes back. Then the machine sleeps, the API stands in, and who needs it wakes it.
 
     SIGTERM or Ctrl-C stops it in good order: nothing more is sent, what is under way may end, and the summary
     is printed. A second one ends it at once.
     """
     from hybridllm.cli.borders import errors_told
     from hybridllm.cli.demo.play import play
-    from hybridllm.cli.demo.run import Course
+    from hybridllm.cli.demo.stage import Stage
     from hybridllm.cli.output import keep_logs_quiet
     from hybridllm.cli.signals import ended_by, run_until_stopped
 
     keep_logs_quiet()
-    course = Course(requests, seconds, drain_s=drain)
+    stage = Stage(seconds, requests, drain, seed, plain, as_json, status_dir)
     with errors_told(as_json=as_json):
-        passed, stop = run_until_stopped(
-            lambda stop: play(
-                course, stop, seed=seed, plain=plain, as_json=as_json, status_dir=status_dir
-            )
-        )
+        passed, stop = run_until_stopped(lambda stop: play(stage, act, stop))
     if not passed:
         raise typer.Exit(Exit.FAILED)
     if stop.signal is signal.SIGINT:

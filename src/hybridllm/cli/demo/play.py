@@ -1,65 +1,30 @@
-"""The demo from its first line to its last."""
+"""The demo from its first line to its last: one act after the other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from hybridllm import Router
-from hybridllm.cli.demo import summary
-from hybridllm.cli.demo.run import Course, Screen, run
-from hybridllm.cli.demo.screen import LiveScreen, PlainScreen, SilentScreen, show_picture
-from hybridllm.cli.demo.tally import Ending
-from hybridllm.cli.demo.traffic import traffic
-from hybridllm.cli.demo.world import POLICY, World, open_world
-from hybridllm.cli.output import note, paragraph, print_json, terminal_width
-from hybridllm.cli.policy_files import policy_path
+from hybridllm.cli.demo.acts import Acts
+from hybridllm.cli.demo.outage import play as outage
+from hybridllm.cli.demo.stage import Stage
+from hybridllm.cli.demo.surge import play as surge
+from hybridllm.cli.output import print_json
 from hybridllm.cli.signals import Stop
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-async def play(
-    course: Course,
-    stop: Stop,
-    *,
-    seed: int,
-    plain: bool,
-    as_json: bool,
-    status_dir: Path | None = None,
-) -> tuple[bool, Stop]:
-    """Run the demo and print it; return True if nothing unexpected happened, and how it was stopped."""
-    asks = traffic(requests=course.requests, seconds=course.seconds, seed=seed)
-    path = policy_path(POLICY)
-    async with (
-        open_world(seed=seed) as world,
-        Router.from_file(path, environ=world.environ, status_dir=status_dir) as router,
-    ):
-        if as_json:
-            screen: Screen = SilentScreen()
-        else:
-            _introduce(world)
-            screen = PlainScreen() if plain or terminal_width() is None else LiveScreen(world)
-        with screen:
-            await run(router, world, course, asks, screen, stop)
-        # The strictest tag of the traffic: two of three backends are out.
-        explained = router.explain(task="summarize", residency="phi", tenant="acme")
-    passed = not course.tally.count(Ending.UNEXPECTED)
-    if as_json:
-        print_json(summary.facts(course, explained, ok=passed))
-        return passed, stop
-    if isinstance(screen, PlainScreen):
-        show_picture(course, world)
-    summary.draw(course, explained)
-    return passed, stop
-
-
-def _introduce(world: World) -> None:
-    title = typer.style("hybridllm demo", bold=True)
-    paragraph(f"{title}: the real router, the shipped policy {POLICY}, three SIMULATED backends")
-    note("No key is used, no model thinks, and nothing leaves this machine.")
-    for name, url in world.urls.items():
-        note(f"  {name:<12} {url}")
-    typer.echo()
+async def play(stage: Stage, acts: Acts, stop: Stop) -> tuple[bool, Stop]:
+    """Play the acts; return True if nothing unexpected happened, and how the demo was stopped."""
+    facts: dict[str, object] = {"ok": True, "simulated": True}
+    ok = True
+    if acts is not Acts.SECOND:
+        first = await outage.play(stage, stop)
+        facts, ok = {**facts, **first.facts}, first.ok
+    if acts is not Acts.FIRST and not stop.asked.is_set():
+        if acts is Acts.ALL and not stage.as_json:
+            typer.echo("\n")
+        second = await surge.play(stage, stop)
+        ok = ok and second.ok
+        facts |= {"surge": second.facts, "stopped": second.facts["stopped"]}
+    if stage.as_json:
+        print_json(facts | {"ok": ok})
+    return ok, stop

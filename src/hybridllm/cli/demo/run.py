@@ -1,15 +1,15 @@
-"""The course of the demo: traffic through the real router, while a region dies and comes back."""
+"""The course of an act: traffic through the real router, while something happens to its backends."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from hybridllm import errors, receipt
-from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally
-from hybridllm.cli.demo.traffic import Ask
-from hybridllm.cli.demo.world import KILLED, MAY_SEE, World
+from hybridllm.cli.demo.ask import Ask
+from hybridllm.cli.demo.tally import Ending, Record, Tally
 from hybridllm.cli.signals import Stop
 
 if TYPE_CHECKING:
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 
     from hybridllm import Receipt, Router
 
-KILLED_AT = 0.4  # of the whole time
-REVIVED_AT = 0.75
 REDRAW_S = 0.2
 UNDER_WAY_MAX = 200  # more than this machine can answer at once only makes a queue
 
 
 @dataclass(slots=True)
 class Course:
-    """Where the demo stands; written by `run`, read by whoever draws it.
+    """Where an act stands; written by `run` and by the act, read by whoever draws it.
 
     Attributes:
+        requests: That it will send.
+        seconds: Over which.
+        phase: What is happening to the backends now.
         drain_s: How long requests under way may take when it is stopped.
         stopped: By which signal; None: it was not.
     """
 
     requests: int
     seconds: float
+    phase: StrEnum
     drain_s: float = 5.0
     stopped: str | None = None
-    phase: Phase = Phase.HEALTHY
     now_s: float = 0.0
     tally: Tally = field(default_factory=Tally)
 
@@ -57,9 +58,25 @@ class Screen(Protocol):
         ...
 
 
+class Act(Protocol):
+    """What happens while the traffic goes on, and how its requests may end."""
+
+    async def weather(self, course: Course) -> None:
+        """Let it happen; return at the end."""
+        ...
+
+    def ending(self, ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None) -> Ending:
+        """Return how a request has ended."""
+        ...
+
+    def may_see(self, residency: str | None) -> frozenset[str] | None:
+        """Return who may see what a tag marks; None: everybody."""
+        ...
+
+
 async def run(
     router: Router,
-    world: World,
+    act: Act,
     course: Course,
     asks: Sequence[Ask],
     screen: Screen,
@@ -76,14 +93,14 @@ async def run(
     slots = asyncio.Semaphore(UNDER_WAY_MAX)
     async with asyncio.TaskGroup() as helpers:
         drawing = helpers.create_task(_draw(course, screen, started_s))
-        weather = helpers.create_task(_weather(world, course))
+        weather = helpers.create_task(act.weather(course))
         closing = helpers.create_task(_closed_when_asked(router, course, stop, screen))
         async with asyncio.TaskGroup() as group:
             for ask in asks:
                 if await stop.within(max(0.0, started_s + ask.at_s - loop.time())):
                     break
                 await slots.acquire()
-                sent = group.create_task(_send(router, ask, course, started_s))
+                sent = group.create_task(_send(router, act, ask, course, started_s))
                 sent.add_done_callback(lambda _: slots.release())
         if stop.asked.is_set():
             weather.cancel()
@@ -114,17 +131,7 @@ async def _draw(course: Course, screen: Screen, started_s: float) -> None:
         await asyncio.sleep(REDRAW_S)
 
 
-async def _weather(world: World, course: Course) -> None:
-    """Kill a region at its time, and bring it back at its time."""
-    await asyncio.sleep(course.seconds * KILLED_AT)
-    course.phase = Phase.OUTAGE
-    world.kill()
-    await asyncio.sleep(course.seconds * (REVIVED_AT - KILLED_AT))
-    world.revive()
-    course.phase = Phase.RECOVERED
-
-
-async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> None:
+async def _send(router: Router, act: Act, ask: Ask, course: Course, started_s: float) -> None:
     phase = course.phase
     made: Receipt | None = None
     error: errors.HybridLLMError | None = None
@@ -136,14 +143,15 @@ async def _send(router: Router, ask: Ask, course: Course, started_s: float) -> N
         made = getattr(told, "receipt", None)
     finally:
         course.tally.under_way -= 1
+    strayed = _strayed(act.may_see(ask.residency), made)
     course.tally.records.append(
         Record(
             ask=ask,
             phase=phase,
-            ending=_ending(ask, error, made),
+            ending=Ending.UNEXPECTED if strayed else act.ending(ask, error, made),
             ended_s=asyncio.get_running_loop().time() - started_s,
             receipt=made,
-            error=_told(ask, error, made),
+            error=_told(ask, error, strayed),
         )
     )
 
@@ -165,30 +173,22 @@ async def _answered(router: Router, ask: Ask) -> Receipt:
     return receipt(stream)
 
 
-def _ending(ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None) -> Ending:
-    if _strayed(ask, made):
-        return Ending.UNEXPECTED
-    if isinstance(error, errors.PolicyDenied) and ask.denied:
-        return Ending.DENIED
-    if isinstance(error, errors.RouterClosed) or (
-        isinstance(error, errors.StreamInterrupted) and error.cause == "router_closed"
-    ):
-        return Ending.STOPPED
-    # A stream that lost its backend after the first token cannot be continued by another.
-    if isinstance(error, errors.StreamInterrupted) and error.backend == KILLED:
-        return Ending.CUT
-    return Ending.UNEXPECTED if error is not None or ask.denied else Ending.ANSWERED
-
-
-def _told(ask: Ask, error: errors.HybridLLMError | None, made: Receipt | None) -> str | None:
-    if strayed := _strayed(ask, made):
-        return f"a request with residency {ask.residency!r} was sent to {', '.join(strayed)}"
+def _told(ask: Ask, error: errors.HybridLLMError | None, strayed: set[str]) -> str | None:
+    if strayed:
+        names = ", ".join(sorted(strayed))
+        return f"a request with residency {ask.residency!r} was sent to {names}"
     return None if error is None else f"{type(error).__name__}: {error}"
 
 
-def _strayed(ask: Ask, made: Receipt | None) -> set[str]:
+def _strayed(may_see: frozenset[str] | None, made: Receipt | None) -> set[str]:
     """Return the backends that were sent a request whose tag keeps it from them."""
-    may_see = MAY_SEE.get(ask.residency or "")
     if may_see is None or made is None:
         return set()
     return {attempt.backend for attempt in made.attempts} - may_see
+
+
+def was_stopped(error: errors.HybridLLMError | None) -> bool:
+    """Return whether a request failed because the demo ended before it."""
+    return isinstance(error, errors.RouterClosed) or (
+        isinstance(error, errors.StreamInterrupted) and error.cause == "router_closed"
+    )

@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hybridllm import Receipt
-    from hybridllm.cli.demo.traffic import Ask
+    from hybridllm.cli.demo.ask import Ask
 
 RECENT_S = 2.0
 _ZERO = Decimal(0)
-
-
-class Phase(StrEnum):
-    """What the world is doing to us."""
-
-    HEALTHY = "all up"
-    OUTAGE = "region down"
-    RECOVERED = "region back"
 
 
 class Ending(StrEnum):
@@ -30,6 +22,7 @@ class Ending(StrEnum):
     ANSWERED = "answered"
     CUT = "cut"  # a stream broke after its first token: the caller is told and has the partial text
     STOPPED = "stopped"  # the demo was: nobody waited for the answer any longer
+    LATER = "later"  # told to come back: who may answer has no room, or sleeps; nobody else may
     DENIED = "denied"  # as it must be: the traffic holds a few that the policy forbids
     UNEXPECTED = "unexpected"
 
@@ -46,7 +39,7 @@ class Record:
     """
 
     ask: Ask
-    phase: Phase
+    phase: StrEnum
     ending: Ending
     ended_s: float
     receipt: Receipt | None = None
@@ -71,13 +64,13 @@ class Tally:
     records: list[Record] = field(default_factory=list)
     under_way: int = 0
 
-    def count(self, ending: Ending, phase: Phase | None = None) -> int:
+    def count(self, ending: Ending, phase: StrEnum | None = None) -> int:
         """Return how many requests ended so, in one phase or in all."""
         return sum(
             record.ending is ending and phase in (None, record.phase) for record in self.records
         )
 
-    def switches(self, reason: str, phase: Phase | None = None) -> int:
+    def switches(self, reason: str, phase: StrEnum | None = None) -> int:
         """Return how many attempts were made for a reason: `failover`, `fallback`, `retry`."""
         return sum(
             attempt.reason == reason
@@ -120,7 +113,7 @@ class Tally:
             line.cost_usd += receipt.cost_usd or _ZERO
         return _dearest_first(lines)
 
-    def durations_s(self, phase: Phase | None = None) -> list[float]:
+    def durations_s(self, phase: StrEnum | None = None) -> list[float]:
         """Return how long answered requests took, streams to their end."""
         return [
             receipt.duration_s
@@ -128,7 +121,7 @@ class Tally:
             if record.ending is Ending.ANSWERED and phase in (None, record.phase)
         ]
 
-    def first_tokens_s(self, phase: Phase | None = None) -> list[float]:
+    def first_tokens_s(self, phase: StrEnum | None = None) -> list[float]:
         """Return how long answered streams took to their first token."""
         return [
             receipt.first_token_s

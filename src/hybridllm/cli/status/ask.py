@@ -45,25 +45,28 @@ class Found:
     """What a folder told.
 
     Attributes:
-        processes: The documents, by process id.
+        processes: The documents, by policy and process id; `sockets`: the names of their sockets.
         silent: (name of the socket, why) of those that told nothing.
     """
 
     processes: list[dict[str, Any]] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
     silent: list[tuple[str, str]] = field(default_factory=list)
 
 
 def asked(folder: Path) -> Found:
     """Ask everybody in a folder."""
     sockets = sorted(folder.glob("hybridllm-*-*.sock"))
-    found = Found()
+    found, answers = Found(), []
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for path, told in zip(sockets, threads.map(_told, sockets), strict=True):
             if isinstance(told, dict):
-                found.processes.append(told)
+                answers.append((path.name, told))
             elif told is not None:
                 found.silent.append((path.name, told))
-    found.processes.sort(key=lambda told: (str(told["policy"]), str(told["pid"])))
+    for name, told in sorted(answers, key=lambda one: (str(one[1]["policy"]), str(one[1]["pid"]))):
+        found.sockets.append(name)
+        found.processes.append(told)
     return found
 
 
@@ -115,7 +118,7 @@ def _read(text: bytes) -> dict[str, Any] | str:
     if len(text) > BYTES_MAX:
         return f"tells more than {BYTES_MAX >> 20} MiB"
     try:
-        told = _printable(json.loads(text))
+        told = _printable(json.loads(text, parse_constant=_no_number))
     except (ValueError, RecursionError):
         return (
             "tells no status" if text else "told nothing: it has too many readers, or was closing"
@@ -128,6 +131,10 @@ def _read(text: bytes) -> dict[str, Any] | str:
         ):
             return "tells no status that this version understands"
     return told
+
+
+def _no_number(_: str) -> None:
+    """Return what stands for `NaN` and `Infinity`, which JSON has not: unknown."""
 
 
 def _printable(value: Any) -> Any:

@@ -10,6 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hybridllm.cli.status import figures
+from hybridllm.cli.status.values import moment, money, number, rows, text, texts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,6 +34,8 @@ def picture(found: Found, folder: str) -> RenderableType:
     parts: list[RenderableType] = []
     for told in found.processes:
         parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
+        if lines := [*_loads(told), *_overflows(told), *_volumes(told)]:
+            parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
     if not parts:
         parts = [Text(nobody(folder))]
@@ -76,6 +81,9 @@ def _candidates(told: dict[str, Any]) -> Table:
     made.add_column("failed\n10 s", justify="right", no_wrap=True)
     made.add_column("first token\np50/p95 ms", justify="right", no_wrap=True)
     made.add_column("answer\np50/p95 ms", justify="right", no_wrap=True)
+    tells = any(row.get("cached_share") is not None for row in told["candidates"])
+    if tells:
+        made.add_column("cached", justify="right", no_wrap=True)
     made.add_column("why", overflow="fold", min_width=20)
     for row in told["candidates"]:
         made.add_row(
@@ -84,6 +92,7 @@ def _candidates(told: dict[str, Any]) -> Table:
             f"{row['failures']}/{row['attempts']}" if row["attempts"] else "-",
             _both_ms(row, "first_token_ms"),
             _both_ms(row, "answer_ms"),
+            *([_cached(row)] if tells else []),
             str(row["reason"]),
         )
     return made
@@ -100,8 +109,9 @@ def _state(row: dict[str, Any]) -> Text:
 def _backends(told: dict[str, Any]) -> Table:
     made = _table()
     made.add_column("backend", overflow="fold")
-    for name in ("under way", "limit", "waiting"):
+    for name in ("under way", "limit", "waiting", "attempts", "cost"):
         made.add_column(name, justify="right", no_wrap=True)
+    made.add_column("awake", no_wrap=True)
     for row in told["backends"]:
         limit, in_flight = row["limit"], row["in_flight"]
         full = limit is not None and in_flight >= limit
@@ -110,8 +120,60 @@ def _backends(told: dict[str, Any]) -> Table:
             Text(str(in_flight), style="yellow" if full else ""),
             "-" if limit is None else str(limit),
             Text(str(row["waiting"]), style="yellow" if row["waiting"] else ""),
+            figures.count(number(row, "attempts")),
+            figures.money(money(row, "cost_usd"), at_least=bool(number(row, "cost_unknown"))),
+            _awake(row),
         )
     return made
+
+
+def _awake(row: dict[str, Any]) -> Text:
+    """Return when a backend that sleeps is expected; empty: it is awake, or never sleeps."""
+    back_in_s = number(row, "awake_in_s")
+    return Text() if back_in_s is None else Text(f"in {figures.spell(back_in_s)}", style="yellow")
+
+
+def _loads(told: dict[str, Any]) -> Iterator[Text]:
+    """Yield what is known of the load of backends; an older process tells nothing of it."""
+    for row in told["backends"]:
+        known = (
+            (figures.count(number(row, "running")), "running"),
+            (figures.count(number(row, "queued")), "queued"),
+            (figures.percent(number(row, "kv_used")), "of the KV cache"),
+            (figures.wait(number(row, "wait_s")), "to wait"),
+            (figures.rate(number(row, "tokens_per_s")), "tokens/s"),
+            (figures.percent(number(row, "cache_hit_rate")), "prefix hits"),
+        )
+        words = [f"{figure} {what}" for figure, what in known if figure != figures.NOT_KNOWN]
+        why = text(row, "saturated")
+        if words or why:
+            line = Text(f"load of {text(row, 'backend')}: {', '.join(words) or 'unknown'}")
+            yield line.append(f"; saturated: {why}" if why else "", style="yellow")
+
+
+def _overflows(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "overflows"):
+        sources, to = ", ".join(texts(row, "sources")), ", ".join(texts(row, "to"))
+        left, stayed = number(row, "left"), number(row, "stayed")
+        of = None if left is None or stayed is None else left + stayed
+        line = Text(f"overflow of {text(row, 'route')}: {sources} -> {to}; ")
+        line.append(f"{figures.count(left)} of {figures.count(of)} requests left")
+        if row.get("on") is True:
+            now = f"; ON for {figures.spell(number(row, 'on_for_s'))}: {text(row, 'why')}"
+            line.append(now, style="yellow")
+        yield line
+
+
+def _volumes(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "volumes"):
+        whose, share = text(row, "whose"), number(row, "share")
+        line = Text(f"{text(row, 'condition')}{f' of {whose}' if whose else ''}: ")
+        if row.get("holds") is True:
+            line.append("HOLDS", style="green")
+        else:
+            line.append(f"does not hold; {figures.percent(share)} of the way")
+        since = moment(row, "since")
+        yield line.append("" if since is None else f"; since {since:%Y-%m-%d %H:%M} UTC")
 
 
 def _table() -> Table:
@@ -121,6 +183,12 @@ def _table() -> Table:
 def _both_ms(row: dict[str, Any], name: str) -> str:
     half, most = row.get(f"{name}_p50"), row.get(f"{name}_p95")
     return "-" if half is None or most is None else f"{_whole(half)}/{_whole(most)}"
+
+
+def _cached(row: dict[str, Any]) -> str:
+    """Return the share of prompt tokens that were cached."""
+    share = row.get("cached_share")  # an older process has none
+    return f"{share:.0%}" if isinstance(share, int | float) else "-"
 
 
 def _whole(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the demo says at its end: for people, and as one JSON object."""
+"""What the first act says at its end: for people, and as one JSON object."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hybridllm.cli import explain_tables
-from hybridllm.cli.demo.tally import Ending, Phase, Record, Tally, quantile
-from hybridllm.cli.demo.world import MAY_SEE
+from hybridllm.cli.demo.ends import stopped_facts, stopped_line, unexpected, unexpected_lines
+from hybridllm.cli.demo.outage.act import Phase
+from hybridllm.cli.demo.outage.world import MAY_SEE
+from hybridllm.cli.demo.tally import Ending, Tally, quantile
 from hybridllm.cli.output import headline, paragraph, percent, plural, usd
 
 if TYPE_CHECKING:
     from hybridllm import Explanation, Receipt
     from hybridllm.cli.demo.run import Course
 
-UNEXPECTED_SHOWN = 5
-
 
 def draw(course: Course, explained: Explanation) -> None:
-    """Print the end of the demo, below the last picture."""
+    """Print the end of the act, below the last picture."""
     tally = course.tally
     typer.echo()
-    if course.stopped is not None:
-        told = (
-            f"Stopped by {course.stopped} after {len(tally.records)} of {course.requests} requests"
-        )
-        cut = tally.count(Ending.STOPPED)
-        typer.echo(told + (f"; {cut} under way did not end in time." if cut else "."))
+    stopped_line(course)
     _verdict(tally)
     failover = _a_failover(tally)
     if failover is not None:
@@ -39,10 +34,10 @@ def draw(course: Course, explained: Explanation) -> None:
 
 def _verdict(tally: Tally) -> None:
     answered, cut = tally.count(Ending.ANSWERED), tally.count(Ending.CUT)
-    denied, unexpected = tally.count(Ending.DENIED), tally.count(Ending.UNEXPECTED)
-    allowed = answered + cut + unexpected
+    denied, failed = tally.count(Ending.DENIED), tally.count(Ending.UNEXPECTED)
+    allowed = answered + cut + failed
     share = typer.style(
-        f"{percent(answered, allowed)} answered", fg="red" if unexpected else "green", bold=True
+        f"{percent(answered, allowed)} answered", fg="red" if failed else "green", bold=True
     )
     typer.echo(f"{share}: {answered} of the {allowed} requests that the policy allows.")
     paragraph(
@@ -55,7 +50,7 @@ def _verdict(tally: Tally) -> None:
             f"{plural(cut, 'stream')} lost the region after the first token. The demo asks for no "
             "more (`on_interrupt`), so its caller gets a StreamInterrupted that holds the text so far."
         )
-    if not unexpected:
+    if not failed:
         tagged = sum(record.ask.residency in MAY_SEE for record in tally.records)
         paragraph(
             f"{plural(tagged, 'request')} with a residency tag ({', '.join(MAY_SEE)}): every attempt, "
@@ -69,26 +64,17 @@ def _verdict(tally: Tally) -> None:
     if incomplete := tally.incomplete():
         cost += f" {plural(incomplete, 'request')} may have cost more: broken before the usage was told."
     paragraph(cost)
-    for record in _unexpected(tally)[:UNEXPECTED_SHOWN]:
-        typer.echo(
-            typer.style(f"unexpected, at {record.ended_s:.1f} s: ", fg="red") + str(record.error)
-        )
-    if unexpected > UNEXPECTED_SHOWN:
-        typer.echo(f"... and {unexpected - UNEXPECTED_SHOWN} more unexpected ends")
+    unexpected_lines(tally)
 
 
 def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]:
-    """Return the end of the demo as a JSON object."""
+    """Return the end of the act as a JSON object."""
     tally = course.tally
     answered = tally.count(Ending.ANSWERED)
     allowed = len(tally.records) - tally.count(Ending.DENIED) - tally.count(Ending.STOPPED)
     return {
         "ok": ok,
-        "simulated": True,
-        "stopped": course.stopped,
-        "requests": len(tally.records),
-        "seconds": round(course.now_s, 3),
-        "endings": {ending.value: tally.count(ending) for ending in Ending},
+        **stopped_facts(course),
         "success_rate": answered / allowed if allowed else None,
         "failovers": tally.switches("failover"),
         "fallbacks": tally.switches("fallback"),
@@ -115,7 +101,7 @@ def facts(course: Course, explained: Explanation, *, ok: bool) -> dict[str, Any]
             for name, line in tally.by_backend(now_s=course.now_s).items()
         },
         "phases": {phase.name.lower(): _phase_facts(tally, phase) for phase in Phase},
-        "unexpected": [record.error for record in _unexpected(tally)],
+        "unexpected": [record.error for record in unexpected(tally)],
         "explained": explained.to_dict(),
     }
 
@@ -130,10 +116,6 @@ def _phase_facts(tally: Tally, phase: Phase) -> dict[str, Any]:
         "p99_s": quantile(durations_s, 0.99),
         "first_token_p50_s": quantile(tally.first_tokens_s(phase), 0.5),
     }
-
-
-def _unexpected(tally: Tally) -> list[Record]:
-    return [record for record in tally.records if record.ending is Ending.UNEXPECTED]
 
 
 def _a_failover(tally: Tally) -> Receipt | None:

@@ -1,28 +1,11 @@
-"""What the demo's callers ask: a mix of tasks, tenants, residency tags and streams, from one seed."""
+"""What the first act's callers ask: a mix of tasks, tenants, residency tags and streams, from one seed."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request of the demo.
-
-    Attributes:
-        at_s: When it is sent, in seconds from the start.
-        denied: True if the policy must refuse it.
-    """
-
-    at_s: float
-    task: str
-    tenant: str
-    prompt: str
-    max_tokens: int
-    residency: str | None = None
-    stream: bool = False
-    denied: bool = False
+from hybridllm.cli.demo.ask import Ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The demo's world: the simulated backends of `hybridllm.testing`, one of which is killed and revived."""
+"""The first act's world: simulated backends of `hybridllm.testing`, one of which is killed and revived."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The first act: a region dies under traffic, and nobody notices."""
