@@ -1,8 +1,8 @@
 """Asks backends of one's own for their pages of metrics, while requests look at their load.
 
-About once a second each, rarer where there are many, sooner where much was sent since. Those whose time has
-nearly come are asked together: to wake up costs more than to ask. It begins with a request and ends ten
-seconds after the last one.
+About once a second each, rarer where there are many, sooner where one has more to do than ever. Those whose
+time has nearly come are asked together: to wake up costs more than to ask. It begins with a request and ends
+ten seconds after the last one.
 
 What it sends tells nothing of anybody's: no body, and no key, for vLLM shows its page to everybody, and a
 page is not worth handing the key to whoever answers in its place. A page may be a mebibyte and take two
@@ -28,7 +28,7 @@ from hybridllm._version import __version__
 
 EVERY_S = 1.0
 SOON_S = 0.25
-"""So soon at the earliest it is asked again, if much was sent since it told."""
+"""So soon at the earliest it is asked again, if it got more to do than it was ever seen to work on."""
 TOGETHER = 0.25
 """Those that would be asked within so much of a round are asked now."""
 UNUSED_S = 10.0
@@ -82,7 +82,8 @@ class LoadWatch:
 
     def hurry(self, backend: str) -> None:
         """Ask one as soon as may be."""
-        soon_s = self._asked_s.get(backend, float("-inf")) + SOON_S
+        after_s = max(SOON_S, len(self._due_s) / A_SECOND_MAX)
+        soon_s = self._asked_s.get(backend, float("-inf")) + after_s
         if backend not in self._looks and soon_s < self._due_s.get(backend, float("-inf")):
             self._due_s[backend] = soon_s
             self._sooner.set()
