@@ -90,6 +90,8 @@ def build(session: nox.Session) -> None:
             "demo",
             "--requests",
             "40",
+            "--seconds",
+            "3",
             "--plain",
             external=True,
             silent=True,
