@@ -25,16 +25,17 @@ backends:
         retention: 30d, prefill: true, price: {{input_per_1m: 1, output_per_1m: 2}}}}
 models:
   tiny: {{context: auto, capabilities: [tools, json_schema, logprobs], on: {{gpu: {asked}, api: tiny}}}}
+default_residency: public
 residency:
+  public: {{}}
   phi: {{operators: [self], retention: [none]}}
 tasks:
   chat: {{bucket: bandwidth}}
 routes:
-  - {{name: phi, when: {{residency: phi}}, use: [{{model: tiny, on: [gpu]}}]{route_more}}}
   - {{name: home, use: [{{model: tiny, on: [gpu, api]}}]{route_more}}}
 """
 STEPS = messages("Say something about the router.")
-HELD = 2_000  # tokens: some six seconds on two slots
+HELD = 4_000  # tokens: some twelve seconds
 ENDLESS: dict[str, Any] = {"extra_body": {"ignore_eos": True}}
 
 
@@ -85,7 +86,7 @@ async def pair(
         key: That it is given.
         timeouts: Of its attempts.
         gpu_more: Anything else about it: `, concurrency: 2`.
-        route_more: Anything else of both routes.
+        route_more: Anything else of the route.
     """
     async with SimulatedBackend(name="api", models=["tiny"], answer="from the API") as api:
         text = POLICY.format(
@@ -165,11 +166,12 @@ async def gauge(
 ) -> dict[str, float]:
     """Look at the metrics page until something holds; return what stood there.
 
-    It comes in 5 ms from a server that has a core to itself, and has taken 4 s where it had not.
+    It comes in 5 ms from a server that has a core to itself, and has taken 4 s where it had not: what is
+    looked for must last.
     """
     async with asyncio.timeout(within_s):
         while not holds(found := await server.gauges(client)):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         return found
 
 

@@ -24,7 +24,7 @@ KEY = "sk-local-test-key"
 CONTEXT = 4_096
 SLOTS = 2
 BLOCK = 32
-KV_BLOCKS = 136  # a little more than one request of the whole context, so that two fill it
+KV_BLOCKS = 200  # more than one request of the whole context, and less than two
 QUEUED_MAX = 16  # waiting and running together
 START_S_MAX = 240.0
 

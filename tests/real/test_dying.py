@@ -43,7 +43,8 @@ async def test_a_frozen_engine_looks_well_and_is_left_by_its_time_limits(
         broken, plain, stream = found
         await read(stream)
         await idle(server, client)
-        thawed = await here.chat(tokens=2, residency="phi")
+        async with pair(server) as patient:
+            thawed = await patient.chat(tokens=2, residency="phi")
     assert (during["num_requests_running"], during["num_requests_waiting"]) == (1, 0)
     assert during["generation_tokens_total"] - before["generation_tokens_total"] < HELD
     assert isinstance(broken, StreamInterrupted)
