@@ -118,7 +118,7 @@ def build(session: nox.Session) -> None:
             "--requests",
             "40",
             "--seconds",
-            "2",
+            "3",
             "--plain",
             external=True,
             silent=True,
