@@ -243,6 +243,7 @@ class Volumes:
                 Standing(condition, "", False, None, UNKNOWN, 0.0)
                 for condition in self._policy.live
             ]
+        self._next_beat_s = float("-inf")  # who looks sees what came just now
         now_s = self._look()
         asked: list[Held] = []
         for condition in self._policy.live:

@@ -138,15 +138,17 @@ def _reasons(
     """Which of the sources are to be left, and why, in words."""
     found: dict[str, str] = {}
     loads, causes = snapshot.loads, overflow.causes
-    if causes[0].trigger is Trigger.SATURATED and len(causes) == 1:  # nearly every policy's
-        for name in sources:
-            load = loads.get(name)
-            if load is not None and load.saturated:
-                found[name] = _because(causes[0], load, False)
-        return found
+    saturation_alone = causes[0].trigger is Trigger.SATURATED and len(causes) == 1
     for name in sources:
         load = loads.get(name)
         if load is None:
+            continue
+        if load.cold is not None:  # whatever the causes are: it answers nobody
+            found[name] = "is waking up"
+            continue
+        if saturation_alone:  # nearly every policy's
+            if load.saturated:
+                found[name] = _because(causes[0], load, False)
             continue
         for cause in causes:
             words = _because(cause, load, (*place, name) in snapshot.hot)
