@@ -25,7 +25,7 @@ PATHS = ("src", "tests", "examples", "benchmarks", "docs", "noxfile.py")
 NOX = Path(__file__).resolve().parent / ".nox"
 VLLM = NOX / "vllm-server"
 VLLM_PINS = Path("tests/real/vllm-server.txt")
-VLLM_INSTALL_S_MAX = 300
+VLLM_INSTALL_S_MAX = 720  # behind everything else, as in the CI; 75 s alone
 BIN = NOX / "installed" / "bin"
 WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
