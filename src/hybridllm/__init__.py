@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
+    from hybridllm._compose.status_volumes import VolumeStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.paid import Paid
@@ -117,6 +118,7 @@ __all__ = [
     "Stream",
     "StreamInterrupted",
     "TruncatedOutput",
+    "VolumeStatus",
     "WarmingUp",
     "World",
     "__version__",
@@ -152,6 +154,7 @@ _LATER = {
     "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
+    "VolumeStatus": ("hybridllm._compose.status_volumes", "VolumeStatus"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),
     "check_cases": ("hybridllm._compose.cases", "check_cases"),

@@ -9,6 +9,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from hybridllm import Router
+from hybridllm._adapters.otel_metrics import OtelLoads
+from hybridllm._core.telemetry.heard import Belief
+from hybridllm._core.telemetry.watched import Judged
 from hybridllm.testing import LoopClock, Reply, ScriptedWire, run_in_virtual_time
 from runtime.world import MESSAGES, environ, policy
 
@@ -66,3 +69,31 @@ def test_a_breaker_that_opens_and_closes_is_counted_at_each_step() -> None:
             }
 
     run_in_virtual_time(main)
+
+
+def test_the_load_of_a_backend_is_a_gauge_of_each_figure_that_is_known() -> None:
+    """What is not known is not told; one provider per listener."""
+    reader = InMemoryMetricReader()
+    listener = OtelLoads(MeterProvider([reader]))
+    listener.told(
+        "own", Judged(Belief(4, 1, 0), 0.5, None, "about 1 waiting in its queue", False, 9.0)
+    )
+    listener.told("idle", Judged(Belief(), None, None, "", False, 9.0))
+    data = reader.get_metrics_data()
+    assert data is not None
+    (scope,) = data.resource_metrics[0].scope_metrics
+    found = {
+        (
+            metric.name.removeprefix("hybridllm.backend.load."),
+            dict(point.attributes or {})["hybridllm.backend.name"],
+        ): getattr(point, "value", None)
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    assert found == {
+        ("running", "own"): 4,
+        ("queued", "own"): 1,
+        ("kv_used", "own"): 0.5,
+        ("saturated", "own"): 1,
+        ("saturated", "idle"): 0,
+    }

@@ -1,4 +1,4 @@
-"""`hybridllm demo`: from the first line to the last, with real servers and a real outage."""
+"""`hybridllm demo`, its first act: from the first line to the last, with real servers and a real outage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import time
 import pytest
 
 from cli.conftest import run_in_terminal, run_process
+from hybridllm.cli.demo.outage.traffic import traffic
 from hybridllm.cli.demo.tally import quantile
-from hybridllm.cli.demo.traffic import traffic
 
-SHORT = ("--requests", "60", "--seconds", "1.5")
+SHORT = ("--act", "1", "--requests", "60", "--seconds", "1.5")
 
 
 def test_a_region_dies_and_every_allowed_request_has_its_answer() -> None:

@@ -111,6 +111,23 @@ def test_what_is_known_of_a_backends_load_is_told(
     ]
 
 
+def test_what_share_of_prompts_was_cached_is_shown_where_somebody_tells(
+    folder: Path, hybridllm: Callable[..., Result]
+) -> None:
+    """A column more; who does not tell has a dash, and so has a process of an older version."""
+    first, *others = TOLD["candidates"]
+    rows = [
+        first | {"cached_share": 0.784},
+        *(one | {"cached_share": None} for one in others[:1]),
+        *others[1:],
+    ]
+    with teller(folder, as_bytes(candidates=rows)):
+        done = hybridllm("status", folder)
+    lines = [re.sub(r" {2,}", "  ", line.strip()) for line in done.stdout.splitlines()]
+    assert "global-us/qwen3-8b  closed  1/10  120/1310  -  78%" in lines
+    assert "global-eu/qwen3-8b  open  -  120/1310  -  -  open, last 503; probe in 4.2 s" in lines
+
+
 @pytest.mark.parametrize("columns", [80, 100])
 def test_in_a_terminal_it_is_coloured_and_fits(folder: Path, columns: int) -> None:
     """Red is open, yellow half-open, green closed."""

@@ -50,7 +50,7 @@ def order(facts: Facts = FACTS, world: Policy = POLICY, **snapshot: Any) -> str:
 
 
 OWN = order()
-HOME, SECOND, THIRD, LAST = OWN
+HOME, SECOND, THIRD, LAST = list(OWN)
 
 
 def loads(**changed: Any) -> dict[str, Load]:

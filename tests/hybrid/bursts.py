@@ -51,7 +51,7 @@ SLO_S = 2.0
 
 SAMPLE_S = 0.25
 CALM_S, RUSH_S, AFTER_S = 20.0, 40.0, 30.0
-TIMES = 3.0
+CALM, TIMES = 0.25, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class BurstFigures:
 
     Attributes:
         share: Of the requests that may leave, in the burst, that went to the API; `ideal`: that had to.
-        first_token_p99_s: Of all that were answered in the burst.
+        first_token_p99_s: Of those in the burst that may leave.
         back_s: After the end of the burst, the last request that left.
         flips: Begins and ends of overflow.
         phi_out: Attempts of `phi` at the API.
@@ -119,7 +119,7 @@ def capacity_per_s(own: VllmService) -> float:
 
 
 def play(burst: Burst) -> tuple[Sequence[Journey], list[Sample], Router]:
-    """Half the capacity, then `TIMES` of it, then half of it again; return what became of each request."""
+    """A quarter of the capacity, then `TIMES` of it, then a quarter again; and what became of it."""
     fleet = SimulatedFleet(
         {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
         seed=burst.seed,
@@ -138,7 +138,7 @@ def play(burst: Burst) -> tuple[Sequence[Journey], list[Sample], Router]:
     mix: dict[str, Any] = {"public": {}, "phi": {"residency": "phi"}}
     asks = []
     begin_s = 0.0
-    for times, length_s in ((0.5, CALM_S), (TIMES, RUSH_S), (0.5, AFTER_S)):
+    for times, length_s in ((CALM, CALM_S), (TIMES, RUSH_S), (CALM, AFTER_S)):
         asks += traffic(
             capacity * times,
             from_s=begin_s,
@@ -177,7 +177,7 @@ def figures(burst: Burst) -> BurstFigures:
     phi = [one for one in journeys if one.ask.kind == "phi"]
     left_at_s = [one.ask.at_s for one in journeys if "api" in _asked(one)]
     firsts = sorted(
-        one.first_token_s for one in rush if one.first_token_s is not None and one.error is None
+        one.first_token_s for one in public if one.first_token_s is not None and one.error is None
     )
     capacity = capacity_per_s(burst.own)
     phi_served = sum(one.error is None for one in phi if CALM_S <= one.ask.at_s < end_s) / RUSH_S

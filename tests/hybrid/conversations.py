@@ -7,7 +7,6 @@ reader needs; each prompt is the whole conversation so far, behind one of a few 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -164,11 +163,12 @@ def play(scene: Scene, order: Order, *, sessions: bool = False) -> list[Asked]:
 
     async def main() -> None:
         chance = Random(f"conversations/{scene.seed}")
-        at_s, talks = 0.0, []
+        at_s, number = 0.0, 0
         async with router, asyncio.TaskGroup() as group:
             while (at_s := at_s + chance.expovariate(scene.rate)) < scene.until_s:
-                talk = _talk(router, scene, at_s, len(talks), answered, sessions=sessions)
-                talks.append(group.create_task(talk))
+                number += 1
+                talk = _talk(router, scene, at_s, number, answered, sessions=sessions)
+                group.create_task(talk)
 
     run_in_virtual_time(main)
     return sorted(answered, key=lambda one: one.at_s)
@@ -186,7 +186,9 @@ async def _talk(
     """One conversation, from its first message to its last answer."""
     chance, loop = Random(f"talk/{scene.seed}/{number}"), asyncio.get_running_loop()
     instruction = Random(chance.randrange(scene.instructions))
-    messages = [{"role": "system", "content": _words(scene.instruction_words, instruction)}]
+    messages: list[Any] = [
+        {"role": "system", "content": _words(scene.instruction_words, instruction)}
+    ]
     hints: dict[str, Any] = {"session": f"talk-{number}"} if sessions else {}
     before = prompt_tokens(messages)
     await asyncio.sleep(at_s)
@@ -198,7 +200,7 @@ async def _talk(
         said = _words(1 + int(chance.expovariate(1 / scene.said_words)), chance)
         messages.append({"role": "user", "content": said})
         began_s = loop.time()
-        stream = await router.chat.completions.create(messages=messages, stream=True, **hints)
+        stream: Any = await router.chat.completions.create(messages=messages, stream=True, **hints)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
         told = receipt(stream).attempts[-1]
         assert told.usage is not None
@@ -226,7 +228,7 @@ def figures(scene: Scene, answered: Sequence[Asked]) -> Figures:
     """Return what came of a scene."""
     from_s, until_s = scene.until_s * _WARM_SHARE, scene.until_s
     counted = [one for one in answered if from_s <= one.at_s < until_s]
-    requests, under_way, computed = (Counter(dict.fromkeys(scene.names, 0.0)) for _ in range(3))
+    requests, under_way, computed = (dict.fromkeys(scene.names, 0.0) for _ in range(3))
     for one in counted:
         requests[one.backend] += 1
         computed[one.backend] += one.prompt_tokens - one.cached_tokens
@@ -241,7 +243,7 @@ def figures(scene: Scene, answered: Sequence[Asked]) -> Figures:
         sum(one.said_before // _BLOCK * _BLOCK for one in counted) / prompts,
         _most(requests),
         _most(under_way),
-        under_way.total() / scene.replicas,
+        sum(under_way.values()) / scene.replicas,
         _most(computed),
         (waits[len(waits) // 2], waits[len(waits) * 95 // 100]),
     )

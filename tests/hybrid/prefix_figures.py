@@ -1,4 +1,4 @@
-"""Measure prefix affinity: `PYTHONPATH=tests python -m hybrid.prefix_figures [--picture docs/hybrid-prefix.png]`.
+"""Measure prefix affinity: `PYTHONPATH=tests python -m hybrid.prefix_figures [--picture FILE]`.
 
 Conversations over four replicas, by prefix, by load and by chance, at loads from idle to busy.
 """
@@ -6,7 +6,6 @@ Conversations over four replicas, by prefix, by load and by chance, at loads fro
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +26,9 @@ ORDERS: tuple[Order, ...] = ("random", "load", "prefix")
 _SEEDS = range(1, 6)
 _COLOURS = {"prefix": "#2a78d6", "load": "#eb6834", "random": "#6b7280"}
 _NAMES = {"prefix": "order_by: prefix", "load": "order_by: load", "random": "by chance"}
+_HEAD = """\
+| at once, each | order | cached | possible | requests, most/mean | at once, most/mean | first token p50/p95 |
+|---|---|---|---|---|---|---|"""
 _INK, _QUIET = "#1f2430", "#6b7280"
 
 
@@ -35,8 +37,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw docs/hybrid-prefix.png too")
     asked = parser.parse_args()
     found: dict[Order, list[Figures]] = {order: [] for order in ORDERS}
-    print("| requests at once on each | order | cached | possible | requests, most / mean | at once, most / mean"
-          " | first token p50 / p95 |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    print(_HEAD)
     for scene in SCENES:
         for order in ORDERS:
             one = measured(scene, order)
@@ -44,7 +45,7 @@ def main() -> None:
             half_s, most_s = one.first_token_s
             print(f"| {one.under_way:.1f} | {_NAMES[order]} | {one.hit_share:.0%} | {one.possible:.0%} "
                   f"| {one.requests_max:.2f} | {one.under_way_max:.2f} "
-                  f"| {half_s * 1e3:.0f} / {most_s * 1e3:.0f} ms |", flush=True)  # fmt: skip
+                  f"| {half_s * 1e3:.0f}/{most_s * 1e3:.0f} ms |", flush=True)  # fmt: skip
     if asked.picture is not None:
         draw(asked.picture, found)
 
@@ -94,13 +95,10 @@ def _dressed(axis: Axes, title: str) -> None:
     axis.set_xscale("log")
     axis.set_xticks([0.5, 1, 2, 5, 10, 20], [".5", "1", "2", "5", "10", "20"], minor=False)
     axis.set_xlabel("requests at once on each of four replicas", fontsize=9, color=_QUIET)
-    axis.tick_params(labelsize=8, colors=_QUIET, length=2, which="both")
+    axis.tick_params(labelsize=8, colors=_QUIET, length=2)
+    axis.minorticks_off()
     axis.grid(axis="y", color="#e5e7eb", lw=0.6)
-    _without_frame(axis, ("top", "right"))
-
-
-def _without_frame(axis: Axes, sides: Sequence[str]) -> None:
-    for side in sides:
+    for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 
 

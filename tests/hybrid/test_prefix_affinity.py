@@ -55,7 +55,7 @@ def chat_router(answer: Reply | list[Reply]) -> Router:
     )
 
 
-def asked(text: str, *more: str) -> list[dict[str, str]]:
+def asked(text: str, *more: str) -> Any:
     said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
     for turn, one in enumerate(more):
         said.append({"role": "user" if turn % 2 else "assistant", "content": one})
@@ -105,7 +105,7 @@ def test_the_status_tells_what_share_of_prompts_was_cached(stream: bool) -> None
         async with chat_router(answers) as router:
             assert {row.cached_share for row in router.status().candidates} == {None}
             for _ in range(3):
-                reply = await router.chat.completions.create(
+                reply: Any = await router.chat.completions.create(
                     messages=asked("hello"), session="s", stream=stream
                 )
                 if stream:

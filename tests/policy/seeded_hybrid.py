@@ -197,6 +197,14 @@ HYBRID = """\
 -    overflow: {from: hosted-us, to: vllm-fra, when: {budget: {usd: 50, per: day}, rate_limited: true}}
 +    overflow: {from: vllm-fra, to: hosted-us, «when: {budget: {usd: 5}}}
 ! never holds: 'vllm-fra' costs nothing that could be counted: its tokens are free
+@@ overflow-back-and-forth
+-      from: vllm-fra
+-      to: [hosted-us]
+-      when: [saturated, outage]
+-      queue_ms: 500
++      - {from: vllm-fra, to: hosted-us, when: saturated}
++      - «{from: hosted-us, to: vllm-fra, when: rate_limited}
+? leads from hosted-us back to vllm-fra, which an overflow before leaves for hosted-us: the later one puts
 @@ capacity-no-cost
 -    capacity: {usd_per_month: 1500, tokens_per_day: 50M}
 +    «capacity: {tokens_per_day: 50M}

@@ -32,6 +32,11 @@ def world(rng: Random, policy: generated.Document) -> dict[str, Any]:
         ttft_ms=measured,
         now=rng.choice(("2026-01-05T12:00Z", "2026-01-11T02:00Z")),
         chance=rng.choice((0, 0.25, 0.5, 0.75)),
+        load={
+            name: {rng.choice(("out", "rate_limited", "saturated", "budget")): True}
+            | generated.given(cold=rng.choice((None, None, "15s")))
+            for name in generated.half(rng, generated.some(rng, names, 1)) or ()
+        },
         carried=carried,
         environment=rng.choice((None, None, *generated.ENVIRONMENTS)),
     )
@@ -42,9 +47,16 @@ def explained(router: Router, asked: dict[str, Any]) -> Explanation:
     own = {name: value for name, value in asked.items() if name != "now"}
     names = ("down", "in_flight", "chance", "carried", "environment")
     ttft_ms = {who: {50: found["p50"]} for who, found in own.pop("ttft_ms", {}).items()}
+    load = {who: dict(said) for who, said in own.pop("load", {}).items()}
+    for said in load.values():
+        if said.pop("cold", None) is not None:
+            said["cold_s"] = 15
     now = datetime.fromisoformat(asked.get("now", "2026-01-05T12:00Z")).astimezone(UTC)
     state = World(
-        **{name: own.pop(name) for name in names if name in own}, ttft_ms=ttft_ms, now=now
+        **{name: own.pop(name) for name in names if name in own},
+        ttft_ms=ttft_ms,
+        load=load,
+        now=now,
     )
     return router.explain(**own, world=state)
 

@@ -106,7 +106,8 @@ DOUBTFUL = [
     ),
     (
         "use: [{model: qwen3-32b, on: [own-eu, hosted-us]}]",
-        "use: [{model: qwen3-8b, on: [hosted-us]}, {model: qwen3-32b, on: [hosted-us]}]\n    order_by: «prefix",
+        "use: [{model: qwen3-8b, on: [hosted-us]}, {model: qwen3-32b, on: [hosted-us]}]\n"
+        "    order_by: «prefix",
         "routes[1].order_by",
         "has no effect: 'hosted-us' is the only backend to choose from",
     ),

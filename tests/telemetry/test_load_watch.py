@@ -319,18 +319,18 @@ def test_a_page_of_a_real_server_is_read_on_its_way() -> None:
     in_virtual_time(play)
 
 
-def test_many_backends_are_asked_rarer_and_one_after_the_other() -> None:
-    """Twenty pages a second at most, so that forty cost no more than twenty."""
+def test_many_backends_are_asked_rarer_and_not_all_at_once() -> None:
+    """Twenty pages a second on average, so that forty cost no more than twenty; a few at a time."""
 
     async def play(here: Here) -> None:
         here.page = lambda: Reply.raw(vllm_page())
         stream = await here.chat(stream=True)
         await stream.close()
         await asyncio.sleep(0.97)
-        assert 18 <= len(here.pages) == len({each.url for each in here.pages}) <= 26
+        assert 18 <= len(here.pages) == len({each.url for each in here.pages}) <= 36
         await asyncio.sleep(5.0)
         assert len({each.url for each in here.pages}) == 40
-        assert 90 <= len(here.pages) <= 125
+        assert 90 <= len(here.pages) <= 140
 
     names = [f"own{number}" for number in range(39)]
     url = "http://own.internal:8000/{}/v1"

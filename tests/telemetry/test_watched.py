@@ -182,17 +182,18 @@ def test_a_request_that_began_before_it_was_watched_is_nobodys() -> None:
     assert (one.sent, one.ended) == (0, 0)
 
 
-def test_it_is_asked_soon_if_we_have_sent_much_since() -> None:
+def test_it_is_asked_soon_if_it_has_more_to_do_than_it_was_ever_seen_to_work_on() -> None:
     """Until its slots were seen: then what was sent is enough to know."""
     one = watched()
     assert not one.outdated
     tell(one, replace(BUSY, running=6, waiting=0), 0.0)
-    for key in range(3):
-        assert not one.outdated
-        one.begun(key, 100, 0.0, stream=True)
+    tell(one, replace(BUSY, running=5, waiting=0), 1.0)
+    one.begun(1, 100, 1.0, stream=True)
+    assert not one.outdated
+    one.begun(2, 100, 1.0, stream=True)
     assert one.outdated
-    for now_s in (1.0, 2.0):
+    for now_s in (2.0, 3.0):
         tell(one, BUSY, now_s)
     for key in range(3, 9):
-        one.begun(key, 100, 2.0, stream=True)
+        one.begun(key, 100, 3.0, stream=True)
     assert not one.outdated

@@ -252,6 +252,12 @@ def deciding(router: Router) -> None:
         down=["global-us"],
         ttft_ms={"vllm-fra": {90: 1200}},
         in_flight={"vllm-fra": 9},
+        load={
+            "vllm-fra": {"waiting": 9, "kv_cache_pct": 93.5},
+            "global-us": {"rate_limited": True},
+        },
+        volume={"tokens_per_day": 600_000_000, "sustained_days": 120, "of": "all"},
+        break_even="above",
         now=datetime(2026, 12, 1, 22, tzinfo=UTC),
         carried=("phi",),
     )

@@ -77,7 +77,7 @@ def test_the_crossing_is_told_with_its_sums(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO, "hybridllm"):
         while not a_day(volumes, clock, 2.0):
             pass
-    (crossing,) = volumes.crossings
+    (crossing,) = volumes.crossings.latest
     assert crossing.holds
     assert crossing.text in caplog.text
     assert crossing.text.startswith("break_even above: holds now: ")

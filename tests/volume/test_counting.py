@@ -9,6 +9,7 @@ import pytest
 
 from hybridllm import Policy
 from hybridllm._core.policy.hybrid import Measure, Volume
+from hybridllm._core.volume.counters import OWN_MAX
 from hybridllm._core.volume.needs import needs_of
 from hybridllm._runtime.volumes import Volumes
 from hybridllm.testing import FakeClock
@@ -18,9 +19,9 @@ DAY_S = 86_400.0
 CAPACITY = "price: free, capacity: {usd_per_month: 1500}"
 
 
-def counting(rules: Policy, **options: int) -> tuple[Volumes, FakeClock]:
+def counting(rules: Policy, *, own_max: int = OWN_MAX) -> tuple[Volumes, FakeClock]:
     clock = FakeClock()
-    volumes = Volumes(rules, clock=clock, **options)
+    volumes = Volumes(rules, clock=clock, own_max=own_max)
     volumes.begin()
     return volumes, clock
 
@@ -243,7 +244,10 @@ def test_a_crossing_is_told_and_logged_with_what_it_looked_at(
     """A listener that fails harms nobody."""
     volumes, clock = counting(policy("volume: {usd_per_hour: {gte: 0.2}, min_dwell: 0s}"))
     heard: list[str] = []
-    volumes.on_crossing += [lambda crossing: 1 // 0, lambda crossing: heard.append(crossing.text)]
+    volumes.crossings.listeners += [
+        lambda crossing: 1 // 0,
+        lambda crossing: heard.append(crossing.text),
+    ]
     with caplog.at_level(logging.INFO, "hybridllm"):
         volumes.count(receipt(attempt((1, 1), usd="0.25")), clock.monotonic_s())
         clock.advance(1)
@@ -254,7 +258,7 @@ def test_a_crossing_is_told_and_logged_with_what_it_looked_at(
         "volume usd_per_hour gte 0.2, min_dwell 0s: holds now, at 0.25 USD",
         "volume usd_per_hour gte 0.2, min_dwell 0s: holds no longer, at 0.00 USD",
     ]
-    assert [one.text for one in volumes.crossings] == heard
+    assert [one.text for one in volumes.crossings.latest] == heard
     assert heard[0] in caplog.text
     assert "a listener to crossings failed: ZeroDivisionError" in caplog.text
 

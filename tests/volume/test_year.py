@@ -14,9 +14,10 @@ from random import Random
 
 import pytest
 
+from hybridllm._runtime.crossings import Crossing
 from hybridllm._runtime.volume_book import VolumeBook
 from hybridllm._runtime.volume_keeper import VolumeKeeper
-from hybridllm._runtime.volumes import Crossing, Volumes
+from hybridllm._runtime.volumes import Volumes
 from hybridllm.testing import run_in_virtual_time
 from volume.counted import DictStore, SetClock, policy, used
 
@@ -46,7 +47,7 @@ class Machine:
     def started(self) -> VolumeKeeper:
         book = VolumeBook("volumes.db", lambda: self.store)
         keeper = VolumeKeeper(Volumes(RULES, clock=self.clock, book=book))
-        keeper.volumes.on_crossing.append(self.crossed)
+        keeper.volumes.crossings.listeners.append(self.crossed)
         return keeper
 
     def crossed(self, crossing: Crossing) -> None:

@@ -48,6 +48,11 @@ REQUEST_LIST_COST_AMOUNT: Final = "hybridllm.request.list_cost.amount"
 POLICY_RELOADS: Final = "hybridllm.policy.reloads"
 # Another: transitions of breakers; with `BACKEND_NAME`, `REQUEST_MODEL` and these two.
 BREAKER_TRANSITIONS: Final = "hybridllm.backend.breaker.transitions"
+LOAD_RUNNING: Final = "hybridllm.backend.load.running"
+LOAD_QUEUED: Final = "hybridllm.backend.load.queued"
+LOAD_KV_USED: Final = "hybridllm.backend.load.kv_used"
+LOAD_WAIT: Final = "hybridllm.backend.load.wait"
+LOAD_SATURATED: Final = "hybridllm.backend.load.saturated"
 BREAKER_FROM: Final = "hybridllm.breaker.from"
 BREAKER_TO: Final = "hybridllm.breaker.to"
 

@@ -37,8 +37,6 @@ from hybridllm._core.volume.stored import DayKey, GateKey, Stored, StoredState, 
 from hybridllm._runtime.volume_book import VolumeStoreError
 
 BUSY_S = 2.0
-"""So long another process may write before we give up; what waits is written the next time."""
-
 _MODE = 0o600  # it names tenants
 _INTEGER_MAX = 2**63 - 1
 _NAMES_AT_ONCE = 500
@@ -66,14 +64,15 @@ class VolumeFile:
 
     Args:
         path: Of the file. It is made when something is first written, readable by its owner only.
+        busy_s: So long another process may write before we give up.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_s: float = BUSY_S) -> None:
         self._path = path
         self._engine = create_engine(
             URL.create("sqlite", database=str(path)),
             poolclass=NullPool,
-            connect_args={"timeout": BUSY_S},
+            connect_args={"timeout": busy_s},
         )
         self._last_day = ""  # that was written
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import api_key
 from hybridllm._adapters.otel import OtelTracer
-from hybridllm._adapters.otel_metrics import OtelBreakers
+from hybridllm._adapters.otel_metrics import OtelBreakers, OtelLoads
 from hybridllm._runtime.chance import Chance
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
@@ -65,6 +65,7 @@ def built_engine(
         keeper=keeper,
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
+        on_load=OtelLoads(meter_provider).told,
         wake=wake,
     )
 

@@ -1,7 +1,10 @@
-"""What is told of live conditions: that one has begun or ended to hold, and how each stands. Values."""
+"""What is told of live conditions: that one has begun or ended to hold, and how each stands."""
 
 from __future__ import annotations
 
+import logging
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +12,9 @@ from hybridllm._core.policy.conditions import When, when_text
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
 from hybridllm._core.volume.days import PICO
 from hybridllm._core.volume.gates import Flip, Reading
+
+_KEPT = 32
+_logger = logging.getLogger("hybridllm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,30 @@ class Crossing:
     holds: bool
     at: datetime
     text: str
+
+
+class Crossings:
+    """The latest crossings, and who is told of each.
+
+    Attributes:
+        listeners: Each is called with every crossing; what one raises harms nobody.
+        latest: The last of them, the oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[Crossing], object]] = []
+        self.latest: deque[Crossing] = deque(maxlen=_KEPT)
+
+    def tell(self, crossing: Crossing) -> None:
+        """Log it, keep it, and tell whoever listens."""
+        # Of a request's own there may be thousands.
+        _logger.log(logging.DEBUG if crossing.whose else logging.INFO, "%s", crossing.text)
+        self.latest.append(crossing)
+        for listener in self.listeners:
+            try:
+                listener(crossing)
+            except Exception as error:  # noqa: BLE001 - a border: whatever it is, requests go on
+                _logger.warning("a listener to crossings failed: %s", type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)

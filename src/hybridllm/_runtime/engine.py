@@ -24,6 +24,7 @@ from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
 from hybridllm._runtime.load_watch import LoadWatch
+from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
@@ -57,6 +58,7 @@ class Engine:
         draw: A number in [0, 1], drawn anew at each call.
         ready: Called at the first request in each event loop.
         on_breaker: Hears of every transition of a breaker.
+        on_load: Hears of a backend's load each time that it was asked.
         wake: The application's own way to wake a backend that sleeps.
         keeper: Keeps the volumes, in the event loop where the router is.
     """
@@ -75,12 +77,14 @@ class Engine:
         keeper: VolumeKeeper,
         ready: Callable[[], None] | None = None,
         on_breaker: Told = log_transition,
+        on_load: LoadTold | None = None,
         wake: WakeHook | None = None,
     ) -> None:
         self._in_force = in_force
         self._lifetime = lifetime
         self.taints = Taints(clock.monotonic_s)
         self._on_breaker = on_breaker
+        self._on_load = on_load
         self._wake = wake
         self._make_wire = wire
         self._make_codec = codec
@@ -103,6 +107,7 @@ class Engine:
         policy = self._in_force.policy
         self.fleet.slots.follow(policy.backends, loaded=policy.loaded)
         self.fleet.loads.follow(policy)
+        self.fleet.loads.tell = self._on_load
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.overflows = Overflows(self._clock.monotonic_s)

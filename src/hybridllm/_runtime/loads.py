@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from hybridllm._runtime.fleet import Fleet
     from hybridllm._runtime.permit import Permit
 
+LoadTold = Callable[[str, Judged], None]
+"""Hears of a backend's load each time that it was asked."""
+
 HOLDS_S = 1.0
 """So long a load holds at most: what it costs and when it wakes moves by itself."""
 
@@ -59,6 +62,7 @@ class Loads:
         spent_usd: What a backend has cost this UTC day and this UTC month; None: nobody looks.
         watch: Called by a decision when nobody asks the backends for their pages; None: nobody can.
         hurry: Called with one that should be asked again soon; None: nobody can.
+        tell: Who is told what was heard; None: nobody.
         watching: Whether somebody asks all of them.
         used_at_s: When a decision last looked.
     """
@@ -79,6 +83,7 @@ class Loads:
         self.spent_usd: Callable[[str], tuple[float, float]] | None = None
         self.watch: Callable[[], None] | None = None
         self.hurry: Callable[[str], None] | None = None
+        self.tell: LoadTold | None = None
         self.watching = False
         self.used_at_s = float("-inf")
 
@@ -279,6 +284,8 @@ class Loads:
         else:
             one.told(report, asked, self._now_s())
             self._heard(backend)
+        if self.tell is not None:
+            self.tell(backend, one.judged(self._fleet.under_way(backend), self._now_s()))
 
     def _heard(self, backend: str) -> None:
         self._changed.add(backend)

@@ -8,7 +8,6 @@ a task of its own writes and reads (`keep_volumes.py`).
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
@@ -22,15 +21,21 @@ from hybridllm._core.volume.days import PICO, Amounts
 from hybridllm._core.volume.gate import NEVER, GateState
 from hybridllm._core.volume.gates import UNKNOWN, Flip, Gates, looks_at_hours
 from hybridllm._core.volume.needs import ALL, OWN, needs_of
-from hybridllm._core.volume.stored import DayKey, Stored, StoredState, Wanted, digest_of
-from hybridllm._runtime.crossings import Crossing, Standing, condition_text, crossing_of
+from hybridllm._core.volume.stored import (
+    Stored,
+    StoredState,
+    Wanted,
+    digest_of,
+    names_of,
+    states_of,
+)
+from hybridllm._runtime.crossings import Crossings, Standing, condition_text, crossing_of
 from hybridllm._runtime.ports import Clock
 from hybridllm._runtime.volume_book import VolumeBook
 
 BEAT_S = 1.0
 LATEST_DAYS = 2
 """So many days back another process may still write to."""
-CROSSINGS_KEPT = 32
 _OWN_SEEN = 64
 _DAY_S = 86_400.0
 
@@ -48,8 +53,7 @@ class Volumes:
 
     Attributes:
         counting: False if the policy asks for nothing: then nothing is counted.
-        on_crossing: Each is called when a condition has begun or ended to hold.
-        crossings: The latest of them.
+        crossings: The conditions that have begun or ended to hold lately, and who is told of them.
         stirred: True if something came that is not in the file yet; whoever puts it there says False.
         on_stirred: Called when it becomes True.
     """
@@ -78,8 +82,7 @@ class Volumes:
         self._utc: datetime | None = None  # of the latest beat
         self._today = 0
         self._spent: dict[str, tuple[float, float]] = {}
-        self.on_crossing: list[Callable[[Crossing], None]] = []
-        self.crossings: deque[Crossing] = deque(maxlen=CROSSINGS_KEPT)
+        self.crossings = Crossings()
         self.stirred = False
         self.on_stirred: Callable[[], None] | None = None
         self.on_beat: Callable[[], None] | None = None
@@ -128,8 +131,7 @@ class Volumes:
         """
         if not self.counting:
             return 0.0
-        now_s = self._clock_s()
-        now_s = self._now_s if now_s is None else now_s + self._ahead_s
+        now_s = self._look()
         scope = condition.scope if isinstance(condition, Volume) else ""
         names = [""]
         if scope in OWN:
@@ -217,8 +219,9 @@ class Volumes:
             asked: What was asked for.
             first: True if it was read before anything was written.
         """
-        if first:
-            self._adopt(found.days)
+        for kind, name in names_of(found.days) if first else ():
+            if kind in self._counters.own:
+                self._counters.one(kind, name, make=True)
         for key, total in found.days.items():
             counter = self._counters.known(key[0])
             if counter is not None and self.book is not None:
@@ -240,8 +243,7 @@ class Volumes:
                 Standing(condition, "", False, None, UNKNOWN, 0.0)
                 for condition in self._policy.live
             ]
-        now_s = self._clock_s()
-        now_s = self._now_s if now_s is None else now_s + self._ahead_s
+        now_s = self._look()
         asked: list[Held] = []
         for condition in self._policy.live:
             held = [one for one in self._gates.held if one[0] == condition]
@@ -253,6 +255,16 @@ class Volumes:
     @property
     def _world(self) -> tuple[Policy, Counters]:
         return self._policy, self._counters
+
+    def _look(self) -> float:
+        """Return the time, after a beat if one is due; of the latest, where the clock cannot be asked."""
+        now_s = self._clock_s()
+        if now_s is None or not self._begun:
+            return self._now_s
+        now_s += self._ahead_s
+        if now_s >= self._next_beat_s:
+            self._beat(now_s)
+        return now_s
 
     def _beat(self, now_s: float) -> None:
         utc = self._clock.utc_now()
@@ -281,6 +293,7 @@ class Volumes:
         self._policy = policy
         self._counters.follow(needs_of(policy, kept=self.book is not None), self._now_s)
         self._gates.follow(policy)
+        self._next_beat_s = float("-inf")  # its conditions are looked at before the next request
         if self._today:
             self._open(self._today)
         if self.book is None and not self._warned and any(map(_remembers, policy.live)):
@@ -305,48 +318,29 @@ class Volumes:
             self._tell(flips)
 
     def _tell(self, flips: Collection[Flip]) -> None:
-        """Log what has changed, keep it, and tell whoever listens."""
+        """Have what has changed kept and told."""
         for flip in flips:
             at = self._utc or self._clock.utc_now()
             if self.book is not None:
                 key = (digest_of(flip.condition), flip.whose)
                 self.book.note(key, StoredState(flip.holds, at))
-            crossing = crossing_of(flip, at)
-            level = logging.DEBUG if flip.whose else logging.INFO
-            _logger.log(level, "%s", crossing.text)
-            self.crossings.append(crossing)
-            for listener in self.on_crossing:
-                try:
-                    listener(crossing)
-                except Exception as error:  # noqa: BLE001 - a border: a listener harms no request
-                    _logger.warning("a listener to crossings failed: %s", type(error).__name__)
-
-    def _adopt(self, days: Mapping[DayKey, Amounts]) -> None:
-        """Count the names of one's own that were counted before, the latest last."""
-        latest: dict[str, int] = {}
-        for scope, day in days:
-            latest[scope] = max(day, latest.get(scope, 0))
-        for scope in sorted(latest, key=lambda one: latest[one]):
-            kind, _, name = scope.partition(":")
-            if kind in self._counters.own:
-                self._counters.one(kind, name, make=True)
+            self.crossings.tell(crossing_of(flip, at))
 
     def _restore(self, found: Stored, asked: Wanted, *, first: bool) -> None:
         """Take over states, once of each condition; those that look at hours not after a longer stop."""
         lately = first and any((ALL, self._today - back) in found.days for back in (0, 1))
-        states: dict[Held, GateState] = {}
-        for condition in self._policy.live:
-            digest = digest_of(condition)
-            if digest in self._restored or digest not in asked.digests:
-                continue
-            self._restored.add(digest)
-            if looks_at_hours(condition) and not lately:
-                continue
-            for (theirs, whose), kept in found.states.items():
-                if theirs == digest and self._utc is not None:
-                    ago_s = max(0.0, (self._utc - kept.since).total_seconds())
-                    states[condition, whose] = GateState(kept.holds, self._now_s - ago_s)
-        self._gates.restore(states)
+        asked_for = {one: digest_of(one) for one in self._policy.live}
+        new = {one: name for one, name in asked_for.items() if name not in self._restored}
+        new = {one: name for one, name in new.items() if name in asked.digests}
+        self._restored.update(new.values())
+        if self._utc is not None:
+            self._gates.restore(
+                {
+                    (one, whose): GateState(state.holds, self._now_s - ago_s)
+                    for one, whose, state, ago_s in states_of(found, new, self._utc)
+                    if lately or not looks_at_hours(one)
+                }
+            )
         self._gates.forget(self._counters)
 
     def _scopes(self) -> set[str]:

@@ -224,13 +224,12 @@ def _measures(routes: tuple[Route, ...], spec: PolicySpec) -> bool:
 
 def _by_prefix(routes: tuple[Route, ...]) -> frozenset[str]:
     """Return the backends among which prefixes decide somewhere."""
-    return frozenset(
-        one.backend.name
-        for route in routes
-        for use in route.use
-        if use.order_by is OrderBy.PREFIX and len(use.candidates) > 1
-        for one in use.candidates
-    )
+    found: frozenset[str] = frozenset()
+    for use in (use for route in routes for use in route.use):
+        backends = {one.backend.name for one in use.candidates}
+        if use.order_by is OrderBy.PREFIX and len(backends) > 1:
+            found |= backends
+    return found
 
 
 def _candidates(

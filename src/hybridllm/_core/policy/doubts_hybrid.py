@@ -80,6 +80,21 @@ class _HybridDoubts:
                     self._findings.error(scalar.place, where, message)
         if fits:
             self._causes(route, overflow, (*path, "when"))
+            self._back(route, overflow, path)
+
+    def _back(self, route: Route, overflow: Overflow, path: Path) -> None:
+        """Tell of an overflow that leads back: of two, the later one says who is asked first."""
+        for earlier in route.overflows[: route.overflows.index(overflow)]:
+            back = sorted(set(earlier.to).intersection(overflow.sources))
+            forth = sorted(set(earlier.sources).intersection(overflow.to))
+            if back and forth:
+                message = (
+                    f"leads from {listed(back)} back to {listed(forth)}, which an overflow before leaves for "
+                    f"{listed(back)}: the later one puts {listed(back)} first while nobody is hot, so that "
+                    "the earlier has no effect; keep one of them"
+                )
+                self._warn(path, message)
+                return
 
     def _causes(self, route: Route, overflow: Overflow, path: Path) -> None:
         sources = [self._policy.backends[name] for name in overflow.sources]

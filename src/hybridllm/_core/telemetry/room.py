@@ -25,6 +25,7 @@ class Room:
 
     Attributes:
         size: How many there are; None: not seen.
+        proven: The most that ran while nobody waited: there are at least so many.
         seen_at_s: When that was last seen, or grew.
         step: By how much it grows next.
         full: How many ran in the last report, if others waited then.
@@ -36,6 +37,7 @@ class Room:
     step: float = 1.0
     full: float | None = None
     own: bool = False
+    proven: float = 0.0
 
 
 UNSEEN = Room()
@@ -50,16 +52,17 @@ def after_report(
         if kv_used is not None and kv_used >= KV_PRESSED:
             return replace(room, full=None)
         if room.full is not None and abs(running - room.full) <= 1:
-            return Room(max(1.0, running, room.full), now_s, full=running)
+            size = max(1.0, running, room.full)
+            return Room(size, now_s, full=running, proven=room.proven)
         return replace(room, full=running)
-    size = room.size
-    if size is None:
-        return UNSEEN
-    if running > size:
-        return Room(running, now_s, room.step)
-    if running == size and now_s - room.seen_at_s >= GROWS_EVERY_S:
-        return Room(size + room.step, now_s, room.step * 2.0)
-    return replace(room, full=None)
+    proven = max(room.proven, running)
+    if room.size is None:
+        return Room(proven=proven)
+    if running > room.size:
+        return Room(running, now_s, room.step, proven=proven)
+    if running == room.size and now_s - room.seen_at_s >= GROWS_EVERY_S:
+        return Room(room.size + room.step, now_s, room.step * 2.0, proven=proven)
+    return replace(room, full=None, proven=proven)
 
 
 def after_overdue(room: Room, running: float, now_s: float) -> Room:

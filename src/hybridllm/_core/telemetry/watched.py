@@ -35,7 +35,6 @@ COUNTERS_S = 30.0
 """So long what counters said goes before what our own answers say."""
 
 _HIT_WEIGHT = 0.2
-_MORE_MIN, _MORE_SHARE = 3, 1 / 3  # of what it told, that we sent since
 
 
 _NEVER = float("inf")
@@ -178,16 +177,16 @@ class Watched:
 
     @property
     def outdated(self) -> bool:
-        """Whether we have sent so much since it told that it should be asked again soon.
+        """Whether it has more to do than it was ever seen to work on, and should be asked again soon.
 
         Once its slots were seen, what was sent is enough to know.
         """
         heard = self.heard
         if heard is None or self._room.size is not None:
             return False
-        more = (self.sent - heard.sent) - (self.ended - heard.ended)
+        since = (self.sent - heard.sent) - (self.ended - heard.ended)
         told = (heard.report.running or 0.0) + (heard.report.waiting or 0.0)
-        return more >= max(_MORE_MIN, _MORE_SHARE * told)
+        return told + since > self._room.proven
 
     def asks(self, now_s: float) -> Asked:
         """Return what is known as its page is asked for."""

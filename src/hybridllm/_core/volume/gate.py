@@ -4,10 +4,10 @@ State, totals and time in, state out. A condition begins to hold at `enter`, end
 `min_dwell_s` as it is once it has changed. What is not known changes nothing: it is no yes, and no no.
 
 `sustained` begins with a row of whole days that each reach `enter`. It ends when more than half of the last
-seven days that were counted were under `exit`; of a shorter row, of as many as it has. One day does not end
-it, however weak: an outage or a holiday would cost the whole row again. A mean would let it, for
-a day of nothing takes a seventh off the mean. Days that nobody counted are passed over, and where more than
-half of the last fourteen were not, nothing is known: so they look to a clock that is weeks ahead.
+seven days that were counted were under `exit`; of a row shorter than seven, of as many days as it has. One
+day does not end it, however weak: an outage or a holiday would cost the whole row again. A mean would let it,
+for a day of nothing takes a seventh off the mean. Days that nobody counted are passed over, and where more
+than half of the last fourteen were not, nothing is known: they look so to a wall clock that is weeks ahead.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -68,6 +68,29 @@ def digest_of(condition: Volume | BreakEven) -> str:
     values = ((one.name, _plain(getattr(condition, one.name))) for one in fields(condition))
     text = "; ".join(f"{name}={value!r}" for name, value in values)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def names_of(days: Iterable[DayKey]) -> list[tuple[str, str]]:
+    """Return kind and name of the scopes that were counted, the latest last."""
+    latest: dict[str, int] = {}
+    for scope, day in days:
+        latest[scope] = max(day, latest.get(scope, 0))
+    scopes = (scope.partition(":") for scope in sorted(latest, key=lambda one: latest[one]))
+    return [(kind, name) for kind, _, name in scopes]
+
+
+def states_of(
+    stored: Stored, digests: Mapping[Volume | BreakEven, str], now_utc: datetime
+) -> Iterator[tuple[Volume | BreakEven, str, StoredState, float]]:
+    """Yield the states of conditions: condition, whom it is about, state, and how long ago it changed.
+
+    Of one that changed after now, by a clock that was ahead, it is as if it had changed now.
+    """
+    conditions = {digest: condition for condition, digest in digests.items()}
+    for (digest, whose), state in stored.states.items():
+        if digest in conditions:
+            ago_s = max(0.0, (now_utc - state.since).total_seconds())
+            yield conditions[digest], whose, state, ago_s
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
+def whole(value: float | None) -> str:
+    """Show how many there are, of what may be an estimate."""
+    return count(None if value is None else float(round(value)))
+
+
 def rate(value: float | None) -> str:
     """Show how many a second: one decimal below a hundred."""
     if value is None:

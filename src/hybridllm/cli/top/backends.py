@@ -47,14 +47,17 @@ def _columns(bar: int) -> tuple[Column[Line], ...]:
         Column("state", 95, lambda one: state(one.row, one.candidates), right=False),
         Column("under way\n/ limit", 90, lambda one: _under_way(one.row)),
         Column("own\nqueue", 60, lambda one: _queue(one.row)),
-        Column("runs\nthere", 70, lambda one: figures.count(number(one.row, "running"))),
-        Column("queue\nthere", 72, lambda one: figures.count(number(one.row, "queued"))),
+        Column("runs\nthere", 70, lambda one: figures.whole(number(one.row, "running"))),
+        Column("queue\nthere", 72, lambda one: figures.whole(number(one.row, "queued"))),
         Column("KV", 71, lambda one: figures.percent(number(one.row, "kv_used"))),
         Column("wait", 65, lambda one: figures.wait(number(one.row, "wait_s"))),
         Column("tokens/s", 80, lambda one: figures.rate(one.rate.tokens_per_s)),
+        Column(
+            "it can do\ntokens/s", 43, lambda one: figures.rate(number(one.row, "tokens_per_s"))
+        ),
         Column("attempts/s", 55, lambda one: figures.rate(one.rate.attempts_per_s)),
         Column("share now", 85, lambda one: bar_and_percent(one.rate.share, bar), right=False),
-        Column("cached", 50, lambda one: figures.percent(cached(one.candidates))),
+        Column("cached", 50, lambda one: figures.percent(cached(one))),
         Column("used", 45, lambda one: figures.percent(number(one.row, "utilisation"))),
         Column("$/1M\naverage", 40, lambda one: _average(one.row)),
         Column("$/hour", 75, _per_hour),
@@ -78,21 +81,23 @@ def state(row: Row, candidates: tuple[Row, ...]) -> Text:
         return Text(told, style="magenta")
     if any(text(one, "breaker") == "half_open" for one in candidates):
         return Text("half-open", style="yellow")
+    if row.get("stale") is True:
+        return Text("tells nothing", style="yellow")
     if text(row, "saturated"):
         return Text("saturated", style="yellow")
     return Text("up", style="green")
 
 
-def cached(candidates: tuple[Row, ...]) -> float | None:
-    """Return what share of prompt tokens was cached lately, over all of a backend's models."""
+def cached(line: Line) -> float | None:
+    """Return what share of prompt tokens was cached lately: as answers told, else as its page did."""
     told = [
         (share, number(one, "prompt_tokens") or 0.0)
-        for one in candidates
+        for one in line.candidates
         if (share := number(one, "cached_share")) is not None
     ]
     tokens = sum(size for _, size in told)
     if not told or not tokens:
-        return None
+        return number(line.row, "cache_hit_rate")
     return sum(share * size for share, size in told) / tokens
 
 
