@@ -184,7 +184,7 @@ class Loads:
 
     def _worked_out(self, name: str, now_s: float) -> _Known:
         fleet, one = self._fleet, self._watched[name]
-        in_flight = fleet.under_way(name)
+        in_flight = fleet.under_way(name) + fleet.slots.promised(name)
         one.learn(now_s)
         belief, kv_used, wait_s, saturated, stale, until_s = one.judged(in_flight, now_s)
         too_much = bool(saturated) and not stale
@@ -224,6 +224,20 @@ class Loads:
             self._changed.add(name)
             if self.hurry is not None and one.outdated:
                 self.hurry(name)
+
+    def hold(self, backend: str) -> Callable[[], None]:
+        """Count an attempt as sent that begins a moment later; return what ends that."""
+        one, key = self._watched.get(backend), object()
+        if one is None:
+            return _nothing
+        one.begun(key, 0, self._now_s(), stream=False)
+        self._changed.add(backend)
+
+        def let_go() -> None:
+            one.over(key, self._now_s(), answered=False)
+            self._changed.add(backend)
+
+        return let_go
 
     def first_token(
         self, permit: Permit, seconds: float, now_s: float, *, prompt_tokens: int
@@ -315,6 +329,10 @@ class Loads:
 def is_own(backend: Backend) -> bool:
     """Whether a backend is a server of one's own, that may have a page of metrics."""
     return backend.kind is BackendKind.VLLM or backend.operator == "self"
+
+
+def _nothing() -> None:
+    """Nothing is held."""
 
 
 def _float(usd: Decimal | None) -> float | None:
