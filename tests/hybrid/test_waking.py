@@ -197,9 +197,7 @@ def test_a_burst_that_may_be_hedged_overflows_too() -> None:
 
     async def play() -> Counter[str]:
         async with Router.from_text(HEDGED, wire=wire, environ={}, clock=LoopClock()) as router:
-            calls = [
-                router.chat.completions.create(messages=MESSAGES, task="t") for _ in range(50)
-            ]
+            calls = [router.chat.completions.create(messages=MESSAGES, task="t") for _ in range(50)]
             answers = await asyncio.gather(*calls)
             assert router._engine.fleet.loads.watched["own"].sent == 4 + 4
             assert router._engine.fleet.slots.promised("own") == 0
