@@ -202,11 +202,12 @@ class Volumes:
         self._known &= scopes
         digests = frozenset(map(digest_of, self._policy.live))
         self._restored &= digests
+        written = frozenset[str]() if self.book is None else self.book.scopes
         return Wanted(
             frozenset(scopes - self._known),
             tuple(self._counters.own) if first else (),
             self._own_max,
-            frozenset(self._known),
+            frozenset(self._known & (self._counters.fixed.keys() | written)),
             self._today - LATEST_DAYS,
             digests,
         )
