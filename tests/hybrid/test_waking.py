@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.test_cold_start import MESSAGES, POLICY, SLEEPS_S
+from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
 from hybridllm import Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
@@ -189,6 +189,20 @@ routes: [{name: all, use: [{model: m, on: [own, api]}], overflow: {from: own, to
 """
 
 
+GATED = """
+version: 1
+backends:
+  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, operator: self, price: free}
+  us: {kind: vllm, base_url: "http://us.internal:8000/v1", allow_plaintext: true, operator: self, price: free}
+  api: {kind: api, base_url: "https://api.test/v1", price: {input_per_1m: 1, output_per_1m: 1}}
+models: {m: {on: {own: m, us: m, api: m}}}
+routes:
+  - name: all
+    use: [{model: m, on: [own, us, api]}]
+    overflow: {from: FROM, to: api, when: rate_limited}
+"""
+
+
 def test_a_burst_that_may_be_hedged_overflows_too() -> None:
     """Fifty at once, of which four may stay: an attempt counts before its task has begun to run."""
     wire = ScriptedWire(
@@ -204,3 +218,41 @@ def test_a_burst_that_may_be_hedged_overflows_too() -> None:
         return Counter(receipt(answer).attempts[0].backend for answer in answers)
 
     assert run_in_virtual_time(play()) == {"own": 4, "api": 46}
+
+
+def test_a_reload_that_overflows_no_longer_forgets_what_stood_in_the_way() -> None:
+    """The backend had a closed gate when its load stopped to matter: requests are decided all the same."""
+    first = policy(GATED.replace("FROM", "own"))
+    second = policy(GATED.replace("FROM", "us"))
+    wire = ScriptedWire(
+        {
+            "own.internal": Reply.status(429, retry_after=60),
+            "us.internal": Reply.chat("us"),
+            "api.test": Reply.chat("api"),
+        }
+    )
+
+    async def play() -> str:
+        async with Router(first, wire=wire, environ={}, clock=LoopClock()) as router:
+            for _ in range(2):
+                await router.chat.completions.create(messages=MESSAGES)
+            router._swap(second)
+            for _ in range(3):
+                answer = await router.chat.completions.create(messages=MESSAGES)
+            return receipt(answer).attempts[-1].backend
+
+    assert run_in_virtual_time(play()) == "us"
+
+
+def test_a_reload_may_change_the_volume_that_wakes_a_backend() -> None:
+    """What wakes ahead looks at the former volume once more, of which nothing is known any more."""
+    wire = ScriptedWire({"own.internal": Reply.chat("own"), "api.test": Reply.chat("api")})
+
+    async def play() -> None:
+        async with Router.from_text(AHEAD, wire=wire, environ={}, clock=LoopClock()) as router:
+            for bound in ("60", "70", "80"):
+                router._swap(policy(AHEAD.replace("gte: 60", f"gte: {bound}")))
+                await router.chat.completions.create(messages=MESSAGES)
+                await asyncio.sleep(3)
+
+    run_in_virtual_time(play())

@@ -116,6 +116,7 @@ class Loads:
         self._known.clear()
         self._loads, self._until_s = None, float("-inf")
         self._changed = set(self._watched)
+        self._hindered = {}
         self.watching = False
 
     # -- for decisions
@@ -235,7 +236,8 @@ class Loads:
 
         def let_go() -> None:
             one.over(key, self._now_s(), answered=False)
-            self._changed.add(backend)
+            if backend in self._watched:  # another policy may have come
+                self._changed.add(backend)
 
         return let_go
 

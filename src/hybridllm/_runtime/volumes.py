@@ -129,9 +129,9 @@ class Volumes:
 
         0: nothing is known. Of a request's own, that of whoever of the latest is nearest.
         """
-        if not self.counting:
-            return 0.0
         now_s = self._look()
+        if condition not in self._policy.live:
+            return 0.0
         scope = condition.scope if isinstance(condition, Volume) else ""
         names = [""]
         if scope in OWN:
