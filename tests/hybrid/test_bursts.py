@@ -24,7 +24,7 @@ def residency_holds(found: BurstFigures) -> None:
     "burst",
     [
         pytest.param(Burst(), id="by-its-own-queue"),
-        pytest.param(Burst(seed=2), id="other-traffic"),
+        pytest.param(Burst(when=WAIT), id="by-predicted-wait"),
         pytest.param(Burst(saturation="concurrency: 8", seed=2), id="by-our-own-limit"),
     ],
 )
@@ -44,8 +44,6 @@ def test_the_surplus_of_a_burst_leaves_within_the_slo_and_comes_back(burst: Burs
 @pytest.mark.parametrize(
     "burst",
     [
-        # Until its slots were seen nobody can predict a wait: the first second sends a few too many.
-        pytest.param(Burst(when=WAIT), id="true-but-by-predicted-wait"),
         pytest.param(Burst(ailment=MetricsFault.struck(Fault.refuse())), id="dead"),
         pytest.param(Burst(ailment=MetricsFault.frozen()), id="frozen"),
         pytest.param(Burst(ailment=MetricsFault.idle()), id="lying"),
