@@ -25,9 +25,10 @@ class Throughput:
         best: Tokens a second, the most that it kept up for some ten seconds; 0: not measured.
     """
 
-    __slots__ = ("_by_load", "_level", "best")
+    __slots__ = ("_at", "_by_load", "_level", "best")
 
     def __init__(self) -> None:
+        self._at: tuple[float | None, ...] = (None,) * _LOADS  # as told
         self._by_load = [(0.0, 0.0)] * _LOADS  # (tokens, seconds), what is long ago counted less
         self._level = 0.0
         self.best = 0.0
@@ -43,10 +44,13 @@ class Throughput:
         place, kept = _place(load), exp(-seconds / _MEMORY_S)
         before, before_s = self._by_load[place]
         self._by_load[place] = (before * kept + tokens, before_s * kept + seconds)
+        self._at = tuple(self._nearest(each) for each in range(_LOADS))
 
     def at(self, load: float) -> float | None:
         """Return what it does at a load, or at the nearest that was measured; None: none was."""
-        place = _place(load)
+        return self._at[_place(load)]
+
+    def _nearest(self, place: int) -> float | None:
         for distance in range(_LOADS):
             for other in (place - distance, place + distance):
                 if 0 <= other < _LOADS and self._by_load[other][1] >= MEASURED_S_MIN:
