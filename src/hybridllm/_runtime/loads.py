@@ -64,7 +64,7 @@ class Loads:
         hurry: Called with one that should be asked again soon; None: nobody can.
         tell: Who is told what was heard; None: nobody.
         watching: Whether somebody asks all of them.
-        used_at_s: When a decision last looked.
+        used_at_s: When a decision, or somebody who waits, last looked.
     """
 
     def __init__(self, fleet: Fleet, now_s: Callable[[], float]) -> None:
@@ -150,7 +150,7 @@ class Loads:
         """
         if backend not in self._watched:
             return False
-        now_s = self._now_s()
+        now_s = self.used_at_s = self._now_s()  # who waits for it wants it asked on
         if self._is_over(backend, now_s):
             self._renew((backend,), now_s)
         return self._known[backend].too_much
@@ -296,10 +296,9 @@ class Loads:
             return
         if report is None:
             one.told_nothing()
-            self._changed.add(backend)
         else:
             one.told(report, asked, self._now_s())
-            self._heard(backend)
+        self._heard(backend)
         if self.tell is not None:
             self.tell(backend, one.judged(self._fleet.under_way(backend), self._now_s()))
 
