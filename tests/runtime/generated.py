@@ -8,7 +8,7 @@ time in `judge.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -49,8 +49,10 @@ CEILINGS = ("max_output_price", "max_request_cost")
 Document = dict[str, Any]
 
 
-def loaded(rng: Random) -> tuple[Policy, Document]:
-    """Any policy, with the document it was made of; drawn until one loads.
+def loaded(
+    rng: Random, more: Callable[[Random, Document], Document] | None = None
+) -> tuple[Policy, Document]:
+    """Any policy, with the document it was made of; drawn until one loads. `more` adds to what is drawn.
 
     Some that are drawn do not: a ceiling may leave nobody. Other tests look at those; here, they would
     be two thirds of what is read and proved, so that the usual ones are passed over unread.
@@ -59,6 +61,8 @@ def loaded(rng: Random) -> tuple[Policy, Document]:
         drawn = _drawn(rng)
         if is_surely_refused(drawn):
             continue
+        if more is not None:
+            drawn = more(rng, drawn)
         try:
             return load_policy_text(as_text(drawn), environ={})[0], drawn
         except PolicyError:

@@ -24,19 +24,24 @@ from counted import PartOf
 from hybridllm import (
     BackendsUnavailable,
     HybridLLMError,
+    Overloaded,
     Policy,
     PolicyDenied,
     Router,
+    WarmingUp,
     context,
     receipt,
 )
+from hybridllm._core.receipt import AttemptReason
 from hybridllm._core.request.tokens import MESSAGE_TOKENS, text_tokens, value_tokens
 from hybridllm.testing import LoopClock, Reply, ScriptedWire, SentRequest, run_in_virtual_time
 from runtime import generated
+from runtime.generated_hybrid import with_hybrid
 from runtime.judge import allowed_backends, kept_tags
 from runtime.world import MESSAGES, policy, script, scripted, text_of, world
 
 POLICIES, REQUESTS_EACH = 2_500, 41
+HYBRID_SHARE = 0.5
 PARTS = 4
 APART_S = 0.02  # the next request begins before the one before has ended
 
@@ -49,12 +54,24 @@ class Backends:
         self._asked = asked
         self._rng = rng
         self._good = rng.choice((0.0, 0.2, 0.5, 0.9))
-        self.wire = ScriptedWire(
-            {f"{name}.test": self._steps(name) for name in document["backends"]}
-        )
+        self.probed = 0
+        self.woken = 0
+        hosts = {f"{name}.test": self._steps(name) for name in document["backends"]}
+        self.wire = ScriptedWire(hosts | {"wake.test": self._wake})
+
+    def _wake(self, sent: SentRequest) -> Reply:
+        """Who wakes backends is told nothing: no key, nothing of any request."""
+        self.woken += 1
+        assert sent.body == b"{}"
+        assert {name.lower() for name in sent.headers} <= {"content-type"}
+        return Reply.raw(b"", status=rng_status(self._rng), headers={"location": "https://evil.test/"})
 
     def _steps(self, name: str) -> Any:
         def step(sent: SentRequest) -> Reply:
+            said = sent.url.encode() + repr(sent.headers).encode() + (sent.body or b"")
+            if b"canary" not in said:  # a page of metrics, or a probe: it tells nothing of anybody
+                self.probed += 1
+                return Reply.chat("pong") if self._rng.random() < 0.5 else Reply.fail("connect")
             (number,) = set(re.findall(rb"canary-(\d+)", sent.body or b""))
             self.seen[int(number)].add(name)
             way = self._asked[int(number)].way
@@ -94,10 +111,15 @@ async def all_made(
         return [task.result() for task in tasks]
 
 
+def rng_status(rng: Random) -> int:
+    return rng.choice((200, 307, 500))
+
+
 def judged(seed: int, tally: Counter[str]) -> None:
     """Two policies, requests, failures, a reload: run them, and look at who saw what."""
     rng = Random(seed)
-    (first, document), (second, other) = generated.loaded(rng), generated.loaded(rng)
+    more = with_hybrid if rng.random() < HYBRID_SHARE else None
+    (first, document), (second, other) = (generated.loaded(rng, more) for _ in range(2))
     asked = [generated.request(rng, document) for _ in range(REQUESTS_EACH)]
     backends = Backends(
         document | {"backends": document["backends"] | other["backends"]}, asked, rng
@@ -116,11 +138,13 @@ def judged(seed: int, tally: Counter[str]) -> None:
         assert seen <= allowed
         assert {name.split("/")[0] for name in told.candidates} <= allowed
         assert seen == {attempt.backend for attempt in told.attempts}
-        assert seen or isinstance(error, PolicyDenied | BackendsUnavailable)
+        assert seen or isinstance(error, PolicyDenied | BackendsUnavailable | Overloaded)
         assert not (seen and isinstance(error, PolicyDenied))
         own = request.hints.get("residency")
         had += kept_tags(rules, [*told.residency_tags, *([own] if own is not None else [])])
         count(tally, told, error, restricted=allowed < rules["backends"].keys(), tainted=bool(had))
+    tally["probed"] += backends.probed
+    tally["woken"] += backends.woken
 
 
 def tokens_of(request: generated.Request, number: int) -> int:
@@ -141,6 +165,9 @@ def count(tally: Counter[str], told: Any, error: Any, *, restricted: bool, taint
     tally["restricted and sent"] += bool(sent) and restricted
     tally["failed"] += error is not None and bool(sent)
     tally["tainted and sent"] += bool(sent) and tainted
+    tally["overflowed"] += any(one.reason is AttemptReason.OVERFLOW for one in told.attempts)
+    tally["no slot"] += isinstance(error, Overloaded)
+    tally["asleep"] += isinstance(error, WarmingUp)
     tally["by a constraint"] += "(constraint" in str(told.dropped) and bool(sent)
 
 
@@ -171,6 +198,9 @@ def test_no_request_ever_reaches_a_backend_outside_its_tags_set(
     assert shares["to several"] > 0.015
     assert shares["denied"] > 0.05
     assert shares["failed"] > 0.015
+    assert shares["overflowed"] > 0.0005
+    assert tally["probed"] > 0
+    assert tally["woken"] > 0
 
 
 PHI = """

@@ -273,8 +273,8 @@ class Fleet:
             for name in seen.keys() - names:
                 del seen[name]
         self.returns.keep(names)
-        self.warmths.keep(policy.backends)
         same = {backend for backend, model in kept if model is None}
+        self.warmths.keep([name for name in same if policy.backends[name].cold_start is not None])
         self.loads.follow(policy, same)
         self.uses.keep(same)
         self.totals.keep(policy.backends)

@@ -64,7 +64,7 @@ class Loads:
         hurry: Called with one that should be asked again soon; None: nobody can.
         tell: Who is told what was heard; None: nobody.
         watching: Whether somebody asks all of them.
-        used_at_s: When a decision last looked.
+        used_at_s: When a decision, or somebody who waits, last looked.
     """
 
     def __init__(self, fleet: Fleet, now_s: Callable[[], float]) -> None:
@@ -116,6 +116,7 @@ class Loads:
         self._known.clear()
         self._loads, self._until_s = None, float("-inf")
         self._changed = set(self._watched)
+        self._hindered = {}
         self.watching = False
 
     # -- for decisions
@@ -149,7 +150,7 @@ class Loads:
         """
         if backend not in self._watched:
             return False
-        now_s = self._now_s()
+        now_s = self.used_at_s = self._now_s()  # who waits for it wants it asked on
         if self._is_over(backend, now_s):
             self._renew((backend,), now_s)
         return self._known[backend].too_much
@@ -184,7 +185,7 @@ class Loads:
 
     def _worked_out(self, name: str, now_s: float) -> _Known:
         fleet, one = self._fleet, self._watched[name]
-        in_flight = fleet.under_way(name)
+        in_flight = fleet.under_way(name) + fleet.slots.promised(name)
         one.learn(now_s)
         belief, kv_used, wait_s, saturated, stale, until_s = one.judged(in_flight, now_s)
         too_much = bool(saturated) and not stale
@@ -224,6 +225,21 @@ class Loads:
             self._changed.add(name)
             if self.hurry is not None and one.outdated:
                 self.hurry(name)
+
+    def hold(self, backend: str) -> Callable[[], None]:
+        """Count an attempt as sent that begins a moment later; return what ends that."""
+        one, key = self._watched.get(backend), object()
+        if one is None:
+            return _nothing
+        one.begun(key, 0, self._now_s(), stream=False)
+        self._changed.add(backend)
+
+        def let_go() -> None:
+            one.over(key, self._now_s(), answered=False)
+            if backend in self._watched:  # another policy may have come
+                self._changed.add(backend)
+
+        return let_go
 
     def first_token(
         self, permit: Permit, seconds: float, now_s: float, *, prompt_tokens: int
@@ -280,10 +296,9 @@ class Loads:
             return
         if report is None:
             one.told_nothing()
-            self._changed.add(backend)
         else:
             one.told(report, asked, self._now_s())
-            self._heard(backend)
+        self._heard(backend)
         if self.tell is not None:
             self.tell(backend, one.judged(self._fleet.under_way(backend), self._now_s()))
 
@@ -315,6 +330,10 @@ class Loads:
 def is_own(backend: Backend) -> bool:
     """Whether a backend is a server of one's own, that may have a page of metrics."""
     return backend.kind is BackendKind.VLLM or backend.operator == "self"
+
+
+def _nothing() -> None:
+    """Nothing is held."""
 
 
 def _float(usd: Decimal | None) -> float | None:

@@ -189,6 +189,11 @@ class Slots:
 
         return let_go
 
+    def promised(self, backend: str) -> int:
+        """Return how many slots are kept for those who take them a moment later."""
+        lane = self._lanes.get(backend)
+        return 0 if lane is None else lane.promised
+
     def freed(self, backend: str) -> None:
         """Promise free slots of a backend to those who wait for them."""
         lane = self._lanes.get(backend)

@@ -272,11 +272,13 @@ class Turns:
 
         def begun(call: Call) -> Coroutine[Any, Any, Parsed | Stream | Failure]:
             """A task takes its slot only when it first runs: until then the slot is held for it."""
-            let_go = self._fleet.slots.hold(run.plan.kept[call.index].candidate.backend.name)
-            held.append(let_go)
+            backend = run.plan.kept[call.index].candidate.backend.name
+            lets_go = (self._fleet.slots.hold(backend), self._fleet.loads.hold(backend))
+            held.extend(lets_go)
 
             async def attempted() -> Parsed | Stream | Failure:
-                let_go()
+                for let_go in lets_go:
+                    let_go()
                 return await self._attempted(attempts, run, call)
 
             return attempted()

@@ -20,6 +20,7 @@ from hybridllm._runtime.ports import Clock, Wire, WireError, WireRequest
 from hybridllm._runtime.target import KeyMissing, Targets
 
 PROBE_EVERY_S = 1.0
+RAMP_EVERY_S = 0.5
 UNWANTED_S = 60.0
 ANSWER_BYTES_MAX = 1 << 20
 _ASK_S = 10.0
@@ -54,6 +55,9 @@ class Waker:
         self._policy = policy
         self._hook = hook
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ramps: set[asyncio.Task[None]] = set()
+        for name in list(fleet.warmths.asleep):
+            fleet.warmths.forget(name)  # who woke it before is gone with its event loop
         fleet.warmths.begin = self.begin
 
     def begin(self, backend: Backend) -> None:
@@ -67,25 +71,40 @@ class Waker:
     async def close(self) -> None:
         """Stop, for good."""
         self._fleet.warmths.begin = None
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._ramps]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
     async def _wake(self, backend: Backend) -> None:
-        warmths = self._fleet.warmths
+        name, warmths = backend.name, self._fleet.warmths
         try:
             await self._ask(backend)
-            while self._clock.monotonic_s() - warmths.wanted_at_s[backend.name] < UNWANTED_S:
-                if await self._answers(backend):
-                    warmths.woke(backend.name)
+            while (wanted_at_s := warmths.wanted_at_s.get(name)) is not None:
+                if self._clock.monotonic_s() - wanted_at_s >= UNWANTED_S:
+                    _logger.info("backend %s is left asleep: nobody wants it", name)
+                    return
+                if await self._answers(name):
+                    warmths.woke(name)
+                    self._begin_ramp(name)
                     return
                 await self._clock.sleep(PROBE_EVERY_S)
-            _logger.info("backend %s is left asleep: nobody wants it", backend.name)
         finally:
-            self._tasks.pop(backend.name, None)
-            warmths.forget(backend.name)
+            self._tasks.pop(name, None)
+            warmths.forget(name)
+
+    def _begin_ramp(self, backend: str) -> None:
+        """Let those who wait go while it is given more: nothing else may happen that would."""
+
+        async def ramp() -> None:
+            while self._fleet.warmths.ramps(self._clock.monotonic_s()):
+                await self._clock.sleep(RAMP_EVERY_S)
+                self._fleet.slots.freed(backend)
+
+        task = asyncio.get_running_loop().create_task(ramp(), name="hybridllm-ramp")
+        self._ramps.add(task)
+        task.add_done_callback(self._ramps.discard)
 
     async def _ask(self, backend: Backend) -> None:
         """Ask those who can wake it."""
@@ -109,24 +128,27 @@ class Waker:
             said = "no answer" if status is None else f"status {status}"
             _logger.warning("who should wake backend %s gave %s", backend.name, said)
 
-    async def _answers(self, backend: Backend) -> bool:
-        """Whether it answers a request as they come: a health page would say 200 too early."""
+    async def _answers(self, backend: str) -> bool:
+        """Whether it answers a request as they come: a health page would say 200 too early.
+
+        It is asked where the policy in force has it, which may be another one than it fell asleep under.
+        """
         candidate = next(
             (
                 one
                 for served in self._policy().candidates.values()
                 for one in served
-                if one.backend is backend
+                if one.backend.name == backend
             ),
             None,
         )
-        if candidate is None or backend.cold_start is None:
+        if candidate is None or candidate.backend.cold_start is None:
             return False
         try:
             request = self._probe(candidate)
         except KeyMissing:
             return False
-        return await self._status(request, backend.cold_start.takes_s) == 200
+        return await self._status(request, candidate.backend.cold_start.takes_s) == 200
 
     def _probe(self, candidate: Candidate) -> WireRequest:
         target = self._targets.of(candidate.backend)

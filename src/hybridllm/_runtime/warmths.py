@@ -56,7 +56,7 @@ class Warmths:
         self._asleep: dict[str, Asleep] = {}
         self._woke_at_s: dict[str, float] = {}
         self._ramps_until_s = float("-inf")
-        self._waiters: dict[str, asyncio.Event] = {}
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self.begin: Callable[[Backend], None] | None = None
         self.wanted_at_s: dict[str, float] = {}
 
@@ -96,12 +96,12 @@ class Warmths:
 
     def woke(self, backend: str) -> None:
         """Take a backend into use that slept: a probe was answered. What it failed at is forgotten."""
-        now_s = self._now_s()
         found = self._asleep.pop(backend, None)
-        if found is not None:
-            self._woke_at_s[backend] = now_s
-            self._ramps_until_s = now_s + RAMP_S + BEAT_S
-            _logger.info("backend %s is awake after %.1f s", backend, now_s - found.since_s)
+        if found is None:
+            return  # another policy has something else under its name
+        now_s = self._woke_at_s[backend] = self._now_s()
+        self._ramps_until_s = now_s + RAMP_S + BEAT_S
+        _logger.info("backend %s is awake after %.1f s", backend, now_s - found.since_s)
         for key, record in self._records.items():
             if key[0] == backend:
                 record.refresh()
@@ -119,6 +119,8 @@ class Warmths:
         """Forget all but these."""
         for name in self._asleep.keys() - set(backends):
             self.forget(name)
+        for name in self._woke_at_s.keys() - set(backends):
+            del self._woke_at_s[name]
 
     def back_in_s(self, backend: str) -> float | None:
         """Return in how many seconds a backend is expected to be awake; None: it is."""
@@ -143,16 +145,27 @@ class Warmths:
 
     async def wait(self, backends: Collection[str], limit_s: float) -> bool:
         """Wait until one of these is awake, at most `limit_s`; return whether one is."""
-        event = asyncio.Event()
-        for name in backends:
-            event = self._waiters.setdefault(name, event)
         try:
             async with asyncio.timeout(limit_s):
                 while all(name in self._asleep for name in backends):
-                    await event.wait()
+                    await self._told(backends)
         except TimeoutError:
             return False
         return True
+
+    async def _told(self, backends: Collection[str]) -> None:
+        """Wait until something is known of one of these; each waits by itself, for they wait for others."""
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for name in backends:
+            self._waiters.setdefault(name, set()).add(told)
+        try:
+            await told
+        finally:
+            for name in backends:
+                waiting = self._waiters.get(name, set())
+                waiting.discard(told)
+                if not waiting:
+                    self._waiters.pop(name, None)
 
     def _answered_ago_s(self, backend: str) -> float:
         at_s = self._woke_at_s.get(backend, float("-inf"))
@@ -162,6 +175,6 @@ class Warmths:
         return self._now_s() - at_s
 
     def _tell(self, backend: str) -> None:
-        event = self._waiters.pop(backend, None)
-        if event is not None:
-            event.set()
+        for told in self._waiters.pop(backend, ()):
+            if not told.done():
+                told.set_result(None)
