@@ -158,7 +158,7 @@ def test_a_picture_tells_head_backends_overflow_and_volumes() -> None:
     assert machine.endswith("$0  $2.05")
     assert "global-eu  up  3  0  1,000  1.0  ████········  33 %  41 %  $0.360  -" in lines
     assert "default  off  vllm-fra -> global-eu  ███·····  33 %  1 of 3  1" in lines
-    assert "tokens_per_day >= 500M  no  █·······  13 %  12 of 90  310M  500M  450M" in lines
+    assert "tokens_per_day >= 500M  no  █·······  13 %  12 of 90  310M  500M / 450M" in lines
 
 
 @pytest.mark.parametrize(

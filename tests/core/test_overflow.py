@@ -42,6 +42,7 @@ OWN_THEN_API = kept("fra/m", "api/m")
     [
         pytest.param(SATURATED, Load(), False, False, id="idle"),
         pytest.param(SATURATED, BUSY, False, True, id="saturated"),
+        pytest.param(SATURATED, Load(cold=12.0), False, True, id="asleep"),
         pytest.param(Cause(Trigger.IN_FLIGHT, 64), Load(in_flight=64), True, False, id="at-bound"),
         pytest.param(Cause(Trigger.IN_FLIGHT, 64), Load(in_flight=65), False, True, id="above"),
         pytest.param(

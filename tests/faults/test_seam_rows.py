@@ -85,11 +85,13 @@ async def test_s15_a_server_that_dies_under_many_streams_doubles_and_loses_nothi
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(read(stream)) for stream in streams]
             await asyncio.sleep(0.2)
+            there = [stream.backend == "eu" for stream in streams]
             here["eu"].kill()
-        for task in tasks:
+        assert there.count(True) > 10  # a busy machine may have sent some elsewhere before
+        for task, was_there in zip(tasks, there, strict=True):
             found = task.result()
             assert (found.error, found.text, found.whole) == (None, text, True)
-            assert [type(seam) for seam in found.seams] == [WAYS[way]]
+            assert [type(seam) for seam in found.seams] == ([WAYS[way]] if was_there else [])
         await here.idle()
 
 

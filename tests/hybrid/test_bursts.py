@@ -37,7 +37,7 @@ def test_the_surplus_of_a_burst_leaves_within_the_slo_and_comes_back(burst: Burs
     assert found.back_s <= 10.0
     assert found.flips <= 2
     assert found.calm_left == 0
-    assert found.phi_wait_s <= QUEUE_S + 0.5
+    assert found.phi_wait_s <= QUEUE_S + 1.0  # and the first token itself
     residency_holds(found)
 
 

@@ -53,6 +53,7 @@ def _row(key: str, what: str, chosen: list[str]) -> Bar:
             "-q",
             "-p",
             "no:cacheprovider",
+            "--full",
             *(f"tests/{c}" for c in chosen),
         ],
         cwd=TESTS.parent,

@@ -9,13 +9,22 @@ from typing import Any
 
 import pytest
 
-from hybridllm import check, receipt
+from hybridllm import Router, check, receipt
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.telemetry.pages import PAGE_BYTES_MAX
 from hybridllm._runtime.load_watch import UNUSED_S
-from hybridllm.testing import Fault, Frozen, MetricsFault, Reply, VllmService, run_in_virtual_time
+from hybridllm.testing import (
+    Fault,
+    Frozen,
+    LoopClock,
+    MetricsFault,
+    Reply,
+    ScriptedWire,
+    VllmService,
+    run_in_virtual_time,
+)
 from telemetry.pages import page, recorded, vllm_page
-from telemetry.watching import KEY, OVERFLOW, PAGE_URL, SERVICE, Here, policy, watching
+from telemetry.watching import KEY, MESSAGES, OVERFLOW, PAGE_URL, SERVICE, Here, policy, watching
 
 
 def in_virtual_time(
@@ -347,3 +356,41 @@ def test_many_backends_are_asked_rarer_and_not_all_at_once() -> None:
     text = text.replace("from: own,", f"from: [own, {', '.join(names)}],")
     assert OVERFLOW not in text
     in_virtual_time(play, text)
+
+
+def test_in_another_event_loop_the_asking_begins_anew() -> None:
+    """The former one was closed without a word."""
+    api = ScriptedWire({"api.test": Reply.chat("api"), "own.internal": Reply.chat("own")})
+    router = Router.from_text(policy(), wire=api, environ={"OWN_KEY": KEY}, clock=LoopClock())
+
+    async def ask() -> int:
+        before = len(api.health_requests)  # a look is one, for this wire
+        await router.chat.completions.create(messages=MESSAGES)
+        await asyncio.sleep(3.5)
+        return len(api.health_requests) - before
+
+    assert run_in_virtual_time(ask) == run_in_virtual_time(ask) == 4
+
+    async def close() -> None:
+        await router.aclose()
+
+    run_in_virtual_time(close)
+
+
+def test_what_a_backend_did_to_us_is_part_of_its_load() -> None:
+    """Its breaker is open: it is out until a probe may pass, or no request would ever be that probe."""
+
+    async def play(here: Here) -> None:
+        await here.chat()
+        now_s = asyncio.get_running_loop().time()
+        here.fleet.strike("own", Fault.refuse(), from_s=now_s, until_s=now_s + 3)
+        assert here.load.out == frozenset()
+        for _ in range(5):
+            await here.chat()
+        assert here.load.out == {"m"}
+        assert await backend_of(here.chat()) == "api"
+        await asyncio.sleep(6)
+        assert here.load.out == frozenset()
+        assert await backend_of(here.chat()) == "own"
+
+    in_virtual_time(play)

@@ -20,7 +20,17 @@ def test_throughput_is_kept_by_load() -> None:
     assert found.at(64) == pytest.approx(650.0)
     assert found.at(0) == pytest.approx(320.0)
     assert dict(found.by_load) == pytest.approx({1: 320.0, 2: 650.0})
-    assert found.now == 650.0
+
+
+def test_a_moment_is_no_measure() -> None:
+    """Five prompts are counted at once; two seconds at a load say what it does there."""
+    found = Throughput()
+    found.measured(400.0, 0.25, 8)
+    assert found.at(8) is None
+    found.measured(500.0, 2.5, 4)
+    assert found.at(8) == pytest.approx(200.0)
+    found.measured(400.0, 2.0, 8)
+    assert found.at(8) == pytest.approx(800.0 / 2.25, rel=0.1)
 
 
 def test_a_peak_is_not_sustained() -> None:
@@ -44,7 +54,8 @@ def test_what_is_no_measure_of_what_it_can_do_is_left_out(
 ) -> None:
     """Counters that fell, no time, a standstill, and next to no load."""
     found = Throughput()
-    found.measured(tokens, seconds, load)
+    for _ in range(9):
+        found.measured(tokens, seconds, load)
     assert found.at(4) is None
 
 

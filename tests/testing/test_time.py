@@ -94,6 +94,18 @@ def test_hours_pass_in_no_time_and_exactly() -> None:
     assert utc == NOON + timedelta(seconds=3_630.25)
 
 
+def test_years_pass_too() -> None:
+    """After 194 days a nanosecond is less than the digits of the time have room for."""
+
+    async def main() -> float:
+        for _ in range(4):
+            await asyncio.sleep(100 * 86_400.0)
+            await asyncio.sleep(0.001)
+        return asyncio.get_running_loop().time()
+
+    assert run_in_virtual_time(main()) == pytest.approx(400 * 86_400.0 + 0.004)
+
+
 def test_timers_fire_in_order() -> None:
     """A thousand tasks that sleep differently wake in the order of their times."""
 

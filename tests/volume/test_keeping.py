@@ -293,3 +293,20 @@ def test_a_wall_clock_that_is_set_neither_doubles_nor_loses() -> None:
         assert totals == {0: 20, 5: 10, -3: 10}
 
     in_virtual_time(main)
+
+
+def test_a_child_process_leaves_its_parents_counts_to_the_parent() -> None:
+    """What was counted before the fork is written once."""
+
+    async def main() -> None:
+        here = Kept(SUSTAINED, DictStore())
+        await here.begin()
+        here.sends(7)
+        here.volumes.beat()
+        here.sends(3)
+        here.volumes.forked()
+        here.sends(5)
+        await here.keeper.close()
+        assert here.store.tokens_of(TODAY) == 5
+
+    in_virtual_time(main)

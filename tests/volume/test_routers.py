@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -142,8 +143,8 @@ def test_a_status_tells_what_each_condition_looks_at() -> None:
             assert row.holds
             assert row.since is not None
             assert (
-                "volume requests_per_minute gte 3: HOLDS since 2026-01-01T00:00:04+00:00; 3; "
-                "begins at 3, ends at 2.7" in str(router.status()).splitlines()
+                "volume requests_per_minute gte 3: HOLDS since 2026-01-01T00:00:04+00:00; 4; "
+                "begins at 3, ends at 2.70" in str(router.status()).splitlines()
             )
 
     run_in_virtual_time(main)
@@ -218,6 +219,27 @@ def test_a_router_goes_on_counting_in_the_next_event_loop(tmp_path: Path) -> Non
         run_in_virtual_time(once)
         assert counted(path) == [(count, count * 1_000)]
     run_in_virtual_time(router.aclose)
+
+
+async def test_a_router_in_another_threads_loop_is_closed_there(tmp_path: Path) -> None:
+    """What it has counted is in the file when `aclose` returns, wherever that was called; twice, too."""
+    path = tmp_path / "volumes.db"
+    wire = ScriptedWire({"api.test": LITTLE, "own.test": LITTLE})
+    router = Router.from_text(text(SUSTAINED), environ={}, wire=wire, volume_file=path)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        there = asyncio.run_coroutine_threadsafe(asked(router), loop)
+        assert await asyncio.wrap_future(there) == "api"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(router.aclose())
+            group.create_task(router.aclose())
+        assert counted(path) == [(1, 1_000)]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_a_killed_process_loses_at_most_what_came_since_the_last_writing(tmp_path: Path) -> None:

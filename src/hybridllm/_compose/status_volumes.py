@@ -60,10 +60,10 @@ class VolumeStatus:
         now = f"{'HOLDS' if self.holds else 'does not hold'}{since}"
         if self.text:
             return f"{self.condition}{whose}: {now}; {self.text}"
-        told = "not known" if self.now is None else f"{self.now:,.6g}"
+        told = "not known" if self.now is None else _number(self.now)
         if self.days is not None:
             told = f"{self.days} of {self.days_needed} days in a row, today so far {told}"
-        bounds = f"begins at {self.enter:,.6g}, ends at {self.exit:,.6g}"
+        bounds = f"begins at {_number(self.enter)}, ends at {_number(self.exit)}"
         return f"{self.condition}{whose}: {now}; {told}; {bounds}"
 
 
@@ -96,6 +96,11 @@ def _row(standing: Standing) -> VolumeStatus:
         share=round(min(standing.share, _SHARE_MAX), 4),
         text="" if weighed is None else weighed.text,
     )
+
+
+def _number(value: float) -> str:
+    """Show tokens, requests or USD to people."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
 def _finite(value: float | None) -> float | None:

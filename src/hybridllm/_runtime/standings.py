@@ -89,7 +89,7 @@ class Standings:
             )
         if not (refused or full or slow):
             return ALL_FREE
-        return Standing(refused, gates, full, slow, cold)
+        return Standing(refused, gates, full, slow, cold=cold)
 
     def in_panic(
         self, kept: tuple[Kept, ...], standing: Standing, places: Iterable[int]

@@ -99,6 +99,12 @@ class VolumeBook:
         """Write a condition's state, soon."""
         self._next.states[key] = state
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Those of which something is to be written."""
+        batches = (self._next, *self._unwritten)
+        return frozenset(scope for batch in batches for scope, _ in batch.days)
+
     def unwritten(self, key: DayKey) -> Amounts:
         """Return what a day's total in the file does not hold yet."""
         total = self._next.days.get(key, NOTHING)

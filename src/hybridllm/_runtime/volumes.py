@@ -202,11 +202,12 @@ class Volumes:
         self._known &= scopes
         digests = frozenset(map(digest_of, self._policy.live))
         self._restored &= digests
+        written = frozenset[str]() if self.book is None else self.book.scopes
         return Wanted(
             frozenset(scopes - self._known),
             tuple(self._counters.own) if first else (),
             self._own_max,
-            frozenset(self._known),
+            frozenset(self._known & (self._counters.fixed.keys() | written)),
             self._today - LATEST_DAYS,
             digests,
         )
@@ -243,6 +244,7 @@ class Volumes:
                 Standing(condition, "", False, None, UNKNOWN, 0.0)
                 for condition in self._policy.live
             ]
+        self._next_beat_s = float("-inf")  # who looks sees what came just now
         now_s = self._look()
         asked: list[Held] = []
         for condition in self._policy.live:

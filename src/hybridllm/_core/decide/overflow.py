@@ -82,7 +82,7 @@ def overflowed(
             cooled.update((snapshot.hot & judged) - hot)
         if names.isdisjoint(overflow.to):
             queue_s = overflow.queue_s if queue_s is None else queue_s
-            waits.update([name for name in reasons if _is_saturated(snapshot.loads[name])])
+            waits.update([name for name in reasons if _must_wait(overflow, snapshot.loads[name])])
             continue
         kept = _placed(kept, overflow, reasons)
         if len(reasons) == len(sources):
@@ -123,9 +123,18 @@ def _rank(name: str, overflow: Overflow, hot: Mapping[str, str]) -> int:
     return -1
 
 
-def _is_saturated(load: Load) -> bool:
-    """Who has told nothing lately is left by those who may leave, and waited for by nobody."""
-    return bool(load.saturated) and not load.stale
+def _must_wait(overflow: Overflow, load: Load) -> bool:
+    """Whether who may not leave waits with us, and not in the backend's own queue.
+
+    Who has told nothing lately is left by those who may leave, and waited for by nobody. Where saturation is
+    no cause, those who leave keep the backend's queue short: who stays joins it, unless that takes too long.
+    """
+    if not load.saturated or load.stale:
+        return False
+    if any(cause.trigger is Trigger.SATURATED for cause in overflow.causes):
+        return True
+    wait_s, queue_s = load.wait_s, overflow.queue_s
+    return wait_s is not None and queue_s is not None and wait_s > queue_s
 
 
 def _reasons(
@@ -138,15 +147,17 @@ def _reasons(
     """Which of the sources are to be left, and why, in words."""
     found: dict[str, str] = {}
     loads, causes = snapshot.loads, overflow.causes
-    if causes[0].trigger is Trigger.SATURATED and len(causes) == 1:  # nearly every policy's
-        for name in sources:
-            load = loads.get(name)
-            if load is not None and load.saturated:
-                found[name] = _because(causes[0], load, False)
-        return found
+    saturation_alone = causes[0].trigger is Trigger.SATURATED and len(causes) == 1
     for name in sources:
         load = loads.get(name)
         if load is None:
+            continue
+        if load.cold is not None:  # whatever the causes are: it answers nobody
+            found[name] = "is waking up"
+            continue
+        if saturation_alone:  # nearly every policy's
+            if load.saturated:
+                found[name] = _because(causes[0], load, False)
             continue
         for cause in causes:
             words = _because(cause, load, (*place, name) in snapshot.hot)

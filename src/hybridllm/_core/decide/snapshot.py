@@ -40,7 +40,7 @@ class Load:
         running: Requests that it works on, whoever sent them; own ones since it told so counted in.
         waiting: Requests in its queue; own ones since it told so counted in.
         kv_used: Share of its KV cache in use, 0 to 1.
-        wait_s: How long a new request would wait for its first token.
+        wait_s: How long a new request would wait in its queue; 0: it has a free slot.
         saturated: Why it has as much to do as it can take, in words; empty: it has not.
         stale: True if it told something once, and not lately: it counts as saturated.
         rate_limited: Its models that are left alone because it said 429.

@@ -23,17 +23,17 @@ class Standing:
         gates: Those of `refused` that a gate refuses, not just a breaker -> seconds until it is over.
         full: Places whose backend has no free slot.
         slow: Places that usually take longer than the time that is left.
-        cold: Those of `refused` that sleep -> seconds until they are expected to be awake.
         panic: Whom to ask all the same if everybody is refused, in this order; None: whoever is refused, in
             the plan's order, those behind a gate last.
+        cold: Those of `refused` that sleep -> seconds until they are expected to be awake.
     """
 
     refused: Mapping[int, str] = field(default_factory=lambda: _NO_REASONS)
     gates: Mapping[int, float] = field(default_factory=lambda: _NO_GATES)
     full: frozenset[int] = _NOBODY
     slow: frozenset[int] = _NOBODY
-    cold: Mapping[int, float] = field(default_factory=lambda: _NO_GATES)
     panic: tuple[int, ...] | None = None
+    cold: Mapping[int, float] = field(default_factory=lambda: _NO_GATES)
 
     def in_panic(self) -> tuple[int, ...]:
         """Return whom to ask though refused, in order."""

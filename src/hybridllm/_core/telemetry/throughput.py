@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from math import exp
 
+MEASURED_S_MIN = 2.0
+"""A shorter time says nothing: prompts are counted all at once."""
+
 _LOADS = 12  # 1, 2-3, 4-7, ... from 1,024 on
-_MEMORY_S = 10.0
+_MEMORY_S = 20.0  # of time at that load
 _SUSTAINED_S = 10.0
 _WINDOW_S = 5.0
 
@@ -20,43 +23,48 @@ class Throughput:
 
     Attributes:
         best: Tokens a second, the most that it kept up for some ten seconds; 0: not measured.
-        now: Tokens a second, as measured last; None: not measured.
     """
 
-    __slots__ = ("_by_load", "_level", "best", "now")
+    __slots__ = ("_at", "_by_load", "_level", "best")
 
     def __init__(self) -> None:
-        self._by_load = [0.0] * _LOADS  # 0: not measured
+        self._at: tuple[float | None, ...] = (None,) * _LOADS  # as told
+        self._by_load = [(0.0, 0.0)] * _LOADS  # (tokens, seconds), what is long ago counted less
         self._level = 0.0
         self.best = 0.0
-        self.now: float | None = None
 
     def measured(self, tokens: float, seconds: float, load: float) -> None:
         """Note what was done in a time; `load` is how many requests ran, on average."""
         if seconds <= 0.0 or tokens < 0.0:
             return
-        rate = self.now = tokens / seconds
-        self._level += (rate - self._level) * (1.0 - exp(-seconds / _SUSTAINED_S))
+        self._level += (tokens / seconds - self._level) * (1.0 - exp(-seconds / _SUSTAINED_S))
         self.best = max(self.best, self._level)
         if load < 0.5 or not tokens:
             return  # nearly idle, or at a standstill: that is no measure of what it can do
-        place, weight = _place(load), 1.0 - exp(-seconds / _MEMORY_S)
-        before = self._by_load[place]
-        self._by_load[place] = before + (rate - before) * weight if before else rate
+        place, kept = _place(load), exp(-seconds / _MEMORY_S)
+        before, before_s = self._by_load[place]
+        self._by_load[place] = (before * kept + tokens, before_s * kept + seconds)
+        self._at = tuple(self._nearest(each) for each in range(_LOADS))
 
     def at(self, load: float) -> float | None:
         """Return what it does at a load, or at the nearest that was measured; None: none was."""
-        place = _place(load)
+        return self._at[_place(load)]
+
+    def _nearest(self, place: int) -> float | None:
         for distance in range(_LOADS):
             for other in (place - distance, place + distance):
-                if 0 <= other < _LOADS and self._by_load[other] > 0.0:
-                    return self._by_load[other]
+                if 0 <= other < _LOADS and self._by_load[other][1] >= MEASURED_S_MIN:
+                    return self._by_load[other][0] / self._by_load[other][1]
         return None
 
     @property
     def by_load(self) -> tuple[tuple[int, float], ...]:
         """(Fewest requests at once, tokens a second) of the loads that were measured."""
-        return tuple((1 << place, rate) for place, rate in enumerate(self._by_load) if rate > 0.0)
+        return tuple(
+            (1 << place, tokens / seconds)
+            for place, (tokens, seconds) in enumerate(self._by_load)
+            if seconds >= MEASURED_S_MIN
+        )
 
 
 class OwnWork:

@@ -48,8 +48,7 @@ def volumes(seen: Seen, *, width: int) -> Table | None:
         Column("on the way", 90, _on_the_way, right=False),
         Column("days in a row", 85, _days),
         Column("now", 70, lambda row: figures.count(number(row, "now"))),
-        Column("begins at", 60, lambda row: figures.count(number(row, "enter"))),
-        Column("ends at", 40, lambda row: figures.count(number(row, "exit"))),
+        Column("begins / ends at", 60, _bounds),
         Column("sums", 50, lambda row: text(row, "text"), right=False, breaks=True),
     )
     return table(columns, told, width=width)
@@ -93,6 +92,11 @@ def _holds(row: Row) -> Text:
 
 def _on_the_way(row: Row) -> Text:
     return bar_and_percent(number(row, "share"), _BAR)
+
+
+def _bounds(row: Row) -> str:
+    enter, leave = number(row, "enter"), number(row, "exit")
+    return NOT_KNOWN if enter is None else f"{figures.count(enter)} / {figures.count(leave)}"
 
 
 def _days(row: Row) -> str:
