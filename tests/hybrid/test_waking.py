@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
+from hybrid.test_overflow import policy as overflowing
 from hybridllm import HybridLLMError, Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
@@ -229,6 +230,33 @@ def test_a_burst_that_may_be_hedged_overflows_too() -> None:
         return Counter(receipt(answer).attempts[0].backend for answer in answers)
 
     assert run_in_virtual_time(play()) == {"own": 4, "api": 46}
+
+
+def test_a_slot_that_is_promised_is_nobody_elses() -> None:
+    """Who comes in the very moment in which one is freed leaves: it is the one's who has waited for it."""
+    most = 0
+
+    def own(_: object) -> Reply:
+        nonlocal most
+        most = max(most, router._engine.fleet.under_way("own"))
+        return Reply.chat("own").after(1.0)
+
+    wire = ScriptedWire({"own.internal": own, "api.test": Reply.chat("api").after(0.5)})
+    overflow = "from: own, to: [api], when: saturated, queue_ms: 20000"
+    text = overflowing(saturation="saturation: {max_inflight: 4}", overflow=overflow)
+    router = Router.from_text(text, wire=wire, environ={}, clock=LoopClock())
+
+    async def asked(number: int) -> None:
+        await asyncio.sleep(number % 40 * 0.5)  # all at the moments in which slots are freed
+        residency = "phi" if number % 3 == 0 else "public"
+        await router.chat.completions.create(messages=MESSAGES, residency=residency)
+
+    async def play() -> None:
+        async with router:
+            await at_once(asked(number) for number in range(240))
+
+    run_in_virtual_time(play())
+    assert most == 4
 
 
 def test_no_hedge_goes_to_whom_the_request_left() -> None:
