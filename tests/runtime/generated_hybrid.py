@@ -1,4 +1,4 @@
-"""Live load, sleep and volume, put into generated policies: what moves requests, and must never widen a set."""
+"""Live load, sleep and volume in generated policies: what moves requests, and must never widen a set."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ class Backends:
         self.woken += 1
         assert sent.body == b"{}"
         assert {name.lower() for name in sent.headers} <= {"content-type"}
-        return Reply.raw(b"", status=rng_status(self._rng), headers={"location": "https://evil.test/"})
+        return Reply.raw(
+            b"", status=rng_status(self._rng), headers={"location": "https://evil.test/"}
+        )
 
     def _steps(self, name: str) -> Any:
         def step(sent: SentRequest) -> Reply:
