@@ -42,7 +42,7 @@ def standing(
 ) -> Standing:
     gates = gates or {}
     words = dict.fromkeys(sorted({*refused, *gates}), "test")
-    return Standing(words, gates, frozenset(full), frozenset(slow), panic)
+    return Standing(words, gates, frozenset(full), frozenset(slow), panic=panic)
 
 
 def step(

@@ -65,7 +65,9 @@ class Backends:
         assert sent.body == b"{}"
         assert {name.lower() for name in sent.headers} <= {"content-type"}
         return Reply.raw(
-            b"", status=rng_status(self._rng), headers={"location": "https://evil.test/"}
+            b"",
+            status=self._rng.choice((200, 307, 500)),
+            headers={"location": "https://evil.test/"},
         )
 
     def _steps(self, name: str) -> Any:
@@ -111,10 +113,6 @@ async def all_made(
             tasks = [group.create_task(later(number)) for number in range(len(asked))]
         assert router._engine.fleet.in_flight == wire.active == 0
         return [task.result() for task in tasks]
-
-
-def rng_status(rng: Random) -> int:
-    return rng.choice((200, 307, 500))
 
 
 def judged(seed: int, tally: Counter[str]) -> None:
