@@ -32,12 +32,14 @@ def with_hybrid(rng: Random, document: Document) -> Document:
     for backend in document["backends"].values():
         mine = backend["kind"] == "vllm" or backend.get("operator") == "self"
         limits = given(
-            saturation=maybe(rng, ({"max_inflight": 1}, {"max_inflight": 2}, {"queue_depth": 1})),
+            saturation=maybe(
+                rng, ({"max_inflight": 1}, {"max_inflight": 1}, {"queue_depth": 1}), 0.8
+            ),
             cold_start=maybe(
                 rng,
                 (
                     {"takes": "1s", "when_cold": "wait", "wake": "https://wake.test/up"},
-                    {"takes": "2s"},
+                    {"takes": "2s", "wake": "https://wake.test/up"},
                 ),
                 0.4,
             )
@@ -54,7 +56,7 @@ def with_hybrid(rng: Random, document: Document) -> Document:
     for route in document["routes"]:
         if "mode" in route:
             continue
-        overflows = [_overflow(rng, names) for _ in range(rng.choice((0, 1, 1, 2)))]
+        overflows = [_overflow(rng, names) for _ in range(rng.choice((1, 1, 2)))]
         route.update(given(overflow=overflows))
         for entry in route["use"]:
             if "order_by" in entry or ("order_by" not in route and "model" in entry):

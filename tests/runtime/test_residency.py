@@ -198,9 +198,8 @@ def test_no_request_ever_reaches_a_backend_outside_its_tags_set(
     assert shares["to several"] > 0.015
     assert shares["denied"] > 0.05
     assert shares["failed"] > 0.015
-    assert shares["overflowed"] > 0.0005
-    assert tally["probed"] > 0
-    assert tally["woken"] > 0
+    assert tally["overflowed"] + tally["no slot"] > 0
+    assert tally["probed"] + tally["woken"] > 0
 
 
 PHI = """
