@@ -12,6 +12,7 @@ A ```yaml block whose first line is `# name.yaml` is a file that the blocks of i
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -20,8 +21,10 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -30,7 +33,6 @@ RUNNER = Path(__file__).parent / "run_page.py"
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _MARK = re.compile(r"^<!-- not run: (.+) -->$")
 _FILE = re.compile(r"^# ([\w-]+\.yaml)$")
-_SECONDS_MAX = 60
 
 # What differs from run to run: times, ports, the digest of a policy, ids.
 _VARIES = (
@@ -166,21 +168,40 @@ def _shown(found: Sequence[Block], outputs: Mapping[int, str]) -> list[Shown]:
 
 
 def printed(page: Path, steps: list[dict[str, object]], here: Path) -> dict[int, str]:
-    """Run the blocks in a process of their own; a page may change what it likes there."""
-    done = subprocess.run(  # noqa: S603 - what it runs are our own pages
-        [sys.executable, "-W", "error", str(RUNNER), str(page.relative_to(ROOT))],
-        input=json.dumps(steps),
-        capture_output=True,
-        text=True,
-        cwd=here,
-        env=_environment(),
-        timeout=_SECONDS_MAX,
-        check=False,
+    """Run the blocks in a process of their own; a page may change what it likes there.
+
+    Raises:
+        PageFailed: If a block raised, or took too long.
+    """
+    job = {"page": str(page.relative_to(ROOT)), "steps": steps, "folder": str(here)}
+    jobs, answers = _runner()
+    jobs.write(json.dumps(job) + "\n")
+    jobs.flush()
+    done = json.loads(answers.readline() or "{}")
+    if done.get("outputs") is None:
+        raise PageFailed(done.get("errors", "")[-4_000:])
+    return {int(line): text for line, text in done["outputs"].items()}
+
+
+@cache
+def _runner() -> tuple[IO[str], IO[str]]:
+    """Begin what runs pages, and return where its jobs go and its answers come; it ends with this process."""
+    ours, jobs = os.pipe()
+    answers, theirs = os.pipe()
+    runner = subprocess.Popen(  # noqa: S603 - what it runs are our own pages
+        [sys.executable, "-W", "error", str(RUNNER)], stdin=ours, stdout=theirs, env=_environment()
     )
-    if done.returncode != 0:
-        raise PageFailed(done.stderr[-4_000:])
-    outputs: dict[str, str] = json.loads(done.stdout)
-    return {int(line): text for line, text in outputs.items()}
+    os.close(ours)
+    os.close(theirs)
+    pipes = os.fdopen(jobs, "w"), os.fdopen(answers)
+
+    def end() -> None:
+        for pipe in pipes:
+            pipe.close()
+        runner.wait()
+
+    atexit.register(end)
+    return pipes
 
 
 def _environment() -> dict[str, str]:

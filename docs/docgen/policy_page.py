@@ -85,7 +85,7 @@ SHORT_FORMS = {
     schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
     schema_price.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
     "hosted backends only; see [which price is in force](../receipts.md#which-price-is-in-force).",
-    schema_given.GivenLoadSpec: "`\"*\"` in place of a backend is every one of your own.",
+    schema_given.GivenLoadSpec: '`"*"` in place of a backend is every one of your own.',
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
 }
 _HEAD = """\

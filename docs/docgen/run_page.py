@@ -1,7 +1,7 @@
-"""Runs the blocks of one page: steps as JSON on standard input, what they print as JSON on standard output.
+"""Runs the blocks of pages: jobs as lines of JSON on standard input, their outputs on standard output.
 
-A process of its own, so that a page may install a tracer provider or set variables. Reaches nothing
-but this machine.
+Each page in a process of its own, so that it may install a tracer provider or set variables: a fork of
+this one, which has loaded what takes longer than most pages. Reaches nothing but this machine.
 """
 
 from __future__ import annotations
@@ -11,9 +11,22 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
+import tempfile
+import traceback
+from importlib import import_module
 from typing import Any
 
+_LOADED = (
+    "hybridllm._adapters.aiohttp_wire",
+    "hybridllm._adapters.openai_types",
+    "hybridllm._adapters.policy_reader",
+    "hybridllm._runtime.retry",
+    "hybridllm.cli.app",
+    "hybridllm.testing",
+)
+_SECONDS_MAX = 60
 _LOOPBACK = ("127.", "::1", "localhost", "/", "\0")
 
 
@@ -87,18 +100,50 @@ def _executed(page: str, line: int, code: str) -> str:
     return printed.getvalue()
 
 
-def main() -> None:
-    """Run every step."""
-    sys.addaudithook(_refuse_the_network)
-    page, shell = sys.argv[1], _Shell()
+def _outputs(page: str, steps: list[dict[str, Any]]) -> dict[int, str]:
+    """Run every step of a page; return what each printed, by its line."""
+    shell = _Shell()
     outputs = {}
-    for step in json.load(sys.stdin):
+    for step in steps:
         line, kind, text = step["line"], step["kind"], step["text"]
         if kind == "console":
             outputs[line] = _typed(shell, text)
         else:
             outputs[line] = _executed(page, line, text)
-    json.dump(outputs, sys.stdout)
+    return outputs
+
+
+def _forked(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a page in a fork; return its outputs, and what it said on standard error."""
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
+        child = os.fork()
+        if not child:
+            signal.alarm(_SECONDS_MAX)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(errors.fileno(), 2)
+            os.chdir(job["folder"])
+            try:
+                json.dump(_outputs(job["page"], job["steps"]), told)
+                told.flush()
+            except BaseException:  # noqa: BLE001 - nothing may leave the child
+                traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(0)
+        os.waitpid(child, 0)
+        told.seek(0)
+        errors.seek(0)
+        return {"outputs": json.loads(told.read() or "null"), "errors": errors.read()}
+
+
+def main() -> None:
+    """Run every page that comes in."""
+    sys.addaudithook(_refuse_the_network)
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+        os.dup2(2, 1)  # a page that starts a process does not write among the answers
+        for name in _LOADED:
+            import_module(name)
+        for line in sys.stdin:
+            answers.write(json.dumps(_forked(json.loads(line))) + "\n")
 
 
 if __name__ == "__main__":
