@@ -17,6 +17,7 @@ from hybridllm.testing import (
     LoopClock,
     Service,
     SimulatedFleet,
+    VllmService,
     run_in_virtual_time,
     send_all,
     traffic,
@@ -171,15 +172,16 @@ routes:
 
 def test_it_is_woken_before_the_volume_that_needs_it_is_reached() -> None:
     """At four fifths of the threshold; when the route begins it is awake, and nobody met it asleep."""
+    machine = VllmService(slots=32, asleep=True, woken_by_request=False, cold_start_s=8.0)
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"}, service=SERVICE
+        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        service={"own": machine, "api": SERVICE},
     )
     woken: list[float] = []
 
     def wake(_: str) -> None:
-        now_s = asyncio.get_running_loop().time()
-        woken.append(now_s)
-        fleet.strike("own", Fault.refuse(), from_s=now_s, until_s=now_s + 8)
+        woken.append(asyncio.get_running_loop().time())
+        fleet["own"].wake()
 
     router = Router.from_text(
         AHEAD, wire=fleet, environ={}, clock=LoopClock(), chance=Random(1).random, wake=wake

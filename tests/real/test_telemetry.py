@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hybridllm._core.telemetry.load_header import ASKED_WITH, TOLD_IN, read_header
 from hybridllm._core.telemetry.pages import read_page
 from real.routers import STEPS, busy, gauge, idle
 from real.server import BLOCK, KV_BLOCKS, SLOTS, RealServer
+
+# A server that gets no core for seconds does not hold its slots for as long as a test looks at them.
+pytestmark = pytest.mark.flaky(reruns=1)
 
 
 async def test_the_page_of_a_busy_server_is_read_by_its_names(server: RealServer) -> None:

@@ -96,7 +96,7 @@ def overloaded(
         return run.seam.gave_up("no free slot")
     receipt = run.settle(RequestOutcome.ERROR, now_s=now_s, error="overloaded")
     return Overloaded(
-        f"no free slot on {', '.join(backends)} (concurrency in the policy); try again in "
+        f"no free slot on {', '.join(backends)} (concurrency or saturation in the policy); try again in "
         f"{retry_after_s:.1f} s",
         retry_after_s=retry_after_s,
         receipt=receipt,

@@ -75,8 +75,8 @@ class Overflows:
                 tally.spell = None
 
     def keep(self, routes: Collection[str]) -> None:
-        """Forget all routes but these."""
-        self.hot = frozenset(source for source in self.hot if source[0] in routes)
+        """Forget all routes but these, and who was hot: another policy may have moved the overflows."""
+        self.hot = frozenset()
         for route in self._tallies.keys() - set(routes):
             del self._tallies[route]
 

@@ -203,7 +203,7 @@ class Turns:
     async def _after_wait(self, run: Run, step: Call) -> Call:
         """Look again after a wait: meanwhile a breaker may have opened, or the slots may have gone."""
         kept = run.plan.kept
-        standing = self._fleet.standings.now(kept, stream=run.call.stream)
+        standing = self._fleet.standings.now(kept, stream=run.call.stream, waits=run.plan.waits)
         if step.index not in standing.refused and step.index not in standing.full:
             return Call(step.index, 0.0, step.reason, extra=step.extra)
         again = self._step(run, paid=step.extra)

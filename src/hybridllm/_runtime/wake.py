@@ -21,9 +21,10 @@ from hybridllm._runtime.target import KeyMissing, Targets
 
 PROBE_EVERY_S = 1.0
 RAMP_EVERY_S = 0.5
+PROBE_S_MAX, FIRST_PROBE_S_MAX = 10.0, 2.0
+ASK_S_MAX = 30.0
 UNWANTED_S = 60.0
 ANSWER_BYTES_MAX = 1 << 20
-_ASK_S = 10.0
 
 WakeHook = Callable[[str], Awaitable[None] | None]
 """Called with the name of a backend that is to be woken."""
@@ -78,21 +79,34 @@ class Waker:
             await asyncio.wait(tasks)
 
     async def _wake(self, backend: Backend) -> None:
-        name, warmths = backend.name, self._fleet.warmths
+        """Try whether it sleeps at all; else ask who can wake it, and try until it answers."""
+        name = backend.name
         try:
-            await self._ask(backend)
-            while (wanted_at_s := warmths.wanted_at_s.get(name)) is not None:
-                if self._clock.monotonic_s() - wanted_at_s >= UNWANTED_S:
-                    _logger.info("backend %s is left asleep: nobody wants it", name)
-                    return
-                if await self._answers(name):
-                    warmths.woke(name)
-                    self._begin_ramp(name)
-                    return
-                await self._clock.sleep(PROBE_EVERY_S)
+            if not await self._tried(name, FIRST_PROBE_S_MAX):
+                await self._ask(backend)
+                await self._try(name)
         finally:
             self._tasks.pop(name, None)
-            warmths.forget(name)
+            self._fleet.warmths.forget(name)
+
+    async def _try(self, name: str) -> None:
+        """Try until it answers, or nobody wants it."""
+        warmths = self._fleet.warmths
+        while (wanted_at_s := warmths.wanted_at_s.get(name)) is not None:
+            if self._clock.monotonic_s() - wanted_at_s >= UNWANTED_S:
+                _logger.info("backend %s is left asleep: nobody wants it", name)
+                return
+            if await self._tried(name, PROBE_S_MAX):
+                return
+            await self._clock.sleep(PROBE_EVERY_S)
+
+    async def _tried(self, name: str, limit_s: float) -> bool:
+        """Try once; return whether it answered, and is used again."""
+        if not await self._answers(name, limit_s):
+            return False
+        self._fleet.warmths.woke(name)
+        self._begin_ramp(name)
+        return True
 
     def _begin_ramp(self, backend: str) -> None:
         """Let those who wait go while it is given more: nothing else may happen that would."""
@@ -112,7 +126,8 @@ class Waker:
             try:
                 asked = self._hook(backend.name)
                 if inspect.isawaitable(asked):
-                    await asked
+                    async with asyncio.timeout(ASK_S_MAX):
+                        await asked
             except Exception:
                 _logger.exception("the wake hook failed for backend %s", backend.name)
         url = backend.cold_start.wake_url if backend.cold_start is not None else None
@@ -123,12 +138,12 @@ class Waker:
         request = WireRequest(
             "POST", url, headers, b"{}", backend.timeouts.connect_s, private_allowed=private
         )
-        status = await self._status(request, _ASK_S)
+        status = await self._status(request, ASK_S_MAX)
         if status is None or status >= 300:
             said = "no answer" if status is None else f"status {status}"
             _logger.warning("who should wake backend %s gave %s", backend.name, said)
 
-    async def _answers(self, backend: str) -> bool:
+    async def _answers(self, backend: str, limit_s: float) -> bool:
         """Whether it answers a request as they come: a health page would say 200 too early.
 
         It is asked where the policy in force has it, which may be another one than it fell asleep under.
@@ -148,7 +163,8 @@ class Waker:
             request = self._probe(candidate)
         except KeyMissing:
             return False
-        return await self._status(request, candidate.backend.cold_start.takes_s) == 200
+        takes_s = candidate.backend.cold_start.takes_s
+        return await self._status(request, min(takes_s, limit_s)) == 200
 
     def _probe(self, candidate: Candidate) -> WireRequest:
         target = self._targets.of(candidate.backend)
