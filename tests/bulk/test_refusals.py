@@ -15,7 +15,13 @@ from hybridllm._core.request.facts import Hints
 from hybridllm._core.request.read import Call, read_chat
 from hybridllm._runtime.bulk.ports import Prepared
 from hybridllm._runtime.bulk.tries import Ended, ask
-from hybridllm.errors import BackendsUnavailable, HybridLLMError, Overloaded, RequestFailed
+from hybridllm.errors import (
+    BackendsUnavailable,
+    HybridLLMError,
+    Overloaded,
+    RequestFailed,
+    WarmingUp,
+)
 from hybridllm.testing import LoopClock, Reply, SentRequest, run_in_virtual_time
 from runtime.world import policy, scripted
 
@@ -129,6 +135,10 @@ def down(retry_after_s: float, status_code: int | None = None) -> BackendsUnavai
     )
 
 
+def waking(retry_after_s: float) -> WarmingUp:
+    return WarmingUp("wakes", route="r", failures=[], retry_after_s=retry_after_s)
+
+
 @pytest.mark.parametrize(
     ("error", "waits", "passes"),
     [
@@ -137,6 +147,7 @@ def down(retry_after_s: float, status_code: int | None = None) -> BackendsUnavai
         pytest.param(down(30.0, 429), Waits(1), True, id="all-busy"),
         pytest.param(down(30.0, 401), Waits(1), False, id="a-wrong-key"),
         pytest.param(down(300.0, 429), Waits(1), False, id="a-spent-quota"),
+        pytest.param(waking(300.0), Waits(99), True, id="a-machine-that-loads-a-large-model"),
         pytest.param(RequestFailed("no"), Waits(0, 1), False, id="another-error"),
         pytest.param(ValueError("a bug"), Waits(0, 1), False, id="a-bug"),
     ],

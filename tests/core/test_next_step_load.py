@@ -8,7 +8,7 @@ import pytest
 
 from core.plans import kept
 from hybridllm._core.receipt import AttemptReason
-from hybridllm._core.resilience.next_step import Call, GiveUp, GiveUpReason, Queue, next_step
+from hybridllm._core.resilience.next_step import Call, GiveUp, GiveUpReason, Queue, Wake, next_step
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
 
@@ -42,7 +42,7 @@ def standing(
 ) -> Standing:
     gates = gates or {}
     words = dict.fromkeys(sorted({*refused, *gates}), "test")
-    return Standing(words, gates, frozenset(full), frozenset(slow), panic)
+    return Standing(words, gates, frozenset(full), frozenset(slow), panic=panic)
 
 
 def step(
@@ -54,7 +54,7 @@ def step(
     barred: tuple[int, ...] = (),
     jitter: float = 1.0,
     attempts_max: int = 6,
-) -> Call | Queue | GiveUp:
+) -> Call | Queue | Wake | GiveUp:
     return next_step(
         kept=entries,
         failures=failures,

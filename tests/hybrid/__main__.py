@@ -34,6 +34,7 @@ def main() -> int:
 
         page.write(rows, slept)
         picture.draw_burst(page.DOCS / "hybrid-burst.png")
+        picture.draw_year(page.DOCS / "hybrid-volume.png")
         picture.draw_sleep(journeys, slept, page.DOCS / "hybrid-cold-start.png")
     print(f"{time.perf_counter() - began_s:.0f} s")
     return 0

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from hybrid.bursts import BURSTS, CALM_S, RUSH_S, SLO_S, capacity_per_s, play
 from hybrid.sleeps import END_S, SleepFigures
-from hybridllm.testing import Journey
+from hybridllm.testing import Journey, run_in_virtual_time
+from volume.years import DAYS, a_year, traffic_of
 
 _OWN, _API, _INK, _QUIET, _BAND = "#2a78d6", "#eb6834", "#1f2430", "#6b7280", "#f3f4f6"
 _STEP_S = 2.0
@@ -57,6 +58,36 @@ def draw_sleep(journeys: Sequence[Journey], found: SleepFigures, file: Path) -> 
     figure.savefig(file)
 
 
+def draw_year(file: Path) -> None:
+    """Play a year of traffic, and draw it with the days on which a sustained volume holds."""
+    machine, _ = run_in_virtual_time(a_year(1))
+    (begun, _), (ended, _) = machine.crossings
+    figure = Figure(figsize=(8, 2.8), dpi=110, layout="constrained")
+    axis = figure.subplots()
+    axis.axvspan(begun, ended, color=_BAND, lw=0, label="the condition holds")
+    axis.step(
+        range(DAYS),
+        [traffic_of(day) / 1e6 for day in range(DAYS)],
+        color=_OWN,
+        lw=1.4,
+        where="post",
+    )
+    axis.axhline(500, color=_INK, lw=1, ls=":", label="500M tokens a day")
+    axis.set_xlim(0, DAYS - 1)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("days", fontsize=9, color=_QUIET)
+    axis.set_ylabel("million tokens a day", fontsize=9, color=_QUIET)
+    axis.tick_params(labelsize=8, colors=_QUIET, length=2)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    axis.set_title(
+        "sustained: 90d. Ten days of four times as much are no ninety days; one dead day ends nothing",
+        fontsize=10, color=_INK, loc="left",
+    )  # fmt: skip
+    figure.legend(loc="outside lower left", ncols=2, fontsize=8, frameon=False)
+    figure.savefig(file)
+
+
 def _figure() -> tuple[Figure, Any]:
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
@@ -70,7 +101,7 @@ def _figure() -> tuple[Figure, Any]:
 
 
 def _served(axis: Any, journeys: Sequence[Journey], end_s: float) -> None:
-    places = [number * _STEP_S for number in range(int(end_s / _STEP_S))]
+    places = [number * _STEP_S for number in range(int(end_s / _STEP_S) + 1)]
     rates = []
     for name in ("own", "api"):
         count = Counter(int(one.ask.at_s / _STEP_S) for one in journeys if one.served_by == name)

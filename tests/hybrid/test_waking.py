@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any
 
 import pytest
 
 from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
-from hybridllm import Overloaded, Router, receipt
+from hybrid.test_overflow import policy as overflowing
+from hybridllm import HybridLLMError, Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.resilience.warmth import Asleep
@@ -37,6 +39,12 @@ routes: [{name: all, use: [{model: m, on: [api]}]}]
 
 def policy(text: str) -> Policy:
     return load_policy_text(text, environ={})[0]
+
+
+async def at_once(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(call) for call in calls]
+    return [task.result() for task in tasks]
 
 
 def asleep(*names: str) -> Warmths:
@@ -68,13 +76,14 @@ def test_who_leaves_while_it_waits_leaves_nothing() -> None:
 
     async def play() -> None:
         warmths = asleep("a")
-        gone = asyncio.create_task(warmths.wait(["a"], 9.0))
-        stays = asyncio.create_task(warmths.wait(["a"], 2.0))
-        await asyncio.sleep(0)
-        gone.cancel()
-        warmths.forget("a")
-        warmths._asleep["a"] = Asleep(0.0, 100.0)
-        assert await asyncio.gather(gone, stays, return_exceptions=True) != [True, True]
+        async with asyncio.TaskGroup() as group:
+            gone = group.create_task(warmths.wait(["a"], 9.0))
+            stays = group.create_task(warmths.wait(["a"], 2.0))
+            await asyncio.sleep(0)
+            gone.cancel()
+            warmths.forget("a")
+            warmths._asleep["a"] = Asleep(0.0, 100.0)
+        assert gone.cancelled()
         assert not stays.result()
         assert not warmths._waiters
 
@@ -106,10 +115,12 @@ def test_a_reload_while_it_wakes_does_not_leave_it_asleep(text: str, last: str) 
             await router.chat.completions.create(messages=MESSAGES)
             await asyncio.sleep(3)
             router._swap(policy(text))
+            served = ""
             for _ in range(40):
                 await asyncio.sleep(1)
                 answer = await router.chat.completions.create(messages=MESSAGES)
-            return receipt(answer).attempts[-1].backend
+                served = receipt(answer).attempts[-1].backend
+            return served
 
     assert run_in_virtual_time(play()) == last
     assert wrong == []
@@ -124,7 +135,6 @@ def test_a_loop_that_ends_without_a_word_does_not_leave_it_asleep() -> None:
         return Reply.chat("own") if up else Reply.fail("connect")
 
     wire = ScriptedWire({"own.internal": own, "api.test": Reply.chat("api")})
-    wire.any_loop = True  # type: ignore[attr-defined]
     router = Router.from_text(TEXT, wire=wire, environ={})
 
     async def served_by() -> str:
@@ -170,7 +180,7 @@ def test_who_waits_goes_as_the_ramp_goes_up_though_nobody_comes_or_ends() -> Non
 
     async def play() -> Counter[str]:
         async with router:
-            return Counter(await asyncio.gather(*(ended() for _ in range(40))))
+            return Counter(await at_once(ended() for _ in range(40)))
 
     endings = run_in_virtual_time(play())
     assert fleet["api"].requests() == 0
@@ -192,8 +202,10 @@ routes: [{name: all, use: [{model: m, on: [own, api]}], overflow: {from: own, to
 GATED = """
 version: 1
 backends:
-  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, operator: self, price: free}
-  us: {kind: vllm, base_url: "http://us.internal:8000/v1", allow_plaintext: true, operator: self, price: free}
+  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, operator: self,
+        price: free}
+  us: {kind: vllm, base_url: "http://us.internal:8000/v1", allow_plaintext: true, operator: self,
+       price: free}
   api: {kind: api, base_url: "https://api.test/v1", price: {input_per_1m: 1, output_per_1m: 1}}
 models: {m: {on: {own: m, us: m, api: m}}}
 routes:
@@ -212,12 +224,55 @@ def test_a_burst_that_may_be_hedged_overflows_too() -> None:
     async def play() -> Counter[str]:
         async with Router.from_text(HEDGED, wire=wire, environ={}, clock=LoopClock()) as router:
             calls = [router.chat.completions.create(messages=MESSAGES, task="t") for _ in range(50)]
-            answers = await asyncio.gather(*calls)
+            answers = await at_once(calls)
             assert router._engine.fleet.loads.watched["own"].sent == 4 + 4
             assert router._engine.fleet.slots.promised("own") == 0
         return Counter(receipt(answer).attempts[0].backend for answer in answers)
 
     assert run_in_virtual_time(play()) == {"own": 4, "api": 46}
+
+
+def test_a_slot_that_is_promised_is_nobody_elses() -> None:
+    """Who comes in the very moment in which one is freed leaves: it is the one's who has waited for it."""
+    most = 0
+
+    def own(_: object) -> Reply:
+        nonlocal most
+        most = max(most, router._engine.fleet.under_way("own"))
+        return Reply.chat("own").after(1.0)
+
+    wire = ScriptedWire({"own.internal": own, "api.test": Reply.chat("api").after(0.5)})
+    overflow = "from: own, to: [api], when: saturated, queue_ms: 20000"
+    text = overflowing(saturation="saturation: {max_inflight: 4}", overflow=overflow)
+    router = Router.from_text(text, wire=wire, environ={}, clock=LoopClock())
+
+    async def asked(number: int) -> None:
+        await asyncio.sleep(number % 40 * 0.5)  # all at the moments in which slots are freed
+        residency = "phi" if number % 3 == 0 else "public"
+        await router.chat.completions.create(messages=MESSAGES, residency=residency)
+
+    async def play() -> None:
+        async with router:
+            await at_once(asked(number) for number in range(240))
+
+    run_in_virtual_time(play())
+    assert most == 4
+
+
+def test_no_hedge_goes_to_whom_the_request_left() -> None:
+    """The API takes long; beside it the machine is not asked, which has as much to do as it can take."""
+    wire = ScriptedWire(
+        {"own.internal": Reply.chat("own").after(20.0), "api.test": Reply.chat("api").after(8.0)}
+    )
+
+    async def play() -> int:
+        async with Router.from_text(HEDGED, wire=wire, environ={}, clock=LoopClock()) as router:
+            await at_once(
+                router.chat.completions.create(messages=MESSAGES, task="t") for _ in range(50)
+            )
+        return len(wire.sent_to("own.internal"))
+
+    assert run_in_virtual_time(play()) == 4
 
 
 def test_a_reload_that_overflows_no_longer_forgets_what_stood_in_the_way() -> None:
@@ -237,9 +292,8 @@ def test_a_reload_that_overflows_no_longer_forgets_what_stood_in_the_way() -> No
             for _ in range(2):
                 await router.chat.completions.create(messages=MESSAGES)
             router._swap(second)
-            for _ in range(3):
-                answer = await router.chat.completions.create(messages=MESSAGES)
-            return receipt(answer).attempts[-1].backend
+            answers = [await router.chat.completions.create(messages=MESSAGES) for _ in range(3)]
+            return receipt(answers[-1]).attempts[-1].backend
 
     assert run_in_virtual_time(play()) == "us"
 
@@ -256,3 +310,42 @@ def test_a_reload_may_change_the_volume_that_wakes_a_backend() -> None:
                 await asyncio.sleep(3)
 
     run_in_virtual_time(play())
+
+
+@pytest.mark.parametrize(
+    ("when", "residency", "expected"),
+    [
+        pytest.param("wait", "phi", {"answered": 60}, id="who-may-not-leave-waits"),
+        pytest.param("error", "phi", {"WarmingUp": 60}, id="or-is-told"),
+        pytest.param("error", "public", {"answered": 60}, id="who-may-leave-leaves"),
+    ],
+)
+@pytest.mark.parametrize("retries", ["", "retries: {attempts_max: 1, same_backend_max: 0}"])
+def test_to_have_found_it_asleep_costs_no_retry(
+    retries: str, when: str, residency: str, expected: dict[str, int]
+) -> None:
+    """Sixty at once find it asleep, more than the budget has repeats, or none may be repeated."""
+    wire = ScriptedWire({"own.internal": _awake_from(5.0), "api.test": Reply.chat("api")})
+    text = retries + POLICY.replace("WHEN", f"when_cold: {when}")
+    router = Router.from_text(text, wire=wire, environ={}, clock=LoopClock())
+
+    async def ended() -> str:
+        try:
+            await router.chat.completions.create(
+                messages=MESSAGES, residency=residency, priority="batch"
+            )
+        except HybridLLMError as error:
+            return type(error).__name__
+        return "answered"
+
+    async def play() -> Counter[str]:
+        async with router:
+            return Counter(await at_once(ended() for _ in range(60)))
+
+    assert run_in_virtual_time(play()) == expected
+
+
+def _awake_from(at_s: float) -> Callable[[object], Reply]:
+    return lambda _: (
+        Reply.chat("own") if asyncio.get_running_loop().time() > at_s else Reply.fail("connect")
+    )

@@ -34,7 +34,7 @@ tasks:
 routes:
   - {{name: home, use: [{{model: tiny, on: [gpu, api]}}]{route_more}}}
 """
-STEPS = messages("Say something about the router.")
+STEPS: Any = messages("Say something about the router.")
 HELD = 4_000  # tokens: some twelve seconds
 ENDLESS: dict[str, Any] = {"extra_body": {"ignore_eos": True}}
 
@@ -56,7 +56,9 @@ class Pair:
 
     async def stream(self, text: str | None = None, **params: Any) -> Stream:
         """A stream that has begun."""
-        return await self.router.chat.completions.create(stream=True, **_call(text, params))
+        stream = await self.router.chat.completions.create(stream=True, **_call(text, params))
+        assert isinstance(stream, Stream)
+        return stream
 
 
 def _call(text: str | None, params: dict[str, Any]) -> dict[str, Any]:

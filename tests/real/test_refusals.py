@@ -15,7 +15,7 @@ async def words_that_fill(server: RealServer, tokens: int) -> str:
     """A text that makes a prompt of exactly so many tokens: one per word, and those of the frame."""
     async with server.client() as client:
         empty = {"model": "tiny", "messages": messages("")}
-        frame = (await client.post("/tokenize", json=empty)).json()["count"]
+        frame: int = (await client.post("/tokenize", json=empty)).json()["count"]
     return " router" * (tokens - frame)
 
 

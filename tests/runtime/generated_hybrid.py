@@ -1,4 +1,4 @@
-"""Live load, sleep and volume, put into generated policies: what moves requests, and must never widen a set."""
+"""Live load, sleep and volume in generated policies: they move requests, and must never widen a set."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ def with_hybrid(rng: Random, document: Document) -> Document:
     names = list(document["backends"])
     for backend in document["backends"].values():
         mine = backend["kind"] == "vllm" or backend.get("operator") == "self"
-        backend |= given(
-            saturation=maybe(rng, ({"max_inflight": 1}, {"max_inflight": 2}, {"queue_depth": 1})),
+        limits = given(
+            saturation=maybe(
+                rng, ({"max_inflight": 1}, {"max_inflight": 1}, {"queue_depth": 1}), 0.8
+            ),
             cold_start=maybe(
                 rng,
                 (
                     {"takes": "1s", "when_cold": "wait", "wake": "https://wake.test/up"},
-                    {"takes": "2s"},
+                    {"takes": "2s", "wake": "https://wake.test/up"},
                 ),
                 0.4,
             )
@@ -48,12 +50,14 @@ def with_hybrid(rng: Random, document: Document) -> Document:
             if mine
             else None,
         )
+        backend.update(limits)
         if mine:
             backend["price"] = "free"  # else most would not load: a budget needs prices
     for route in document["routes"]:
         if "mode" in route:
             continue
-        route |= given(overflow=[_overflow(rng, names) for _ in range(rng.choice((0, 1, 1, 2)))])
+        overflows = [_overflow(rng, names) for _ in range(rng.choice((1, 1, 2)))]
+        route.update(given(overflow=overflows))
         for entry in route["use"]:
             if "order_by" in entry or ("order_by" not in route and "model" in entry):
                 entry["order_by"] = rng.choice(("prefix", "marginal_price", "price", "load"))

@@ -1,4 +1,4 @@
-"""Who waits for a server that is busy with others is let go as soon as it is known that it can be, or not known."""
+"""Who waits for a server that is busy with others is let go once it is free, or nothing is known of it."""
 
 from __future__ import annotations
 

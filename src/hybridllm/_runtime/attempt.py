@@ -216,8 +216,7 @@ class Attempts:
         found = await self._read(opened, secrets, lambda body: self._parsed(run, candidate, body))
         if isinstance(found, Parsed):
             found.request_id = opened.headers.get("x-request-id")
-        told = opened.headers.get(TOLD_IN)
-        if told is not None:
+        if self.fleet.loads and (told := opened.headers.get(TOLD_IN)) is not None:
             self.fleet.loads.told_in_answer(candidate.backend.name, told)
         return found
 

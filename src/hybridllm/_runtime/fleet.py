@@ -75,7 +75,7 @@ class Fleet:
         self._cool_offs: CoolOffs | None = None  # made when somebody is first left alone
         self.loads = Loads(self, now_s)
         self.slots.saturated, self.slots.room = self.loads.saturated, self.loads.free
-        self.slots.ramping = self.warmths.ramping
+        self.slots.changed, self.slots.ramping = self.loads.changed, self.warmths.ramping
         self.slowest_s = 0.0  # of all waits that were measured
         self.standings = Standings(self, now_s, draw)
         self._turn = 0  # how many policies came after the first

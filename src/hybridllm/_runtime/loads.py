@@ -236,8 +236,7 @@ class Loads:
 
         def let_go() -> None:
             one.over(key, self._now_s(), answered=False)
-            if backend in self._watched:  # another policy may have come
-                self._changed.add(backend)
+            self.changed(backend)
 
         return let_go
 
@@ -301,6 +300,11 @@ class Loads:
         self._heard(backend)
         if self.tell is not None:
             self.tell(backend, one.judged(self._fleet.under_way(backend), self._now_s()))
+
+    def changed(self, backend: str) -> None:
+        """How many slots of a backend are promised has changed."""
+        if backend in self._watched:
+            self._changed.add(backend)
 
     def _heard(self, backend: str) -> None:
         self._changed.add(backend)

@@ -84,6 +84,9 @@ class Slots:
         self.saturated: Callable[[str], bool] = _never
         self.ramping: Callable[[str, int], bool] = _never
         self.room: Callable[[str], int | None] = _unknown
+        self.changed: Callable[[str], object] = (
+            _never  # told when slots are promised, or not any more
+        )
 
     def follow(
         self,
@@ -163,17 +166,22 @@ class Slots:
         except TimeoutError:
             granted = _answer(waiter)  # it may have come in the very moment
         except BaseException:
-            if (promised_by := waiter.promised_by) is not None:
-                promised_by.promised -= 1
-                self.freed(promised_by.backend.name)
+            if waiter.promised_by is not None:
+                self._over(waiter.promised_by)
+                self.freed(waiter.promised_by.backend.name)
             raise
         finally:
             for lane in room:
                 if waiter in lane.queues[rank]:
                     lane.queues[rank].remove(waiter)
         if waiter.promised_by is not None:
-            waiter.promised_by.promised -= 1
+            self._over(waiter.promised_by)
         return granted
+
+    def _over(self, lane: _Lane) -> None:
+        """A slot is not promised any more."""
+        lane.promised -= 1
+        self.changed(lane.backend.name)
 
     def hold(self, backend: str) -> Callable[[], None]:
         """Keep a slot for somebody who takes it a moment later; return what ends that."""
@@ -204,6 +212,7 @@ class Slots:
             waiter.promised_by = lane
             lane.promised += 1
             waiter.granted.set_result(backend)
+            self.changed(backend)
             free -= 1
 
     def _free(self, lane: _Lane) -> int:

@@ -6,7 +6,7 @@ the attempt's. It spends the retry budget, waits for slots, and has two attempts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from hybridllm._core.resilience.next_step import (
     candidates_left,
     next_step,
 )
-from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.resilience.outcome import Failure, Next
 from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.failed import Refused, failed, overloaded, warming_up
@@ -123,15 +123,16 @@ class Turns:
         run.passed_over = standing.refused.keys() | barred if barred else standing.refused.keys()
         if standing.refused:
             standing = self._panicking(run, standing)
+        failures = _uncounted(run, standing.cold) if standing.cold else run.failures
         verdict = next_step(
             kept=kept,
-            failures=run.failures,
+            failures=failures,
             retries_max=policy.retries_max,
             attempts_max=policy.attempts_max,
             remaining_s=remaining_s,
             jitter=self._draw() if run.failures or standing.refused else 0.0,
             standing=standing,
-            affordable=paid or not run.failures or self.spending.affordable(policy.budget, now_s),
+            affordable=paid or not failures or self.spending.affordable(policy.budget, now_s),
             barred=barred,
             spilled=run.plan.spilled,
         )
@@ -223,6 +224,7 @@ class Turns:
         if not patient or not await self._fleet.warmths.wait(patient, remaining_s):
             now_s = self._clock.monotonic_s()
             raise warming_up(run, list(backends), back_in_s=wake.back_in_s, now_s=now_s)
+        run.failures[:] = _uncounted(run, wake.places)
 
     async def _slot(self, run: Run, places: tuple[int, ...]) -> str:
         """Wait for a slot on one of these candidates' backends; return which."""
@@ -286,7 +288,12 @@ class Turns:
         def second() -> Coroutine[Any, Any, Parsed | Stream | Failure] | None:
             now_s = self._clock.monotonic_s()
             standing = self._fleet.standings.now(
-                run.plan.kept, remaining_s=run.deadline_at_s - now_s, stream=run.call.stream
+                run.plan.kept,
+                remaining_s=run.deadline_at_s - now_s,
+                stream=run.call.stream,
+                waits=[
+                    one.candidate.backend.name for one in run.plan.kept
+                ],  # nobody with too much to do
             )
             place = hedge_place(run.plan.kept, step.index, standing)
             config = run.plan.policy.budget
@@ -331,6 +338,13 @@ class Turns:
         except InvalidRequest:  # before its slot was taken: somebody else may have it
             self._fleet.slots.freed(kept[step.index].candidate.backend.name)
             raise
+
+
+def _uncounted(run: Run, cold: Collection[int]) -> list[tuple[int, Failure]]:
+    """Its failures without those at backends that sleep: to have found one asleep costs no retry."""
+    if run.seam is not None:
+        return run.failures
+    return [one for one in run.failures if one[0] not in cold or one[1].next is Next.STOP]
 
 
 async def _dropped(found: Parsed | Stream) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hybridllm.errors import BackendsUnavailable, Overloaded, RouteExhausted
+from hybridllm.errors import BackendsUnavailable, Overloaded, RouteExhausted, WarmingUp
 
 REFUSED_WAIT_S = (
     0.25,
@@ -57,7 +57,7 @@ def may_pass(error: Exception, waits: Waits) -> bool:
         error: How the last try ended.
         waits: All tries so far, this one included.
     """
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | WarmingUp):
         return True
     if isinstance(error, BackendsUnavailable):
         return error.status_code not in _SETTLED_STATUSES and error.retry_after_s <= ASKED_S_MAX

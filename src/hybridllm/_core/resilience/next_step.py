@@ -124,6 +124,9 @@ def next_step(
         barred: Who cannot do what is left of this request, whatever happens: not even in panic.
         spilled: Backends that take the request because others have too much to do.
     """
+    first_is_free = standing is ALL_FREE and not failures and not spilled
+    if first_is_free and kept and not kept[0].fallback and remaining_s >= ATTEMPT_S_MIN:
+        return _FIRST
     step = _next_step(
         kept=kept,
         failures=failures,
@@ -159,8 +162,6 @@ def _next_step(
     if remaining_s < ATTEMPT_S_MIN and not _stopped(failures):
         return GiveUp(GiveUpReason.DEADLINE)
     if not failures:
-        if standing is ALL_FREE and kept and not kept[0].fallback and not spilled:
-            return _FIRST
         return _first(kept, standing, remaining_s, jitter, spilled)
     index, failure = failures[-1]
     tally = _tally(failures)
