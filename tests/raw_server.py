@@ -156,7 +156,7 @@ async def raw_server(play: Play, *, tls: ssl.SSLContext | None = None) -> AsyncI
         await listener.wait_closed()
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 2.0) -> float:
+async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> float:
     """Wait for `condition`, and return after how many seconds it held; fail if it does not in time."""
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -8,22 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
+from typer.testing import Result
 
-from cli.conftest import run_in_terminal, run_process
+from cli.conftest import run_in_terminal
 from hybridllm.cli.demo.outage.traffic import traffic
 from hybridllm.cli.demo.tally import quantile
 
 SHORT = ("--act", "1", "--requests", "60", "--seconds", "1.5")
 
 
-def test_a_region_dies_and_every_allowed_request_has_its_answer() -> None:
+def test_a_region_dies_and_every_allowed_request_has_its_answer(
+    hybridllm: Callable[..., Result],
+) -> None:
     """The numbers fit together, and nothing unexpected happened."""
-    done = run_process("demo", *SHORT, "--json")
+    done = hybridllm("demo", *SHORT, "--json")
 
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert (done.exit_code, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     endings = told["endings"]
     assert (told["ok"], told["simulated"], told["requests"]) == (True, True, 60)
@@ -37,11 +40,13 @@ def test_a_region_dies_and_every_allowed_request_has_its_answer() -> None:
     assert told["explained"]["candidates"][0]["candidate"] == "vllm-fra/qwen3-32b"
 
 
-def test_without_a_terminal_there_are_plain_lines_and_a_summary() -> None:
+def test_without_a_terminal_there_are_plain_lines_and_a_summary(
+    hybridllm: Callable[..., Result],
+) -> None:
     """No control characters; it says that the backends are simulated."""
-    done = run_process("demo", *SHORT)
+    done = hybridllm("demo", *SHORT)
 
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "SIMULATED" in done.stdout
     for words in ("region down", "failovers to another backend", "residency tag 'ue'", "acme"):

@@ -52,8 +52,9 @@ def test_h6_a_rate_limit_gates_exactly_as_long_as_it_says(
             here["eu"].fault = Fault.status(429, headers=said)
             told = receipt(await here.chat())
             assert [one.backend for one in told.attempts] == ["eu", "us"]
-            assert told.duration_s < 0.3
-            await left_alone(here, at_least_s=away_s * 0.9 - 0.3, at_most_s=away_s * 1.1 + 1.0)
+            assert told.duration_s < 0.9  # less than the shortest gate
+            left_s = away_s * 0.9 - told.duration_s
+            await left_alone(here, at_least_s=left_s, at_most_s=away_s * 1.1 + 1.0)
 
     run_skipping(main)
 
@@ -70,7 +71,7 @@ def test_h7_a_retry_after_that_makes_no_sense_holds_nobody(name: str, status: in
                 here["eu"].fault = Fault.status(status, headers=sent)
                 told = receipt(await here.chat())
                 assert [one.backend for one in told.attempts] == ["eu", "us"], value
-                assert told.duration_s < 0.5, value
+                assert told.duration_s < 2.0, value
                 here["eu"].heal()
                 await leap(2.0)
                 assert await asked_first(here) == "eu", value
@@ -107,7 +108,7 @@ def test_h7_a_wish_beyond_the_cap_is_taken_for_a_quota(value: str | int) -> None
             here["eu"].fault = Fault.status(429, headers={"retry-after": said})
             told = receipt(await here.chat())
             assert [one.error for one in told.attempts] == ["429", None]
-            assert told.duration_s < 0.5
+            assert told.duration_s < 2.0
             await left_alone(here, at_least_s=53.0, at_most_s=335.0)
 
     run_skipping(main)

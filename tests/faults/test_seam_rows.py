@@ -131,7 +131,7 @@ async def test_s15_a_reader_that_leaves_at_a_seam_stops_the_second_backend_too(w
         with pytest.raises(asyncio.CancelledError):
             await task
         assert here.in_flight == 0
-        await until(lambda: here.active == 0, within_s=0.5)
+        await until(lambda: here.active == 0, within_s=2.0)
         assert stream.receipt.outcome is RequestOutcome.CANCELLED
 
 

@@ -27,6 +27,7 @@ from raw_server import until
 from runtime.world import KEY, MESSAGES, World, policy, scripted, text_of, world
 
 GOOD = Reply.chat("fine")
+AT_ONCE_S = 2.0  # the limits are 30 s; a busy machine takes its time
 BROKEN = Reply.chat_stream(["a"], finish_reason=None, done=False).then_fail("reset")
 QUIET = {
     "stall": Fault.cut_after(2, "stall"),
@@ -67,16 +68,16 @@ async def test_a_close_ends_a_stream_and_a_call_at_once(fault: Fault) -> None:
         await until(lambda: here.active == 3)
         began = loop.time()
         await here.router.aclose(drain_s=0)
-        assert loop.time() - began < 0.5
+        assert loop.time() - began < AT_ONCE_S
         error, took_s = await how_it_ends(stream)
         assert isinstance(error, StreamInterrupted)
         assert error.partial_text == "one two"
-        assert took_s < 0.5
+        assert took_s < AT_ONCE_S
         for task in (call, starting):
             error, took_s = await how_it_ends(task)
             assert isinstance(error, RouterClosed | RequestFailed)
-            assert took_s < 0.5
-        assert await here.idle() < 0.5
+            assert took_s < AT_ONCE_S
+        assert await here.idle() < AT_ONCE_S
         assert here["us"].requests == []
 
 
@@ -89,8 +90,8 @@ async def test_a_close_ends_a_call_that_waits_for_its_body() -> None:
         await asyncio.sleep(0.05)
         await here.router.aclose(drain_s=0)
         _, took_s = await how_it_ends(call)
-        assert took_s < 0.5
-        assert await here.idle() < 0.5
+        assert took_s < AT_ONCE_S
+        assert await here.idle() < AT_ONCE_S
 
 
 async def test_a_call_to_a_closed_router_is_told_so() -> None:

@@ -298,7 +298,7 @@ async def test_a_dropped_stream_warns_and_gives_everything_back() -> None:
         assert (here.in_flight, here.active) == (1, 1)
         with pytest.warns(ResourceWarning, match="a Stream was dropped before its end"):
             drop(held)
-        await until(lambda: here.in_flight == 0 == here.active, within_s=0.5)
+        await until(lambda: here.in_flight == 0 == here.active, within_s=2.0)
 
 
 async def test_a_stream_that_is_dropped_in_another_thread_is_closed_in_its_loop() -> None:
@@ -309,7 +309,7 @@ async def test_a_stream_that_is_dropped_in_another_thread_is_closed_in_its_loop(
         thread = threading.Thread(target=drop, args=[held])
         with pytest.warns(ResourceWarning, match="dropped"):
             await run(thread)
-        await until(lambda: here.in_flight == 0 == here.active, within_s=0.5)
+        await until(lambda: here.in_flight == 0 == here.active, within_s=2.0)
 
 
 def test_a_stream_that_outlives_its_loop_has_ended_with_it() -> None:

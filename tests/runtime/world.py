@@ -146,7 +146,7 @@ class World:
     async def idle(self) -> float:
         """Wait until nothing is under way, and return how long that took."""
         return await until(
-            lambda: not (self.in_flight or self.connections_in_use or self.active), within_s=3.0
+            lambda: not (self.in_flight or self.connections_in_use or self.active), within_s=10.0
         )
 
 

@@ -267,7 +267,8 @@ class _Packer:
 
     def __init__(self, decoded_bytes: int) -> None:
         self._missing = decoded_bytes
-        self._gzip = zlib.compressobj(wbits=31)
+        # The quickest level: while a bomb is made, everybody else in this loop waits.
+        self._gzip = zlib.compressobj(1, wbits=31)
 
     def pack(self, data: bytes) -> bytes:
         self._missing -= len(data)
