@@ -103,7 +103,10 @@ def overflowed(
 
 def _placed(kept: tuple[Kept, ...], overflow: Overflow, hot: Mapping[str, str]) -> tuple[Kept, ...]:
     """Put sources before those they overflow to, and the hot ones behind; others keep their places."""
-    ranks = [_rank(one.candidate.backend.name, overflow, hot) for one in kept]
+    of = overflow.ranks
+    if hot:
+        of = {**of, **dict.fromkeys(hot, 2)}
+    ranks = [of.get(one.candidate.backend.name, -1) for one in kept]
     mine = [rank for rank in ranks if rank >= 0]
     if mine == sorted(mine):
         return kept
@@ -113,14 +116,6 @@ def _placed(kept: tuple[Kept, ...], overflow: Overflow, hot: Mapping[str, str]) 
     return tuple(
         [kept[next(order)] if ranks[place] >= 0 else kept[place] for place in range(len(kept))]
     )
-
-
-def _rank(name: str, overflow: Overflow, hot: Mapping[str, str]) -> int:
-    if name in overflow.to:
-        return 1
-    if name in overflow.sources:
-        return 2 if name in hot else 0
-    return -1
 
 
 def _must_wait(overflow: Overflow, load: Load) -> bool:
@@ -146,8 +141,7 @@ def _reasons(
 ) -> Mapping[str, str]:
     """Which of the sources are to be left, and why, in words."""
     found: dict[str, str] = {}
-    loads, causes = snapshot.loads, overflow.causes
-    saturation_alone = causes[0].trigger is Trigger.SATURATED and len(causes) == 1
+    loads = snapshot.loads
     for name in sources:
         load = loads.get(name)
         if load is None:
@@ -155,11 +149,8 @@ def _reasons(
         if load.cold is not None:  # whatever the causes are: it answers nobody
             found[name] = "is waking up"
             continue
-        if saturation_alone:  # nearly every policy's
-            if load.saturated:
-                found[name] = _because(causes[0], load, False)
-            continue
-        for cause in causes:
+        told = load.saturated or load.stale or load.rate_limited or load.out or load.broke
+        for cause in overflow.causes if told else overflow.bounds:
             words = _because(cause, load, (*place, name) in snapshot.hot)
             if words and _is_of_models(cause) and not _for_all(cause.trigger, load, name, kept):
                 words = ""

@@ -6,9 +6,11 @@ Values only. Whether an overflow holds is judged in `decide/overflow.py`; what a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 DAYS_A_MONTH = Decimal("30.4375")
 """Of 365.25 / 12: a month in which costs per month and volumes per day are compared."""
@@ -139,12 +141,21 @@ class Overflow:
         to: Backends that take what leaves; asked after `sources` as long as one of those is not hot.
         causes: Any one is enough.
         queue_s: How long a request that may not leave waits for a slot; None: as its priority says.
+        bounds: Those of the causes that are a number above a bound.
+        ranks: Of those that it leaves, 0, and of those that it goes to, 1.
     """
 
     sources: tuple[str, ...]
     to: tuple[str, ...]
     causes: tuple[Cause, ...]
     queue_s: float | None = None
+    bounds: tuple[Cause, ...] = field(init=False, repr=False, compare=False)
+    ranks: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bounds", tuple(c for c in self.causes if c.above is not None))
+        ranks = dict.fromkeys(self.sources, 0) | dict.fromkeys(self.to, 1)
+        object.__setattr__(self, "ranks", MappingProxyType(ranks))
 
     def __str__(self) -> str:
         causes = " or ".join(map(str, self.causes))
