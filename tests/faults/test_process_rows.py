@@ -96,13 +96,15 @@ def test_c8_workers_of_a_prefork_server_each_have_their_own(
     path = tmp_path / "socket"
     bind = ("-b", f"unix:{path}", "-w", "2", f"faults.served_apps:wsgi({backend.base_url!r})")
     with served(path, *GUNICORN, *bind) as process:
+        told: list[list[str]] = []
         with ThreadPoolExecutor(4) as clients:
-            told = [body.split(" ", 1) for body in clients.map(got, [path] * 20)]
+            while len({pid for pid, *_ in told}) < 2 and len(told) < 400:  # as the kernel shares them out
+                told += [body.split(" ", 1) for body in clients.map(got, [path] * 20)]
         process.send_signal(signal.SIGTERM)
         assert stopped(process) == (0, "")
     assert {said for _, said in told} == {TOKENS}
     assert len({pid for pid, _ in told} - {str(process.pid)}) == 2
-    assert len(backend.requests) == 21
+    assert len(backend.requests) == len(told) + 1
 
 
 def test_c9_sigterm_lets_a_stream_under_way_come_to_its_end(
