@@ -98,7 +98,9 @@ def test_c8_workers_of_a_prefork_server_each_have_their_own(
     with served(path, *GUNICORN, *bind) as process:
         told: list[list[str]] = []
         with ThreadPoolExecutor(4) as clients:
-            while len({pid for pid, *_ in told}) < 2 and len(told) < 400:  # as the kernel shares them out
+            while (
+                len({pid for pid, *_ in told}) < 2 and len(told) < 400
+            ):  # as the kernel shares them out
                 told += [body.split(" ", 1) for body in clients.map(got, [path] * 20)]
         process.send_signal(signal.SIGTERM)
         assert stopped(process) == (0, "")

@@ -173,7 +173,7 @@ async def gauge(
     """
     async with asyncio.timeout(within_s):
         while not holds(found := await server.gauges(client)):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)  # each page is work for a server that has little time for it
         return found
 
 

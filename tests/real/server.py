@@ -132,16 +132,7 @@ def real_server(log: Path, *options: str, start_s_max: float = START_S_MAX) -> I
         raise RuntimeError("these tests need a real vLLM server: run `nox -s vllm`")
     port = _free_port()
     # The path of the model shows up in answers: a relative one.
-    command = [
-        "nice",
-        "-n",
-        "19",
-        python,
-        "-W",
-        "ignore",
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-    ]
+    command = [python, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", Path(model).name, "--port", str(port), *OPTIONS, *options]
     with log.open("wb") as out:
         process = subprocess.Popen(
