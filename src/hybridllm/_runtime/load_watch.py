@@ -32,8 +32,8 @@ SOON_S = 0.25
 TOGETHER = 0.25
 """Those that would be asked within so much of a round are asked now."""
 UNUSED_S = 10.0
-ANSWER_S = 2.0
-"""How long a page may take."""
+ANSWER_S = 5.0
+"""How long a page may take: a vLLM that is short of a core takes seconds for it."""
 A_SECOND_MAX = 20
 """Pages of all backends together: reading one takes about a third of a millisecond."""
 SILENT_MAX = 5
