@@ -35,15 +35,15 @@ IN_TWO = ("-n", "2", "--dist", "worksteal")
 WITHOUT_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "")
 
 
-def run(session: nox.Session, tool: str, *args: str, **environ: str) -> None:
-    """Run a tool of the shared environment."""
+def run(session: nox.Session, tool: str, *args: str, silent: bool = False, **environ: str) -> None:
+    """Run a tool of the shared environment; if `silent`, what it says is shown only if it fails."""
     env = {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",  # noqa: TID251 - of what is started
         "VIRTUAL_ENV": str(BIN.parent),
         # The command line is started hundreds of times: what it imports is not compiled each time.
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    session.run(str(BIN / tool), *args, env=env | environ, external=True)
+    session.run(str(BIN / tool), *args, env=env | environ, external=True, silent=silent)
 
 
 def install(session: nox.Session, *packages: str, python: str | None = None) -> None:
@@ -86,7 +86,7 @@ def public_types(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["installed"], allow_parallel=True)
 def loading(session: nox.Session) -> None:
     """Every file of tests can be loaded. What pytest compiles here, both processes of `tests` find done."""
-    run(session, "pytest", "--collect-only", "-qq")
+    run(session, "pytest", "--collect-only", "-qq", silent=True)
 
 
 @nox.session(venv_backend="none", requires=["installed"], allow_parallel=True)
