@@ -41,6 +41,7 @@ _DIGITS_MAX = 400  # of an integer; Python refuses to read one of more than 4,30
 
 for _model in (ChatCompletion, ChatCompletionChunk, CreateEmbeddingResponse):
     _model.model_rebuild()  # openai defers the build; the first request should not pay for it
+_PANICS = "pyo3_runtime"  # what pydantic's core raises where an object cannot be made: no Exception
 _validate_completion = ChatCompletion.__pydantic_validator__.validate_json
 _validate_chunk = ChatCompletionChunk.__pydantic_validator__.validate_json
 _validate_embeddings = CreateEmbeddingResponse.__pydantic_validator__.validate_json
@@ -62,6 +63,10 @@ class OpenAICodec:
             answer: Any = _validate_completion(body, strict=True)
         except ValidationError:
             return _odd_completion(body)
+        except BaseException as error:
+            if type(error).__module__ == _PANICS:
+                raise MemoryError("the parser of answers ran out of memory") from None
+            raise
         choices = answer.choices
         if not choices or (answer.model_extra and "error" in answer.model_extra):
             return _odd_completion(body)
