@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from hybrid.worlds import URLS, own_and_api
 from hybridllm import Router
 from hybridllm.testing import (
     Ailment,
@@ -29,21 +30,11 @@ from hybridllm.testing import (
     traffic,
 )
 
-POLICY = """
-version: 1
-backends:
-  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, region: eu,
-        operator: self, retention: none, price: free, SATURATION}
-  api: {kind: api, base_url: "https://api.test/v1", region: us, operator: third_party, retention: 30d,
-        price: {input_per_1m: 0.1, output_per_1m: 0.2}}
-models: {m: {on: {own: m, api: m}}}
-default_residency: public
-residency: {public: {}, phi: {operators: [self]}}
-routes:
-  - name: all
-    use: [{model: m, on: [own, api]}]
-    overflow: {from: own, to: [api], when: WHEN, queue_ms: 2000}
-"""
+POLICY = own_and_api(
+    own="SATURATION",
+    route="use: [{model: m, on: [own, api]}], "
+    "overflow: {from: own, to: [api], when: WHEN, queue_ms: 2000}",
+)
 OWN = VllmService(slots=8, tokens_per_s=60, tokens_per_s_max=300, answer_tokens=96)
 API = Service(first_token_s=0.5, spread=0.25, answer_tokens=96, tokens_per_s=100)
 SLO_S = 2.0
@@ -121,7 +112,7 @@ def capacity_per_s(own: VllmService) -> float:
 def play(burst: Burst) -> tuple[Sequence[Journey], list[Sample], Router]:
     """A quarter of the capacity, then `TIMES` of it, then a quarter again; and what became of it."""
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        URLS,
         seed=burst.seed,
         service={"own": burst.own, "api": API},
     )

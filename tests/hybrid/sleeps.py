@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from hybrid.worlds import URLS, own_and_api
 from hybridllm import Router
 from hybridllm.testing import (
     Ending,
@@ -19,20 +20,11 @@ from hybridllm.testing import (
     traffic,
 )
 
-POLICY = """
-version: 1
-backends:
-  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, region: eu,
-        operator: self, retention: none, price: free,
-        cold_start: {takes: 15s, wake: "WAKE_URL"}}
-  api: {kind: api, base_url: "https://api.test/v1", region: us, operator: third_party, retention: 30d,
-        price: {input_per_1m: 0.1, output_per_1m: 0.2}}
-models: {m: {on: {own: m, api: m}}}
-default_residency: public
-residency: {public: {}, phi: {operators: [self]}}
-routes: [{name: all, use: [{model: m, on: [own, api]}]}]
-"""
 WAKE_URL = "http://own.internal:8000/wake_up"
+POLICY = own_and_api(
+    own=f'cold_start: {{takes: 15s, wake: "{WAKE_URL}"}}',
+    route="use: [{model: m, on: [own, api]}]",
+)
 OWN = VllmService(
     slots=32, tokens_per_s_max=2_000, answer_tokens=48, asleep=True, woken_by_request=False
 )
@@ -67,13 +59,13 @@ class SleepFigures:
 def play(seed: int = 1) -> tuple[Sequence[Journey], SimulatedFleet]:
     """Ten requests a second to a machine that sleeps at first."""
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        URLS,
         seed=seed,
         service={"own": OWN, "api": API},
         wake_urls={"own": WAKE_URL},
     )
     router = Router.from_text(
-        POLICY.replace("WAKE_URL", WAKE_URL),
+        POLICY,
         wire=fleet,
         environ={},
         clock=LoopClock(),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hybrid.worlds import URLS, own_and_api
 from hybridllm import Router, WarmingUp
 from hybridllm.testing import (
     Ending,
@@ -23,18 +24,9 @@ from hybridllm.testing import (
     traffic,
 )
 
-POLICY = """
-version: 1
-backends:
-  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, region: eu,
-        operator: self, retention: none, price: free, cold_start: {takes: 15s, WHEN}}
-  api: {kind: api, base_url: "https://api.test/v1", region: us, operator: third_party, retention: 30d,
-        price: {input_per_1m: 0.1, output_per_1m: 0.2}}
-models: {m: {on: {own: m, api: m}}}
-default_residency: public
-residency: {public: {}, phi: {operators: [self]}}
-routes: [{name: all, use: [{model: m, on: [own, api]}]}]
-"""
+POLICY = own_and_api(
+    own="cold_start: {takes: 15s, WHEN}", route="use: [{model: m, on: [own, api]}]"
+)
 MESSAGES: Any = [{"role": "user", "content": "Which queue is this for?"}]
 SERVICE = Service(first_token_s=0.3, spread=0.0, answer_tokens=40, tokens_per_s=200.0)
 SLEEPS_S = 15.0
@@ -42,9 +34,7 @@ SLEEPS_S = 15.0
 
 def world(when: str = "when_cold: error") -> tuple[Router, SimulatedFleet, list[tuple[str, float]]]:
     """A backend that refuses every connection for fifteen seconds, as one does that loads a model."""
-    fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"}, service=SERVICE
-    )
+    fleet = SimulatedFleet(URLS, service=SERVICE)
     fleet.strike("own", Fault.refuse(), until_s=SLEEPS_S)
     woken: list[tuple[str, float]] = []
 
@@ -174,7 +164,7 @@ def test_it_is_woken_before_the_volume_that_needs_it_is_reached() -> None:
     """At four fifths of the threshold; when the route begins it is awake, and nobody met it asleep."""
     machine = VllmService(slots=32, asleep=True, woken_by_request=False, cold_start_s=8.0)
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        URLS,
         service={"own": machine, "api": SERVICE},
     )
     woken: list[float] = []

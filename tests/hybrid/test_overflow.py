@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hybrid.worlds import URLS, own_and_api
 from hybridllm import Overloaded, RouteExhausted, Router, receipt
 from hybridllm.testing import (
     Ending,
@@ -23,21 +24,7 @@ from hybridllm.testing import (
     traffic,
 )
 
-POLICY = """
-version: 1
-backends:
-  own: {kind: vllm, base_url: "http://own.internal:8000/v1", allow_plaintext: true, region: eu,
-        operator: self, retention: none, price: free, SATURATION}
-  api: {kind: api, base_url: "https://api.test/v1", region: us, operator: third_party, retention: 30d,
-        price: {input_per_1m: 0.1, output_per_1m: 0.2}}
-models: {m: {on: {own: m, api: m}}}
-default_residency: public
-residency: {public: {}, phi: {operators: [self]}}
-routes:
-  - name: all
-    use: [{model: m, on: USE}]
-    overflow: {OVERFLOW}
-"""
+POLICY = own_and_api(own="SATURATION", route="use: [{model: m, on: USE}], overflow: {OVERFLOW}")
 SLOTS = 8
 OWN = Service(first_token_s=0.4, spread=0.0, answer_tokens=120, tokens_per_s=200.0, slots=SLOTS)
 API = Service(first_token_s=0.6, spread=0.2, answer_tokens=120, tokens_per_s=100.0)
@@ -57,7 +44,7 @@ def policy(
 
 def world(text: str, seed: int = 1) -> tuple[Router, SimulatedFleet]:
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        URLS,
         seed=seed,
         service={"own": OWN, "api": API},
     )

@@ -12,6 +12,7 @@ import pytest
 
 from hybrid.test_cold_start import AHEAD, MESSAGES, POLICY, SLEEPS_S
 from hybrid.test_overflow import policy as overflowing
+from hybrid.worlds import URLS
 from hybridllm import HybridLLMError, Overloaded, Router, receipt
 from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.policy.compiled import Policy
@@ -102,9 +103,7 @@ def test_who_leaves_while_it_waits_leaves_nothing() -> None:
 )
 def test_a_reload_while_it_wakes_does_not_leave_it_asleep(text: str, last: str) -> None:
     """It is probed as the new policy has it; one that cannot sleep any more, or is gone, is forgotten."""
-    fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"}, service=Service()
-    )
+    fleet = SimulatedFleet(URLS, service=Service())
     fleet.strike("own", Fault.refuse(), until_s=SLEEPS_S)
     router = Router.from_text(TEXT, wire=fleet, environ={}, clock=LoopClock())
     wrong: list[dict[str, Any]] = []
@@ -157,7 +156,7 @@ def test_a_loop_that_ends_without_a_word_does_not_leave_it_asleep() -> None:
 def test_who_waits_goes_as_the_ramp_goes_up_though_nobody_comes_or_ends() -> None:
     """Answers of twenty seconds: all forty are under way six seconds after it woke."""
     fleet = SimulatedFleet(
-        {"own": "http://own.internal:8000/v1", "api": "https://api.test/v1"},
+        URLS,
         service=Service(first_token_s=0.3, spread=0.0, answer_tokens=4_000, tokens_per_s=200.0),
     )
     fleet.strike("own", Fault.refuse(), until_s=SLEEPS_S)

@@ -66,14 +66,6 @@ class Overflows:
             tally.begun += 1
             _logger.info("route %s overflows: %s", route, why)
 
-    def look(self) -> None:
-        """End the spells that are over, though no request has come to tell."""
-        now_s = self._now_s()
-        for route, tally in self._tallies.items():
-            if tally.spell is not None and tally.spell.over(now_s):
-                _ended(route, tally.spell)
-                tally.spell = None
-
     def keep(self, routes: Collection[str]) -> None:
         """Forget all routes but these, and who was hot: another policy may have moved the overflows."""
         self.hot = frozenset()

@@ -176,29 +176,32 @@ class Turns:
     async def _after_queue(self, run: Run, queue: Queue | Wake | _Pause) -> Call:
         """Wait for a slot, or for somebody to be back, and ask again what is next."""
         while True:
-            if not isinstance(queue, Queue):
-                if isinstance(queue, Wake):
-                    await self._awake(run, queue)
-                else:
-                    await self._clock.sleep(queue.seconds)
+            if isinstance(queue, Queue):
+                step = await self._after_slot(run, queue)
+            elif isinstance(queue, Wake):
+                await self._awake(run, queue)
                 step = self._step(run)
-                if isinstance(step, Call):
-                    return step
-                queue = step
-                continue
-            promised = await self._slot(run, queue.places)
-            try:
-                step = self._step(run, promised)
-            except BaseException:
-                self._fleet.slots.freed(promised)
-                raise
+            else:
+                await self._clock.sleep(queue.seconds)
+                step = self._step(run)
             if isinstance(step, Call):
-                name = run.plan.kept[step.index].candidate.backend.name
-                if step.after_s or name != promised:
-                    self._fleet.slots.freed(promised)  # somebody else may have it
                 return step
-            self._fleet.slots.freed(promised)
             queue = step
+
+    async def _after_slot(self, run: Run, queue: Queue) -> Call | Queue | Wake | _Pause:
+        """Wait for a slot and ask again what is next; the slot is freed unless it is called at once."""
+        promised = await self._slot(run, queue.places)
+        try:
+            step = self._step(run, promised)
+        except BaseException:
+            self._fleet.slots.freed(promised)
+            raise
+        if isinstance(step, Call) and not step.after_s:
+            name = run.plan.kept[step.index].candidate.backend.name
+            if name == promised:
+                return step
+        self._fleet.slots.freed(promised)  # somebody else may have it
+        return step
 
     async def _after_wait(self, run: Run, step: Call) -> Call:
         """Look again after a wait: meanwhile a breaker may have opened, or the slots may have gone."""

@@ -153,6 +153,11 @@ def _whole_number(least: int, most: int) -> BeforeValidator:
     return BeforeValidator(_bounded(_integer, least, most), json_schema_input_type=schema)
 
 
+def _number(least: int, most: int) -> BeforeValidator:
+    schema = Annotated[float, Field(ge=least, le=most)] | Reference
+    return BeforeValidator(_bounded(_decimal, least, most), json_schema_input_type=schema)
+
+
 Name = Annotated[
     str,
     BeforeValidator(
@@ -234,48 +239,12 @@ Dimensions = Annotated[int, _whole_number(1, 65_536)]
 RetriesMax = Annotated[int, _whole_number(0, 10)]
 AttemptsMax = Annotated[int, _whole_number(1, 50)]
 Concurrent = Annotated[int, _whole_number(1, 100_000)]
-Share = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 1),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=1)] | Reference,
-    ),
-]
-Percent = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 1, 100),
-        json_schema_input_type=Annotated[float, Field(ge=1, le=100)] | Reference,
-    ),
-]
-Above = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 10_000_000),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=10_000_000)] | Reference,
-    ),
-]
-QueueMs = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 600_000),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=600_000)] | Reference,
-    ),
-]
-Share100 = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 100),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=100)] | Reference,
-    ),
-]
-WaitMs = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 3_600_000),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=3_600_000)] | Reference,
-    ),
-]
+Share = Annotated[Decimal, _number(0, 1)]
+Percent = Annotated[Decimal, _number(1, 100)]
+Above = Annotated[Decimal, _number(0, 10_000_000)]
+QueueMs = Annotated[Decimal, _number(0, 600_000)]
+Share100 = Annotated[Decimal, _number(0, 100)]
+WaitMs = Annotated[Decimal, _number(0, 3_600_000)]
 LoadName = Annotated[
     str,
     BeforeValidator(
@@ -288,13 +257,7 @@ LoadName = Annotated[
 ]
 QueueDepth = Annotated[int, _whole_number(0, 100_000)]
 WakeUrl = Annotated[str, AfterValidator(checked_wake_url)]
-Reserve = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 0, 100_000),
-        json_schema_input_type=Annotated[float, Field(ge=0, le=100_000)] | Reference,
-    ),
-]
+Reserve = Annotated[Decimal, _number(0, 100_000)]
 HeaderName = Annotated[str, BeforeValidator(checked_header_name, json_schema_input_type=str)]
 HeaderValue = Annotated[str, BeforeValidator(checked_header_value, json_schema_input_type=str)]
 TextGlobs = Annotated[
@@ -319,13 +282,7 @@ Weight = Annotated[
         json_schema_input_type=Annotated[float, Field(gt=0, le=1_000_000)] | Reference,
     ),
 ]
-Milliseconds = Annotated[
-    Decimal,
-    BeforeValidator(
-        _bounded(_decimal, 1, 3_600_000),
-        json_schema_input_type=Annotated[float, Field(ge=1, le=3_600_000)] | Reference,
-    ),
-]
+Milliseconds = Annotated[Decimal, _number(1, 3_600_000)]
 ClockMinute = Annotated[
     int,
     BeforeValidator(
