@@ -26,12 +26,14 @@ from hybridllm._runtime.receipts import receipt
 from hybridllm._version import __version__
 from hybridllm.errors import (
     BackendsUnavailable,
+    BudgetExceeded,
     BulkFileError,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
     InvalidOutput,
     InvalidRequest,
+    LedgerError,
     OutcomeUnknown,
     Overloaded,
     PolicyDenied,
@@ -48,6 +50,7 @@ from hybridllm.errors import (
 if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
+    from hybridllm._adapters.ledger.reader import LedgerReader
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.status import Status
@@ -75,6 +78,7 @@ __all__ = [
     "BatchSummary",
     "Book",
     "BookEntry",
+    "BudgetExceeded",
     "BulkFileError",
     "BulkJob",
     "BulkProgress",
@@ -95,6 +99,8 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "LedgerError",
+    "LedgerReader",
     "OutcomeUnknown",
     "OverflowStatus",
     "Overloaded",
@@ -155,6 +161,7 @@ _LATER = {
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "VolumeStatus": ("hybridllm._compose.status_volumes", "VolumeStatus"),
+    "LedgerReader": ("hybridllm._adapters.ledger.reader", "LedgerReader"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),
     "check_cases": ("hybridllm._compose.cases", "check_cases"),

@@ -120,7 +120,7 @@ def test_a_receipt_for_json_holds_everything() -> None:
     assert (first["outcome"], first["usage"], first["cost_usd"]) == ("failed", None, None)
     assert second["usage"] == {
         "input_tokens": 1_000, "output_tokens": 50, "cached_input_tokens": 600,
-        "reasoning_tokens": 10, "source": "provider",
+        "reasoning_tokens": 10, "cache_write_tokens": None, "source": "provider",
     }  # fmt: skip
     assert second["price"]["usd_per_mtok_in"] == "0.01"
     assert set(told) == set(RECEIPT.__dataclass_fields__) - {"reasons"}  # beside the candidates

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume, Window
-from hybridllm._core.volume.days import PICO, Amounts, Days
+from hybridllm._core.volume.days import Amounts, Days
 from hybridllm._core.volume.gate import (
     NEVER,
     GateState,

@@ -13,6 +13,7 @@ import httpx2
 import openai
 
 from hybridllm.errors import (
+    BudgetExceeded,
     ContentFiltered,
     DeadlineExceeded,
     HybridLLMError,
@@ -40,6 +41,7 @@ _BY_KIND: dict[type[HybridLLMError], type[Exception]] = {
     InvalidRequest: openai.OpenAIError,
     DeadlineExceeded: openai.APITimeoutError,
     Overloaded: openai.RateLimitError,
+    BudgetExceeded: openai.RateLimitError,
     StreamInterrupted: openai.APIConnectionError,
     TruncatedOutput: openai.LengthFinishReasonError,
     ContentFiltered: openai.ContentFilterFinishReasonError,

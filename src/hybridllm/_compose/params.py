@@ -30,6 +30,7 @@ class HintParams(TypedDict, total=False):
     residency: str
     tenant: str
     feature: str
+    user_id: str
     session: str
     priority: Literal["interactive", "batch", "background"]
     deadline_s: float

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
-from hybridllm._core.volume.days import PICO
 from hybridllm._runtime.crossings import condition_text
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ class AttemptReason(StrEnum):
     FALLBACK = "fallback"  # another model
     OVERFLOW = "overflow"  # another backend, because the one that was meant had too much to do
     HEDGE = "hedge"  # another backend, because the first took long
+    ESCALATION = "escalation"  # a better model, because an answer did not pass its cascade's checks
 
 
 class AttemptOutcome(StrEnum):
@@ -35,6 +36,7 @@ class AttemptOutcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST_HEDGE = "lost_hedge"  # another attempt, made at the same time, answered first
+    ESCALATED = "escalated"  # it answered, and the answer did not pass its cascade's checks
 
 
 class RequestOutcome(StrEnum):
@@ -65,6 +67,11 @@ class Attempt:
         list_price: What hosted APIs ask for the same model, of several the cheapest for these tokens; only
             beside `fixed`. None: not known.
         list_cost_usd: What the same tokens would have cost at it; None: not known.
+        service_tier: That the backend says it served with; it may change the price.
+        provider_cost_usd: What the backend said that it cost, beside ours; None: it said nothing.
+        cost_source: `local`: `cost_usd` is by our price; `provider`: by the backend's own words, for we have
+            no price; None: it is not known.
+        trace_id: 32 hex digits, `span_id`: 16; None: no span was recorded of it.
     """
 
     number: int
@@ -87,6 +94,11 @@ class Attempt:
     fixed: FixedCost | None = None
     list_price: Price | None = None
     list_cost_usd: Decimal | None = None
+    service_tier: str | None = None
+    provider_cost_usd: Decimal | None = None
+    cost_source: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,13 @@ class Receipt:
         observed: What rules in `mode: observe` would have done, in words.
         list_cost_usd: What the tokens of attempts on backends that are paid by the month would have cost at
             hosted APIs, as far as known; None: nothing of it is known, or there were none.
+        user_id: Whom the caller made it for; never sent to a backend.
+        keys: Of the caller's metadata, the keys that the policy declares for attribution; by name, in order.
+        cache: `hit` if it was answered from the response cache, `shared` if by an equal request that was
+            under way; None: it was sent.
+        saved_usd: What that saved; None: nothing, or not known.
+        escalated: Why a cascade went on to its better model, in words; None: it did not.
+        shadow_of: The request that it is a copy of, made for comparison; None: it is none.
     """
 
     request_id: str
@@ -134,6 +153,12 @@ class Receipt:
     residency_tags: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
     list_cost_usd: Decimal | None = None
+    user_id: str | None = None
+    keys: tuple[tuple[str, str], ...] = ()
+    cache: str | None = None
+    saved_usd: Decimal | None = None
+    escalated: str | None = None
+    shadow_of: str | None = None
 
     @property
     def served(self) -> Attempt | None:

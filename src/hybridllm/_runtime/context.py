@@ -27,8 +27,8 @@ def context(**hints: Any) -> Iterator[None]:
     block keep its hints.
 
     Args:
-        **hints: Any of task, residency, tenant, feature, session, priority, deadline_s, max_cost_usd,
-            tags, vector_space and metadata.
+        **hints: Any of task, residency, tenant, feature, user_id, session, priority, deadline_s,
+            max_cost_usd, tags, vector_space and metadata.
 
     Raises:
         InvalidRequest: If a hint is unknown or not of its type, or can only be said with a call.

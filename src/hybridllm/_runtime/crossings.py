@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.policy.conditions import When, when_text
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
-from hybridllm._core.volume.days import PICO
 from hybridllm._core.volume.gates import Flip, Reading
 
 _KEPT = 32

@@ -243,6 +243,7 @@ def denied_receipt(
         cost_complete=True,
         residency_tags=denied.residency,
         observed=denied.observed,
+        user_id=facts.user_id,
     )
 
 
@@ -296,4 +297,5 @@ def _receipt(
         plan.residency,
         plan.observed,
         listed,
+        facts.user_id,
     )

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from hybridllm._core.decide.match import Held
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import BreakEven, Volume
 from hybridllm._core.receipt import Receipt
 from hybridllm._core.volume.counters import OWN_MAX, Counters
-from hybridllm._core.volume.days import PICO, Amounts
+from hybridllm._core.volume.days import Amounts
 from hybridllm._core.volume.gate import NEVER, GateState
 from hybridllm._core.volume.gates import UNKNOWN, Flip, Gates, looks_at_hours
 from hybridllm._core.volume.needs import ALL, OWN, needs_of

@@ -21,10 +21,11 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. Cached tokens are part of the input, reasoning is part of the output."""
+    """Tokens of one attempt. Cached and cache-written ones are part of the input, reasoning of the output."""
 
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
     source: UsageSource = UsageSource.PROVIDER

@@ -32,6 +32,7 @@ class Facts:
         taints: Residency tags that the request's session has carried before.
         prefix: By what requests that begin alike are known; None: nothing to know it by, or nobody asks.
             Never told to anybody.
+        user_id: Whom the caller makes it for; money is attributed by it, nothing is decided.
     """
 
     operation: str = "chat"
@@ -55,6 +56,7 @@ class Facts:
     vector_space: str | None = None
     taints: tuple[str, ...] = ()
     prefix: int | None = field(default=None, repr=False)
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,4 @@ class Hints:
     vector_space: str | None = None
     metadata: Any = field(default=None, repr=False)
     on_interrupt: str | None = None
+    user_id: str | None = None

@@ -18,7 +18,7 @@ from hybridllm.errors import InvalidRequest
 
 HINTS = frozenset(Hints.__dataclass_fields__)
 TEXT_HINTS = frozenset(
-    {"task", "residency", "tenant", "feature", "session", "priority", "vector_space"}
+    {"task", "residency", "tenant", "feature", "session", "priority", "vector_space", "user_id"}
 )
 PRIORITIES = ("interactive", "batch", "background")
 """The most urgent first."""

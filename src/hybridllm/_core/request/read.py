@@ -165,6 +165,7 @@ def facts_of(call: Call, policy: Policy, taints: tuple[str, ...] = ()) -> Facts:
         hints.vector_space,
         taints,
         _prefix(call, policy),
+        hints.user_id,
     )
 
 

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from decimal import Decimal
 from typing import Any
 
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.receipt import Attempt, Receipt
 from hybridllm._core.volume.counter import Counter
-from hybridllm._core.volume.days import NOTHING, PICO, Amounts
+from hybridllm._core.volume.days import NOTHING, Amounts
 from hybridllm._core.volume.needs import ALL, Needs
 
 OWN_MAX = 1_000

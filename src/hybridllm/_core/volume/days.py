@@ -15,8 +15,6 @@ from hybridllm._core.policy.hybrid import Measure
 DAYS_KEPT = 800
 """More than the longest `sustained` asks for (730)."""
 
-PICO = 10**12
-
 
 class Amounts(NamedTuple):
     """What was used.

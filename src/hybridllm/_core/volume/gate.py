@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hybridllm._core.money.pico import PICO
 from hybridllm._core.policy.hybrid import BreakEven, Measure, Volume
-from hybridllm._core.volume.days import PICO, Days
+from hybridllm._core.volume.days import Days
 
 LATEST_DAYS = 7
 """So many days, of those that were counted last, may end a condition on days in a row."""

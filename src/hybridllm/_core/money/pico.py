@@ -1,0 +1,22 @@
+"""Money as whole numbers of 10^-12 USD: what sums are made of, so that they agree to the last digit.
+
+A price with at most six decimals per 1,000,000 tokens is a whole number of them per token. What does not
+come out even (discounts, other currencies) is rounded once, where a cost is made, and never again.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+PICO = 10**12
+_UNIT = Decimal("1e-12")
+
+
+def pico_of(usd: Decimal) -> int:
+    """Return an amount in 10^-12 USD, rounded half to even."""
+    return int(usd.scaleb(12).to_integral_value(ROUND_HALF_EVEN))
+
+
+def usd_of(pico_usd: int) -> Decimal:
+    """Return an amount in USD, exactly."""
+    return pico_usd * _UNIT
