@@ -125,6 +125,7 @@ class Receipt:
         saved_usd: What that saved; None: nothing, or not known.
         escalated: Why a cascade went on to its better model, in words; None: it did not.
         shadow_of: The request that it is a copy of, made for comparison; None: it is none.
+        agreed: Whether the copy's answer agrees with the one that was given; None: it was not compared.
     """
 
     request_id: str
@@ -159,6 +160,7 @@ class Receipt:
     saved_usd: Decimal | None = None
     escalated: str | None = None
     shadow_of: str | None = None
+    agreed: bool | None = None
 
     @property
     def served(self) -> Attempt | None:

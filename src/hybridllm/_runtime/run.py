@@ -49,6 +49,7 @@ class Run:
         resume: Goes on for its stream when it breaks; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
         begun: Attempts that have begun.
+        shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
@@ -69,6 +70,8 @@ class Run:
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
     begun: int = 0
+    shadow_of: str | None = None
+    agreed: bool | None = None
     racing: bool = False
     claimed: bool = False
 
@@ -298,4 +301,6 @@ def _receipt(
         plan.observed,
         listed,
         facts.user_id,
+        shadow_of=run.shadow_of,
+        agreed=run.agreed,
     )

@@ -92,6 +92,7 @@ class RequestRow(NamedTuple):
         saved_pico: What that saved.
         escalated: Why a cascade went on to its better model; None: it did not.
         shadow_of: The request that it is a copy of; None: it is none.
+        agreed: Of a copy: 1 if its answer agrees with the one that was given, 0 if not; None: not compared.
     """
 
     request_id: str
@@ -137,3 +138,4 @@ class RequestRow(NamedTuple):
     saved_pico: int | None
     escalated: str | None
     shadow_of: str | None
+    agreed: int | None
