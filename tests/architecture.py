@@ -42,6 +42,7 @@ DOORS = {
     "httpx": {"_adapters/httpx_wire.py"},
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},
+    "jsonschema": {"_adapters/json_schemas.py"},
     "matplotlib": {"cli/chaos/plots.py"},
     "openai": {
         "_adapters/openai_errors.py",
@@ -52,6 +53,7 @@ DOORS = {
     "opentelemetry": {"_adapters/otel.py", "_adapters/otel_metrics.py"},
     "pydantic": {"_core/policy", "_adapters/openai_parse.py", "_adapters/openai_types.py"},
     "pydantic_core": {"_core/policy", "_adapters/openai_types.py"},
+    "referencing": {"_adapters/json_schemas.py"},
     "rich": {"cli"},
     "sqlalchemy": {"_adapters/volume_store.py", "_adapters/ledger"},
     "tenacity": {"_runtime/retry.py"},

@@ -21,6 +21,7 @@ from hybridllm._core.policy import (
     schema_overflow,
     schema_price,
     schema_routes,
+    schema_shadow,
     schema_tests,
     schema_when,
 )
@@ -63,6 +64,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_overflow.CausesSpec, "Causes", "overflow: {when: {...}}"),
     (schema_overflow.AboveSpec, "Bound of a cause", "when: {predicted_wait_ms: {...}}"),
     (schema_overflow.SpendSpec, "Spend", "when: {budget: {...}}"),
+    (schema_shadow.ShadowSpec, "Shadow", "routes: [{shadow: {...}}]"),
+    (schema_shadow.ParitySpec, "Parity", "shadow: {parity: {...}}"),
     (schema_routes.SloSpec, "Objectives", "slo: {...}"),
     (schema_routes.PercentilesSpec, "Percentiles", "slo: {ttft_ms: {...}}"),
     (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),

@@ -53,9 +53,11 @@ if TYPE_CHECKING:
     from hybridllm._adapters.ledger.reader import LedgerReader
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
+    from hybridllm._compose.compare import CompareProgress, compare, shadow_report
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
+    from hybridllm._compose.status_shadows import ShadowStatus
     from hybridllm._compose.status_volumes import VolumeStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from hybridllm._core.bulk.result import BulkProgress, BulkResult
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
+    from hybridllm._core.compare.comparison import Comparison
+    from hybridllm._core.compare.live import ShadowSummary
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
@@ -87,6 +91,8 @@ __all__ = [
     "CandidateStatus",
     "CaseResult",
     "CasesReport",
+    "CompareProgress",
+    "Comparison",
     "ContentFiltered",
     "Continued",
     "Coverage",
@@ -120,6 +126,8 @@ __all__ = [
     "RouteExhausted",
     "Router",
     "RouterClosed",
+    "ShadowStatus",
+    "ShadowSummary",
     "Status",
     "Stream",
     "StreamInterrupted",
@@ -130,11 +138,13 @@ __all__ = [
     "__version__",
     "check",
     "check_cases",
+    "compare",
     "context",
     "deadline_from",
     "diff",
     "model_book",
     "receipt",
+    "shadow_report",
     "variables_set",
 ]
 
@@ -151,6 +161,12 @@ _LATER = {
     "CandidateStatus": ("hybridllm._compose.status_rows", "CandidateStatus"),
     "CaseResult": ("hybridllm._core.cases.run", "CaseResult"),
     "CasesReport": ("hybridllm._compose.cases", "CasesReport"),
+    "CompareProgress": ("hybridllm._compose.compare", "CompareProgress"),
+    "Comparison": ("hybridllm._core.compare.comparison", "Comparison"),
+    "ShadowStatus": ("hybridllm._compose.status_shadows", "ShadowStatus"),
+    "ShadowSummary": ("hybridllm._core.compare.live", "ShadowSummary"),
+    "compare": ("hybridllm._compose.compare", "compare"),
+    "shadow_report": ("hybridllm._compose.compare", "shadow_report"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),

@@ -16,6 +16,7 @@ from hybridllm._compose.status_rows import (
     candidate_rows,
     models_in_panic,
 )
+from hybridllm._compose.status_shadows import ShadowStatus, shadow_rows
 from hybridllm._compose.status_text import candidate_lines, load_lines
 from hybridllm._compose.status_volumes import VolumeStatus, volume_rows
 
@@ -51,6 +52,7 @@ class Status:
         backends: The policy's backends, in its order.
         overflows: The routes of the policy that overflow, in its order.
         volumes: The conditions of the policy on volume and break-even, in its order.
+        shadows: The routes of the policy that have copies of requests sent to another model, in its order.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
         requests: That were decided since this router began, denied ones included.
@@ -72,6 +74,7 @@ class Status:
     backends: tuple[BackendStatus, ...] = ()
     overflows: tuple[OverflowStatus, ...] = ()
     volumes: tuple[VolumeStatus, ...] = ()
+    shadows: tuple[ShadowStatus, ...] = ()
     panic: tuple[str, ...] = ()
     requests: int = 0
     retry_budget_left: float = 0.0
@@ -94,6 +97,7 @@ class Status:
             "backends": [row.to_dict() for row in self.backends],
             "overflows": [row.to_dict() for row in self.overflows],
             "volumes": [row.to_dict() for row in self.volumes],
+            "shadows": [row.to_dict() for row in self.shadows],
             "panic": list(self.panic),
             "requests": self.requests,
             "retry_budget_left": self.retry_budget_left,
@@ -117,7 +121,7 @@ class Status:
         for row in self.backends:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
-        lines += [str(row) for row in (*self.overflows, *self.volumes)]
+        lines += [str(row) for row in (*self.overflows, *self.volumes, *self.shadows)]
         lines += load_lines(self.backends)
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
@@ -204,6 +208,7 @@ def _read(
         backends=backends,
         overflows=overflow_rows(policy, engine, now_s=now_s),
         volumes=volume_rows(policy, volumes),
+        shadows=shadow_rows(policy, engine),
         panic=models_in_panic(rows),
         requests=0 if engine is None else engine.fleet.totals.requests,
         retry_budget_left=round(budget_left, 1),

@@ -7,7 +7,7 @@ measured. So one that was slow once is tried again some minutes later, and not s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 PERCENTILES = (50, 90, 95, 99)
 SAMPLES_MAX = 128  # the latest; sorting them costs 5 us, and p99 of more would be history
@@ -36,5 +36,10 @@ def percentiles(samples: Iterable[tuple[float, float]]) -> dict[int, float]:
     values = sorted(ms for _, ms in samples)
     if len(values) < SAMPLES_MIN:
         return {}
-    last = len(values)
-    return {rank: values[min(last, -(-rank * last // 100)) - 1] for rank in PERCENTILES}
+    return {rank: nearest_rank(values, rank) for rank in PERCENTILES}
+
+
+def nearest_rank(ordered: Sequence[float], rank: int) -> float:
+    """Return a percentile of values in order, of which there is at least one: one of them."""
+    last = len(ordered)
+    return ordered[min(last, -(-rank * last // 100)) - 1]

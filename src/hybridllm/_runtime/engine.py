@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.decide.decide import brought_tags, decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.compiled import Candidate, Policy
 from hybridllm._core.policy.timeouts import total_s
-from hybridllm._core.receipt import RequestOutcome
+from hybridllm._core.receipt import Receipt, RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
@@ -28,6 +30,7 @@ from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
+from hybridllm._runtime.shadows import Shadows, plain_text
 from hybridllm._runtime.stay import Stay
 from hybridllm._runtime.stream import Stream
 from hybridllm._runtime.taints import Taints
@@ -111,6 +114,7 @@ class Engine:
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.overflows = Overflows(self._clock.monotonic_s)
+        self.shadows = Shadows(self._clock, self._draw)
         self.fleet.loads.spent_usd = self.volumes.spent_usd
         self._ahead = WakeAhead(self.fleet, self.volumes, policy)
 
@@ -152,6 +156,8 @@ class Engine:
                 return found
             receipt = run.settle(RequestOutcome.OK, now_s=self._clock.monotonic_s())
             attempts.codec.attach(found.value, receipt, found.request_id)
+            if run.on_answer is not None and (text := plain_text(found.value)) is not None:
+                run.on_answer(text, receipt)
             return found.value
         if not run.settled:
             label = "router_closed" if isinstance(outcome, RouterClosed) else "invalid_request"
@@ -212,7 +218,8 @@ class Engine:
             self._wake,
         )
         load_watch = LoadWatch(self.fleet.loads, wire, self._clock, self._draw)
-        stay.use(wire, first=_all_of(self._health.close, self._waker.close, load_watch.close))
+        closings = (self.shadows.close, self._health.close, self._waker.close, load_watch.close)
+        stay.use(wire, first=_all_of(*closings))
         self._stay = stay
         self._health.wake()
         self._keeper.begin()
@@ -228,6 +235,7 @@ class Engine:
 
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
+        self.shadows.follow(policy)
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
         self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
@@ -260,7 +268,7 @@ class Engine:
         deadline_s = call.hints.deadline_s
         if deadline_s is None:
             deadline_s = total_s(decision.task)
-        return Run(
+        run = Run(
             request_id,
             call,
             decision,
@@ -272,6 +280,42 @@ class Engine:
             trace,
             self.volumes if self.volumes.counting else None,
         )
+        if decision.policy.shadows and self.shadows.wanted(call, decision):
+            run.on_answer = partial(self._copy, call, decision)
+        return run
+
+    def _copy(self, call: Call, plan: Plan, text: str, receipt: Receipt) -> None:
+        """Have a request that was answered asked of another model too; see `Shadows`."""
+        self.shadows.copy(call, plan, text, receipt, begin=self._begun_copy, find=self._found_copy)
+
+    def _begun_copy(self, call: Call, plan: Plan, original: str) -> Run | None:
+        """Decide a copy, by the policy of its original and under every tag that held for that."""
+        started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
+        snapshot = self.fleet.snapshot(
+            plan.policy, now_utc=started_at, chance=self._draw(), two_of=self._draw()
+        )
+        decision = decide(plan.policy, facts_of(call, plan.policy, plan.residency), snapshot)
+        if self._stay is None or isinstance(decision, Denied):
+            return None
+        request_id, limit_s = os.urandom(16).hex(), total_s(decision.task)
+        return Run(
+            request_id,
+            call,
+            decision,
+            started_at,
+            started_s,
+            limit_s,
+            started_s + limit_s,
+            self._stay.enter(counted=False),
+            self._traced(decision, request_id, call),
+            shadow_of=original,
+        )
+
+    async def _found_copy(self, run: Run) -> Any:
+        if self._attempts is None:
+            raise AssertionError("a copy is made of what was answered")
+        found = await self.turns.found(self._attempts, run)
+        return None if isinstance(found, Stream) else found.value
 
     def _decision(self, call: Call, now_utc: datetime, now_s: float) -> Plan | Denied:
         """Decide by the policy in force now; what its session carries is known from here on."""
@@ -286,6 +330,8 @@ class Engine:
             hot=self.overflows.hot,
             held=self.volumes.held(now_s, tenant=facts.tenant, task=facts.task),
         )
+        if self.shadows.shifted:
+            snapshot = replace(snapshot, shifted=self.shadows.shifted)
         decision = decide(policy, facts, snapshot)
         if isinstance(decision, Plan) and decision.left is not None:
             self.overflows.note(decision.route, decision.left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -49,6 +49,7 @@ class Run:
         resume: Goes on for its stream when it breaks; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
         begun: Attempts that have begun.
+        on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
@@ -70,6 +71,7 @@ class Run:
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
     begun: int = 0
+    on_answer: Callable[[str, Receipt], None] | None = field(default=None, repr=False)
     shadow_of: str | None = None
     agreed: bool | None = None
     racing: bool = False

@@ -143,10 +143,11 @@ class Stay:
         """How many requests have no receipt yet, streams that their callers hold among them."""
         return len(self._under_way)
 
-    def enter(self) -> Passage:
-        """Count a request as under way."""
+    def enter(self, *, counted: bool = True) -> Passage:
+        """Count a request as under way; one that nobody waits for is not counted."""
         passage = Passage(self)
-        self._under_way.add(passage)
+        if counted:
+            self._under_way.add(passage)
         return passage
 
     def leave(self, passage: Passage) -> None:

@@ -57,6 +57,9 @@ class StreamEnd:
         """The answer is whole."""
         self._end_attempt(AttemptOutcome.SERVED, BreakerEffect.SUCCESS)
         self._settle(RequestOutcome.OK)
+        state, tell = self._upstream.state, self._run.on_answer
+        if tell is not None and state.plain_text and self.receipt is not None:
+            tell(self.said.text, self.receipt)
 
     def left(self, cause: str) -> None:
         """The caller does not want the rest: `closed`, `cancelled` or `dropped`."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
     "batch": "hybridllm.cli.batch.command",
+    "compare": "hybridllm.cli.compare.command",
     "models": "hybridllm.cli.models",
     "status": "hybridllm.cli.status.command",
     "top": "hybridllm.cli.top.command",
@@ -33,7 +34,7 @@ COMMANDS = {
     "demo": "hybridllm.cli.demo.command",
 }
 _SERVING = frozenset(
-    {"ask", "batch", "chaos", "demo", "status", "top"}
+    {"ask", "batch", "chaos", "compare", "demo", "status", "top"}
 )  # the others end before there is garbage worth collecting
 
 

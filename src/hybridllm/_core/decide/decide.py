@@ -17,6 +17,7 @@ from hybridllm._core.decide.match import Subject, fits, holds
 from hybridllm._core.decide.order import ordered
 from hybridllm._core.decide.overflow import Left, overflowed
 from hybridllm._core.decide.plan import ABOUT_DATA, Denied, Dropped, DropReason, Plan
+from hybridllm._core.decide.shift import shifted
 from hybridllm._core.decide.snapshot import EPOCH, Snapshot
 from hybridllm._core.policy.compiled import (
     Capability,
@@ -70,6 +71,8 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     kept = ordered(groups, facts, snapshot, slos=choice.slos, salt=route)
     if found.repeats:
         kept = tuple({one.candidate.name: one for one in reversed(kept)}.values())[::-1]
+    if snapshot.shifted and route in snapshot.shifted:
+        kept = shifted(kept, policy.shadows.get(route))
     left: Left | None = None
     if choice.spills is not None:
         kept, left = overflowed(kept, choice.spills, snapshot)

@@ -85,6 +85,7 @@ class Snapshot:
         two_of: In [0, 1), drawn anew; which two of those under load are compared. None: all are.
         loads: Per backend name, of those whose load decides somewhere; one that is not there is idle.
         held: The live conditions (volume, break-even) that hold now, each with whom it holds for.
+        shifted: Names of routes that ask the model of their `shadow` first, because parity holds.
         hot: The sources of overflows that were hot when they were last judged, see `overflow.py`.
     """
 
@@ -99,6 +100,7 @@ class Snapshot:
     loads: Mapping[str, Load] = field(default_factory=lambda: _NO_LOADS)
     held: frozenset[Held] = frozenset()
     hot: frozenset[tuple[str, int, str]] = frozenset()
+    shifted: frozenset[str] = frozenset()
 
 
 IDLE = Snapshot()

@@ -46,6 +46,7 @@ from hybridllm._core.policy.schema_routes import (
     UseSpec,
 )
 from hybridllm._core.policy.schema_when import BoundsSpec, MetadataTestSpec, WhenSpec
+from hybridllm._core.policy.shadow import compiled_shadow
 from hybridllm._core.policy.zones import zone_of
 
 Candidates = Mapping[str, tuple[Candidate, ...]]
@@ -80,6 +81,7 @@ class RouteCompiler:
             observe=spec.mode == "observe",
             line=line,
             overflows=compiled_overflows(spec.overflow),
+            shadow=compiled_shadow(spec.shadow),
         )
 
     def uses_of(self, spec: UseSpec) -> tuple[Use, ...]:

@@ -26,6 +26,7 @@ from hybridllm._core.policy.hybrid import (
     Saturation,
     Volume,
 )
+from hybridllm._core.policy.shadow import Shadow
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
 from hybridllm._core.resilience.budget import BudgetConfig
 from hybridllm._core.resilience.limit import Concurrency
@@ -293,6 +294,7 @@ class Route:
 
     Attributes:
         observe: True if it is evaluated and counted, and the next route decides.
+        shadow: Copies of its requests that go to another model; None: there are none.
     """
 
     name: str
@@ -303,6 +305,7 @@ class Route:
     observe: bool = False
     line: int = 0
     overflows: tuple[Overflow, ...] = ()
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,6 +355,7 @@ class Policy:
         prefixes: True if prefixes order candidates somewhere.
         live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
+        shadows: Of each route that has one, by its name.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
         budget: What all requests together may spend on attempts beyond the first.
@@ -384,5 +388,6 @@ class Policy:
         default_factory=lambda: MappingProxyType({})
     )
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -26,6 +26,7 @@ from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
+from hybridllm._core.policy.doubts_shadow import tell_shadow_doubts
 from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.references_when import names_under
 from hybridllm._core.policy.schema import PolicySpec
@@ -54,6 +55,7 @@ def tell_doubts(
     tell_constraint_doubts(policy, spec, root, findings)
     tell_capacity_doubts(policy, spec, root, findings)
     tell_hybrid_doubts(policy, root, findings)
+    tell_shadow_doubts(policy, root, findings)
 
 
 class _Doubts:

@@ -74,6 +74,10 @@ class RouteNames:
     def check_route(self, route: Node, path: Path) -> None:
         """Tell of what is wrong with whom a route asks."""
         _check_entries(route, ("use", "fallbacks"), path, self._names)
+        shadowed = child(child(route, "shadow"), "model")
+        if isinstance(shadowed, Scalar) and isinstance(shadowed.value, str):
+            where = (*path, "shadow", "model")
+            self._names.known("model", shadowed, self._names.models, where)
         if self._cyclic:
             return
         findings = self._names.findings

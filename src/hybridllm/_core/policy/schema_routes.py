@@ -28,6 +28,7 @@ from hybridllm._core.policy.fields import (
     as_list,
 )
 from hybridllm._core.policy.schema_overflow import Overflows
+from hybridllm._core.policy.schema_shadow import ShadowSpec
 from hybridllm._core.policy.schema_when import WhenSpec
 from hybridllm._core.policy.spec import Spec
 
@@ -206,6 +207,10 @@ class RouteSpec(CeilingsSpec):
         default=None,
         description="When requests leave a backend that has too much to do, and for whom. Both are in `use` "
         "or `fallbacks`.",
+    )
+    shadow: ShadowSpec | None = Field(
+        default=None,
+        description="Copies of some requests go to another model, to compare. Default: none.",
     )
 
 

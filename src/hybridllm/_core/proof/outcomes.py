@@ -209,6 +209,8 @@ class Decider:
                 arranged.append(_arranged(use, asked, use.ceilings.folded(ceilings)))
         backends = {name.partition("/")[0] for name in plan.candidate_names}
         arranged += _overflows(route.overflows if route is not None else (), backends)
+        if route is not None and route.shadow is not None:
+            arranged.append(f"shadow {route.shadow}")
         for objective in (route.slo if route is not None else NO_SLO, slo):
             arranged += _objectives(objective)
         return Outcome(plan.route, plan.candidate_names, tuple(arranged))

@@ -34,7 +34,7 @@ def picture(found: Found, folder: str) -> RenderableType:
     parts: list[RenderableType] = []
     for told in found.processes:
         parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
-        if lines := [*_loads(told), *_overflows(told), *_volumes(told)]:
+        if lines := [*_loads(told), *_overflows(told), *_volumes(told), *_shadows(told)]:
             parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
     if not parts:
@@ -174,6 +174,15 @@ def _volumes(told: dict[str, Any]) -> Iterator[Text]:
             line.append(f"does not hold; {figures.percent(share)} of the way")
         since = moment(row, "since")
         yield line.append("" if since is None else f"; since {since:%Y-%m-%d %H:%M} UTC")
+
+
+def _shadows(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "shadows"):
+        agreed, seen = number(row, "agreement"), figures.count(number(row, "samples"))
+        line = Text(f"shadow of {text(row, 'route')}: {text(row, 'model')} ")
+        standing = text(row, "standing")
+        line.append(standing, style="yellow" if standing in ("proposed", "rolled back") else "")
+        yield line.append(f"; {figures.percent(agreed)} of {seen} answers agree")
 
 
 def _table() -> Table:

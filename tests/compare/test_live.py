@@ -1,0 +1,58 @@
+"""The table of shadow traffic, from the rows of a ledger."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from hybridllm._core.compare.live import shadow_summaries
+from hybridllm._core.ledger.rows import RequestRow
+from hybridllm._core.money.pico import PICO
+
+
+def row(request_id: str, **given: Any) -> RequestRow:
+    """A request that was answered by the dear model; what is not given is not there."""
+    blank = dict.fromkeys(RequestRow._fields)
+    whole: dict[str, Any] = blank | {
+        "request_id": request_id, "started_us": 1, "policy": "p", "policy_version": "v",
+        "environment": "", "route": "default", "operation": "chat", "stream": 0,
+        "input_tokens_estimate": 10, "input_tokens_total": 10, "answers": 1, "candidates": "us/big",
+        "attempts": 1, "outcome": "ok", "served_backend": "us", "served_model": "big",
+        "duration_us": 200_000, "cost_pico": PICO, "wasted_pico": 0, "cost_complete": 1,
+    }  # fmt: skip
+    return RequestRow(**(whole | given))
+
+
+def copy(request_id: str, of: str, **given: Any) -> RequestRow:
+    own = {
+        "shadow_of": of,
+        "model_pinned": "small",
+        "served_model": "small",
+        "cost_pico": PICO // 10,
+    }
+    return row(request_id, **(own | {"duration_us": 50_000, "agreed": 1} | given))
+
+
+def test_copies_are_held_against_their_originals() -> None:
+    """By route and both models; cost and latency of both sides."""
+    rows = [row("a"), row("b"), row("c"), copy("a2", "a"), copy("b2", "b", agreed=0)]
+    (found,) = shadow_summaries(rows)
+    assert (found.route, found.model, found.shadow_model) == ("default", "big", "small")
+    assert (found.copies, found.answered, found.compared, found.agreement) == (2, 2, 2, 0.5)
+    assert (found.cost_usd, found.shadow_cost_usd) == (Decimal(2), Decimal("0.2"))
+    assert (found.p50_s, found.shadow_p50_s) == (0.2, 0.05)
+    assert found.agreement_low is not None
+    assert found.agreement_low < 0.5
+
+
+def test_a_copy_that_failed_is_counted_and_not_compared() -> None:
+    """What is not known of it is None."""
+    failed = copy("a2", "a", outcome="error", agreed=None, cost_pico=None)
+    (found,) = shadow_summaries([row("a"), failed])
+    assert (found.copies, found.answered, found.agreement) == (1, 0, None)
+    assert (found.shadow_cost_usd, found.shadow_p50_s) == (None, None)
+
+
+def test_a_copy_without_its_original_is_passed_over() -> None:
+    """It began before the time that is looked at."""
+    assert shadow_summaries([copy("x2", "x")]) == []
