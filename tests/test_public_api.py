@@ -58,6 +58,8 @@ PUBLIC = [
     "PolicyDiff",
     "PolicyError",
     "PolicyReport",
+    "Price",
+    "PriceSheet",
     "Problem",
     "ReachMatrix",
     "Receipt",
@@ -83,10 +85,12 @@ PUBLIC = [
     "context",
     "deadline_from",
     "diff",
+    "load_price_sheet",
     "model_book",
     "receipt",
     "shadow_report",
     "variables_set",
+    "with_prices",
 ]
 TESTING = [
     "Ailment",

@@ -47,6 +47,14 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema.ModelSpec, "Models", "models: {<name>: {...}}"),
     (schema.ServedSpec, "Who serves a model", "models: {<name>: {on: {<backend>: {...}}}}"),
     (schema_price.PriceSpec, "Prices", "price: {...}"),
+    (schema_price.ContextTierSpec, "Prices of long prompts", "price: {context_tiers: [{...}]}"),
+    (
+        schema_price.ServiceTierSpec,
+        "Prices of service tiers",
+        "price: {service_tiers: {<tier>: {...}}}",
+    ),
+    (schema_price.PriceHoursSpec, "Prices by the hour", "price: {hours: [{...}]}"),
+    (schema_price.SheetEntrySpec, "Price sheet", "prices: [{...}, {...}]"),
     (schema.ResidencySpec, "Residency tags", "residency: {<tag>: {...}}"),
     (schema.TaskSpec, "Tasks", "tasks: {<name>: {...}}"),
     (schema.TaskTimeoutsSpec, "Timeouts of a task", "tasks: {<name>: {timeouts: {...}}}"),
@@ -86,8 +94,8 @@ SHORT_FORMS = {
     schema_when.WhenSpec: "`metadata` takes, for each key, a value, a pattern, a list of them, or "
     "[bounds](#bounds). The keys of later versions are refused with `is not supported yet`.",
     schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
-    schema_price.PriceSpec: "`price: free` says that tokens cost nothing. A price of a model holds on "
-    "hosted backends only; see [which price is in force](../receipts.md#which-price-is-in-force).",
+    schema_price.PriceSpec: "`price: free` says that tokens cost nothing; a list holds dated prices. A "
+    "price of a model holds on hosted backends only; see [prices](../prices.md).",
     schema_given.GivenLoadSpec: '`"*"` in place of a backend is every one of your own.',
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
 }
@@ -176,7 +184,7 @@ def _form(kind: type[Spec], name: str, info: FieldInfo) -> str:
     if inner is not None and inner is not schema_price.PriceSpec:
         return f"{_shape(info)}[{_title(inner)}](#{_ANCHORS[inner]})"
     if inner is schema_price.PriceSpec:
-        return f"`free`, or [a price](#{_ANCHORS[inner]})"
+        return f"`free`, [a price](#{_ANCHORS[inner]}) or a list of dated ones"
     said = _complaint(kind, name, "")
     if said is None:
         return "a text"

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._adapters.ledger.reader import LedgerReader
+    from hybridllm._adapters.price_sheets import load_price_sheet
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from hybridllm._core.compare.comparison import Comparison
     from hybridllm._core.compare.live import ShadowSummary
     from hybridllm._core.money.book import Book, BookEntry
+    from hybridllm._core.money.price import Price
+    from hybridllm._core.policy.repriced import PriceSheet, with_prices
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
     from hybridllm._core.resilience.seams import Continued, Restarted
@@ -117,6 +120,8 @@ __all__ = [
     "PolicyDiff",
     "PolicyError",
     "PolicyReport",
+    "Price",
+    "PriceSheet",
     "Problem",
     "ReachMatrix",
     "Receipt",
@@ -142,10 +147,12 @@ __all__ = [
     "context",
     "deadline_from",
     "diff",
+    "load_price_sheet",
     "model_book",
     "receipt",
     "shadow_report",
     "variables_set",
+    "with_prices",
 ]
 
 # Loaded when first named, so that what needs none of them starts the sooner.
@@ -172,6 +179,8 @@ _LATER = {
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),
+    "Price": ("hybridllm._core.money.price", "Price"),
+    "PriceSheet": ("hybridllm._core.policy.repriced", "PriceSheet"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
     "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
     "Status": ("hybridllm._compose.status", "Status"),
@@ -181,6 +190,8 @@ _LATER = {
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),
     "check_cases": ("hybridllm._compose.cases", "check_cases"),
+    "load_price_sheet": ("hybridllm._adapters.price_sheets", "load_price_sheet"),
+    "with_prices": ("hybridllm._core.policy.repriced", "with_prices"),
     "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
     "variables_set": ("hybridllm._compose.variables", "variables_set"),
 }

@@ -9,6 +9,7 @@ import pytest
 
 from hybridllm._core.decide import filters
 from hybridllm._core.decide.plan import DropReason
+from hybridllm._core.decide.snapshot import EPOCH
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import (
     Backend,
@@ -174,7 +175,9 @@ def test_what_is_expected_to_cost_stays_under_the_ceiling(
     """60 tokens in and 20 out are 100 millionths; what has no price cannot be promised to stay below."""
     facts = Facts(input_tokens_estimate=60, output_tokens_max=20)
     most = None if ceiling is None else Decimal(ceiling)
-    drop = filters.cost_drop(candidate(price=price), facts, most, rule="max_request_cost of x")
+    drop = filters.cost_drop(
+        candidate(price=price), facts, most, EPOCH, rule="max_request_cost of x"
+    )
     assert (drop is None) is fits
     if drop is not None:
         assert drop.rule == "max_request_cost of x"
@@ -195,7 +198,7 @@ def test_the_output_price_stays_under_the_ceiling(
 ) -> None:
     """The price of completion tokens alone; what is not known is above any ceiling."""
     most = None if ceiling is None else Decimal(ceiling)
-    drop = filters.price_drop(candidate(price=price), most)
+    drop = filters.price_drop(candidate(price=price), most, EPOCH)
     assert (drop is None) is fits
 
 
@@ -246,7 +249,7 @@ def test_the_expected_cost_counts_every_answer_and_every_input() -> None:
     one = candidate(price=PRICE)
 
     def cost(**facts: Any) -> Decimal:
-        expected = filters.expected_cost_usd(one, Facts(**facts))
+        expected = filters.expected_cost_usd(one, Facts(**facts), EPOCH)
         assert expected is not None
         return expected * 1_000_000
 
@@ -254,4 +257,4 @@ def test_the_expected_cost_counts_every_answer_and_every_input() -> None:
     assert cost(input_tokens_estimate=10, output_tokens_max=5, answers=3) == 40
     assert cost(input_tokens_estimate=10, input_tokens_total=70, output_tokens_max=0) == 70
     assert cost() == 2 * filters.OUTPUT_TOKENS_ASSUMED
-    assert filters.expected_cost_usd(candidate(), Facts()) is None
+    assert filters.expected_cost_usd(candidate(), Facts(), EPOCH) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.plans import kept
-from hybridllm._core.policy.compiled import Hedge
+from hybridllm._core.policy.objectives import Hedge
 from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.standing import ALL_FREE, Standing
 

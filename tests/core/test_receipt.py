@@ -122,7 +122,11 @@ def test_a_receipt_for_json_holds_everything() -> None:
         "input_tokens": 1_000, "output_tokens": 50, "cached_input_tokens": 600,
         "reasoning_tokens": 10, "cache_write_tokens": None, "source": "provider",
     }  # fmt: skip
-    assert second["price"]["usd_per_mtok_in"] == "0.01"
+    assert second["price"] == {
+        "usd_per_mtok_in": "0.01", "usd_per_mtok_out": "0.02", "usd_per_mtok_cached_in": None,
+        "price_id": "qwen3-8b@2026-06", "usd_per_mtok_cache_write": None, "usd_per_request": None,
+        "currency": "USD", "usd_per_unit": "1",
+    }  # fmt: skip
     assert set(told) == set(RECEIPT.__dataclass_fields__) - {"reasons"}  # beside the candidates
     assert set(second) == set(SERVED.__dataclass_fields__)
 

@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from hybridllm._core.policy.ceilings import Ceilings
-from hybridllm._core.policy.compiled import (
-    OrderBy,
-    Policy,
-    Route,
-    Slo,
-)
+from hybridllm._core.policy.compiled import OrderBy, Policy, Route
 from hybridllm._core.policy.conditions import Hours, Number
+from hybridllm._core.policy.objectives import Slo
 from hybridllm.errors import PolicyError
 from policy.policy_text import load
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hybridllm._core.policy.compiled import Hedge
+from hybridllm._core.policy.objectives import Hedge
 from hybridllm._core.resilience.budget import BudgetConfig
 from hybridllm._core.resilience.limit import Concurrency
 from policy.policy_text import GOOD, changed, load, place_of_mark, problems_of

@@ -202,10 +202,12 @@ def _typed_usage(usage: Any) -> Usage | None:
         of_input, of_output = usage.prompt_tokens_details, usage.completion_tokens_details
         cached = None if of_input is None else of_input.cached_tokens
         reasoning = None if of_output is None else of_output.reasoning_tokens
+        more = usage.model_extra or (of_input is not None and _says_written(of_input))
     except AttributeError:  # in a chunk that was built leniently it may be anything
         return _plain_usage(usage)
     if (
-        tokens_in.__class__ is int
+        not more
+        and tokens_in.__class__ is int
         and tokens_out.__class__ is int
         and 0 <= tokens_in <= TOKENS_MAX
         and 0 <= tokens_out <= TOKENS_MAX
@@ -214,6 +216,11 @@ def _typed_usage(usage: Any) -> Usage | None:
     ):
         return Usage(tokens_in, tokens_out, cached, reasoning)
     return _plain_usage(usage)
+
+
+def _says_written(of_input: Any) -> bool:
+    """Whether details of a prompt say more than what was cached; OpenRouter and proxies add to them."""
+    return bool(of_input.model_extra or getattr(of_input, "cache_write_tokens", None))
 
 
 def _plain_usage(usage: Any) -> Usage | None:

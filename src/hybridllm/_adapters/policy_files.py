@@ -116,10 +116,10 @@ def _read_file(
     refuse_failing: bool,
 ) -> Reading:
     source, name = str(path), Path(path).stem
-    data = _content(path, source)
+    data = content(path, source)
     tests = tests_path(path)
     try:
-        beside = (str(tests), _content(tests, str(tests))) if os.path.lexists(tests) else None
+        beside = (str(tests), content(tests, str(tests))) if os.path.lexists(tests) else None
     except PolicyError:
         del data  # as above
         raise
@@ -149,7 +149,12 @@ def _read(
     )
 
 
-def _content(path: str | Path, source: str) -> bytes:
+def content(path: str | Path, source: str) -> bytes:
+    """Return the bytes of a file; `source` is what a problem calls it.
+
+    Raises:
+        PolicyError: If it cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return file.read(_BYTES_READ_MAX)

@@ -105,6 +105,8 @@ class BackendStatus:
         tokens_in: Prompt tokens of those, reported or estimated; `tokens_out`: completion tokens.
         cost_usd: Of those, as far as it is known: a text, exact.
         cost_unknown: How many of them may have cost something that we do not know.
+        cost_drift: How far our cost is from the backend's own, as a share of that, over the attempts of which
+            it said one: -0.1 is a tenth less; None: it said none.
         average_usd_per_mtok: What a million tokens costs there at present use (`capacity`); None: not known.
         utilisation: Share of what it can process; None: not known.
         awake_in_s: Until it is expected to be awake; None: it is, or never sleeps (`cold_start`).
@@ -131,6 +133,7 @@ class BackendStatus:
     tokens_out: int = 0
     cost_usd: str = "0"
     cost_unknown: int = 0
+    cost_drift: float | None = None
     average_usd_per_mtok: float | None = None
     utilisation: float | None = None
     awake_in_s: float | None = None
@@ -176,6 +179,7 @@ def backend_rows(policy: Policy, fleet: Fleet | None) -> tuple[BackendStatus, ..
                 tokens_out=total.tokens_out,
                 cost_usd=f"{total.usd:f}",
                 cost_unknown=total.unknown,
+                cost_drift=None if total.drift is None else round(total.drift, 6),
                 average_usd_per_mtok=None if average is None else round(float(average), 4),
                 utilisation=None if fixed is None else fixed.utilisation,
                 awake_in_s=awake_in_s,

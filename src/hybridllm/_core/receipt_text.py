@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._core.money.drift import drifts
+
 if TYPE_CHECKING:
     from hybridllm._core.money.capacity import FixedCost
     from hybridllm._core.receipt import Attempt, Receipt
@@ -75,8 +77,11 @@ def _attempt_line(attempt: Attempt) -> str:
         parts.append(
             f"{about}{attempt.usage.input_tokens}{kept} + {attempt.usage.output_tokens} tokens"
         )
-    if attempt.cost_usd is not None and attempt.price is not None:
-        parts.append(f"{usd(attempt.cost_usd)} ({attempt.price.price_id})")
+    if attempt.cost_usd is not None:
+        by = attempt.price.price_id if attempt.price is not None else "as its backend says"
+        parts.append(f"{usd(attempt.cost_usd)} ({by})")
+        if drifts(attempt.cost_usd, attempt.provider_cost_usd):
+            parts.append(f"its backend says {usd(attempt.provider_cost_usd)}")
     elif attempt.maybe_billed:
         parts.append("cost unknown")
     return "  ".join(parts)
@@ -112,7 +117,9 @@ def _attempt_dict(attempt: Attempt) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(attempt, name)
         told[name] = part and {
-            inner: _told(getattr(part, inner)) for inner in part.__dataclass_fields__
+            inner: _told(getattr(part, inner))
+            for inner in part.__dataclass_fields__
+            if inner not in attempt.__dataclass_fields__  # what a backend says it cost stands above
         }
     return told
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.capacity import FixedCost
+from hybridllm._core.money.pico import to_pico
 from hybridllm._core.money.price import Price, cheapest, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
+from hybridllm._core.policy.pricing import list_prices_at
 from hybridllm._core.receipt import (
     Attempt,
     AttemptOutcome,
@@ -147,10 +149,21 @@ class Trial:
     ) -> Attempt:
         """Record how it ended, with its cost if tokens and price are known."""
         candidate = self.kept.candidate
+        service_tier = facts.service_tier if facts is not None else None
         price = candidate.price
+        if candidate.tariff is not None:
+            price = candidate.price_at(
+                self.started_at,
+                None if usage is None else usage.input_tokens,
+                served=model_served,
+                service_tier=service_tier,
+            )
         fixed, list_price, list_cost = self._at_home(usage, now_s)
+        said: Decimal | None = None
         if usage is not None:
             self.permit.used(usage, now_s)
+            said = usage.provider_cost_usd
+        cost, source = _cost(usage, price, said)
         attempt = Attempt(
             self.number,
             candidate.backend.name,
@@ -167,11 +180,14 @@ class Trial:
             first_token_s,
             usage,
             price,
-            _cost_usd(usage, price),
+            cost,
             failure.maybe_billed if failure is not None else True,
             fixed,
             list_price,
             list_cost,
+            service_tier,
+            said,
+            source,
         )
         self.run.attempts.append(attempt)
         self.total.ended(attempt)
@@ -187,17 +203,25 @@ class Trial:
         if meter is None or candidate.backend.capacity is None:
             return None, None, None
         meter.ended(usage, now_s)
-        listed = cheapest(self.run.plan.policy.list_prices.get(candidate.model.name, ()), usage)
+        tokens = 0 if usage is None else usage.input_tokens
+        policy, name = self.run.plan.policy, candidate.model.name
+        asked = list_prices_at(policy, name, self.started_at, input_tokens=tokens)
+        listed = cheapest(asked, usage)
         fixed = meter.price(candidate.backend.capacity, now_s)
-        return fixed, listed, None if usage is None or listed is None else cost_usd(usage, listed)
+        if usage is None or listed is None:
+            return fixed, listed, None
+        return fixed, listed, to_pico(cost_usd(usage, listed))
 
 
-def _cost_usd(usage: Usage | None, price: Price | None) -> Decimal | None:
+def _cost(
+    usage: Usage | None, price: Price | None, said: Decimal | None
+) -> tuple[Decimal | None, str | None]:
+    """Return what an attempt cost, rounded this once, and whose word that is: ours, else its backend's."""
     if price is None:
-        return None
-    if usage is None:
-        return _NO_COST if price.free else None  # free is free, however much it was
-    return cost_usd(usage, price)
+        return said, None if said is None else "provider"
+    if usage is None:  # free is free, however much it was
+        return (_NO_COST, "local") if price.free else (None, None)
+    return to_pico(cost_usd(usage, price)), "local"
 
 
 def _status(failure: Failure | None, *, answered: bool) -> int | None:

@@ -222,7 +222,8 @@ def _worst_pico(original: _Original, model: str) -> int | None:
         told = served.usage.output_tokens if served is not None and served.usage is not None else 0
         tokens_out = max(_OUTPUT_MIN, _OUTPUT_TIMES * told)
     usage = Usage(max(call.input_tokens_total, call.input_tokens_estimate), tokens_out)
-    prices = [one.price for one in original.plan.policy.candidates.get(model, ())]
+    at, candidates = original.receipt.started_at, original.plan.policy.candidates.get(model, ())
+    prices = [one.price_at(at, usage.input_tokens) for one in candidates]
     known = [pico_of(cost_usd(usage, price)) for price in prices if price is not None]
     return max(known) if known and len(known) == len(prices) else None
 

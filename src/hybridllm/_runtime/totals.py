@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from hybridllm._core.money.drift import drift, drifts
+
 if TYPE_CHECKING:
     from hybridllm._core.receipt import Attempt
+
+
+_logger = logging.getLogger("hybridllm.prices")
 
 
 @dataclass(slots=True)
@@ -20,6 +26,9 @@ class Total:
         tokens_in: Prompt tokens, reported or estimated; `tokens_out`: completion tokens.
         usd: As far as it is known.
         unknown: Attempts that may have cost something that we do not know.
+        compared_usd: Of attempts of which the backend said what they cost, what we say; `said_usd`: what it
+            said.
+        drift_told: True once it was logged that the two differ.
     """
 
     attempts: int = 0
@@ -27,6 +36,16 @@ class Total:
     tokens_out: int = 0
     usd: Decimal = Decimal(0)
     unknown: int = 0
+    compared_usd: Decimal = Decimal(0)
+    said_usd: Decimal = Decimal(0)
+    drift_told: bool = False
+
+    @property
+    def drift(self) -> float | None:
+        """How far what we say is from what the backend says, as a share of that; None: nothing to compare."""
+        return (
+            drift(self.compared_usd, self.said_usd) if self.compared_usd or self.said_usd else None
+        )
 
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt."""
@@ -39,6 +58,26 @@ class Total:
             self.usd += attempt.cost_usd
         elif attempt.maybe_billed:
             self.unknown += 1
+        if attempt.provider_cost_usd is not None and attempt.cost_source == "local":
+            self._compare(attempt)
+
+    def _compare(self, attempt: Attempt) -> None:
+        """Lay what the backend says beside what we say; tell once if the two differ."""
+        ours, theirs = attempt.cost_usd, attempt.provider_cost_usd
+        if ours is None or theirs is None:
+            return
+        self.compared_usd += ours
+        self.said_usd += theirs
+        if not self.drift_told and drifts(ours, theirs):
+            self.drift_told = True
+            _logger.warning(
+                "backend %r says that an attempt cost %s USD, and price %r makes it %s: check the price; "
+                "this is told once, router.status() shows how far the two are apart",
+                attempt.backend,
+                f"{theirs:f}",
+                attempt.price.price_id if attempt.price is not None else "",
+                f"{ours:f}",
+            )
 
 
 class Totals:

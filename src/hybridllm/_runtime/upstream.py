@@ -199,7 +199,7 @@ class Upstream:
         state = self.state
         if not reasons and self.over and self.failure is None:
             reasons = tuple([str(reason) for reason in state.finish_reasons.values()])
-        return AnswerFacts(state.response_id, reasons, None)
+        return AnswerFacts(state.response_id, reasons, state.service_tier)
 
     async def finish(self) -> None:
         """Take the last words of an answer whose every choice has ended; wait for them a moment."""

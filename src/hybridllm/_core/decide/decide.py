@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from hybridllm._core.decide.eligible import Eligible, Limits, eligible, fitting, too_dear
 from hybridllm._core.decide.match import Subject, fits, holds
@@ -19,22 +20,19 @@ from hybridllm._core.decide.overflow import Left, overflowed
 from hybridllm._core.decide.plan import ABOUT_DATA, Denied, Dropped, DropReason, Plan
 from hybridllm._core.decide.shift import shifted
 from hybridllm._core.decide.snapshot import EPOCH, Snapshot
-from hybridllm._core.policy.compiled import (
-    Capability,
-    Constraint,
-    Policy,
-    Route,
-    Slo,
-    Task,
-    Use,
-)
+from hybridllm._core.policy.compiled import Capability, Constraint, Policy, Route, Task, Use
 from hybridllm._core.policy.conditions import When
 from hybridllm._core.policy.document import listed
+from hybridllm._core.policy.objectives import Slo
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.facts import Facts
 
 PINNED = "(pinned)"
 CLASSES_REMEMBERED = 4_096
+
+Moment = tuple[int, ...]
+"""Which of its prices each candidate has: while that stays, what was decided about prices stays."""
+_ALWAYS: Moment = ()
 
 
 def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
@@ -46,11 +44,13 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
         snapshot: Load and latency of the backends, which order candidates and never add or remove one; the
             time, for conditions on hours; and chance, for splits.
     """
-    known = _class_of(policy, facts)
+    at = snapshot.now_utc
+    moment = moment_of(policy, at) if policy.prices_move else _ALWAYS
+    known = _class_of(policy, facts, at, moment)
     observed: tuple[str, ...] = ()
     choice = known.choice
     if choice is None:
-        choice, observed = _choice_now(policy, known, facts, snapshot)
+        choice, observed = _choice_now(policy, known, facts, snapshot, moment)
     found = choice.found
     if choice.denied is not None or found is None:
         rule, message = choice.denied or ("", "")
@@ -60,13 +60,13 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     groups, dropped, names = found.groups, found.dropped, choice.dropped_names
     wanted = facts.input_tokens_estimate + (facts.output_tokens_max or 0)
     if wanted > found.context_tokens_min or facts.max_cost_usd is not None or found.costed:
-        groups, dropped = fitting(found, facts, wanted)
+        groups, dropped = fitting(found, facts, wanted, at)
         if not groups:
             return _denied_for_size(policy, facts, choice, known.tags, dropped, observed)
         names = tuple([(drop.candidate.name, drop.detail) for drop in dropped])
     if found.observed or found.watched:
         observed += found.observed
-        observed += too_dear(found, groups, facts) if found.watched else ()
+        observed += too_dear(found, groups, facts, at) if found.watched else ()
     route = choice.route or PINNED
     kept = ordered(groups, facts, snapshot, slos=choice.slos, salt=route)
     if found.repeats:
@@ -110,10 +110,11 @@ class _Class:
     perhaps: tuple[Constraint, ...] = ()
 
 
-def _class_of(policy: Policy, facts: Facts) -> _Class:
+def _class_of(policy: Policy, facts: Facts, at: datetime, moment: Moment) -> _Class:
     """Return what is known of the request's class, remembered if it was met before."""
     looks_at = policy.looks_at
     key = (
+        moment,
         facts.task,
         facts.residency,
         facts.model,
@@ -128,10 +129,22 @@ def _class_of(policy: Policy, facts: Facts) -> _Class:
     )
     known: _Class | None = policy.memo.get(key)
     if known is None:
-        known = _class(policy, facts)
+        known = _class(policy, facts, at, moment)
         if known.choice is None or known.choice.denied is None or known.choice.route is not None:
             _remember(policy, key, known)  # names that nobody knows are not worth it
     return known
+
+
+def moment_of(policy: Policy, at: datetime) -> Moment:
+    """Return which prices are in force; they begin and end with a minute, so a minute has one moment."""
+    key = (_ALWAYS, int(at.timestamp() // 60))
+    moment: Moment | None = policy.memo.get(key)
+    if moment is None:
+        tariffs = (one.tariff for served in policy.candidates.values() for one in served)
+        windows = (tariff.window(at) for tariff in tariffs if tariff is not None and tariff.moves)
+        moment = tuple([id(window) for window in windows])
+        _remember(policy, key, moment)
+    return moment
 
 
 def _remember(policy: Policy, key: object, value: object) -> None:
@@ -140,7 +153,7 @@ def _remember(policy: Policy, key: object, value: object) -> None:
     policy.memo[key] = value
 
 
-def _class(policy: Policy, facts: Facts) -> _Class:
+def _class(policy: Policy, facts: Facts, at: datetime, moment: Moment) -> _Class:
     denied = _unknown_names(policy, facts)
     task = policy.tasks.get(facts.task) if facts.task is not None else None
     tags = () if denied else residency_tags(policy, facts)
@@ -166,7 +179,7 @@ def _class(policy: Policy, facts: Facts) -> _Class:
     first = routes[0] if routes else None
     if perhaps or (first is not None and (first.when.per_request or first.observe)):
         return known
-    choice = _choice_on(policy, known, first, known.constraints, facts)
+    choice = _choice_on(policy, known, first, known.constraints, facts, (at, moment))
     return _Class(tags, task, choice, routes, known.constraints)
 
 
@@ -232,7 +245,7 @@ def _may_hold(when: When, subject: Subject) -> bool:
 
 
 def _choice_now(
-    policy: Policy, known: _Class, facts: Facts, snapshot: Snapshot
+    policy: Policy, known: _Class, facts: Facts, snapshot: Snapshot, moment: Moment
 ) -> tuple[_Choice, tuple[str, ...]]:
     """Look at what differs from request to request of a class: size, session, metadata, time."""
     subject = Subject(facts, known.tags, known.task, snapshot.now_utc, snapshot.held)
@@ -247,7 +260,8 @@ def _choice_now(
     constraints = known.constraints
     if known.perhaps:
         constraints += tuple(one for one in known.perhaps if holds(one.when, subject))
-    return _choice_on(policy, known, decides, constraints, facts), tuple(observed)
+    when = (snapshot.now_utc, moment)
+    return _choice_on(policy, known, decides, constraints, facts, when), tuple(observed)
 
 
 def _choice_on(
@@ -256,15 +270,16 @@ def _choice_on(
     route: Route | None,
     constraints: tuple[Constraint, ...],
     facts: Facts,
+    when: tuple[datetime, Moment],
 ) -> _Choice:
     """Return what is left on a route, remembered: many classes of requests share one."""
     if route is None and facts.model is None:
         return _Choice(None, denied=_no_route(policy, facts, known.tags))
     own = (facts.model, facts.needs, facts.environment, facts.vector_space)
-    key = (route, known.tags, known.task, constraints, own)
+    key = (route, known.tags, known.task, constraints, own, when[1])
     choice: _Choice | None = policy.memo.get(key)
     if choice is None:
-        choice = _choice(policy, known, route, constraints, facts)
+        choice = _choice(policy, known, route, constraints, facts, when[0])
         _remember(policy, key, choice)
     return choice
 
@@ -275,12 +290,13 @@ def _choice(
     route: Route | None,
     constraints: tuple[Constraint, ...],
     facts: Facts,
+    at: datetime,
 ) -> _Choice:
     """Apply the hard filters to a route's candidates, or to those of the model that was pinned."""
     uses = route.use if route is not None else _pinned(policy, facts.model)
     space = _vector_space(uses, facts) if Capability.EMBEDDINGS in facts.needs else None
     tags = tuple(policy.residency[tag] for tag in known.tags)
-    limits = Limits(tags, facts.environment, facts.needs, space, constraints)
+    limits = Limits(tags, facts.environment, facts.needs, space, constraints, at)
     found = eligible(uses, route, limits)
     name = route.name if route is not None else None
     if not found.groups:

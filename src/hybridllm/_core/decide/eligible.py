@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
 from hybridllm._core.decide import filters
 from hybridllm._core.decide.plan import Dropped, Kept
+from hybridllm._core.decide.snapshot import EPOCH
 from hybridllm._core.policy.compiled import (
     Candidate,
     Capability,
@@ -66,6 +68,7 @@ class Limits:
         tags: Every residency tag that holds.
         space: Vector space of embeddings; None: no embeddings are wanted.
         constraints: Those that fit the request, observed ones among them.
+        at: When; prices may move.
     """
 
     tags: tuple[Residency, ...]
@@ -73,6 +76,7 @@ class Limits:
     needs: frozenset[Capability]
     space: str | None = None
     constraints: tuple[Constraint, ...] = ()
+    at: datetime = EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Group:
         behind: Of a split: the same, as they stand behind the model that was drawn.
         request_cost: Ceiling of what the request may be expected to cost, in USD.
         cost_rule: Who set it: `max_request_cost of route 'cheap'`.
+        output_price: The lowest ceiling of what completion tokens may cost, and who set it.
         placed: Of an order by prefix: the same, by `Why` each may stand where it stands.
     """
 
@@ -93,6 +98,7 @@ class Group:
     request_cost: Decimal | None = None
     cost_rule: str = ""
     placed: tuple[tuple[Kept, ...], ...] = ()
+    output_price: Ceiling | None = None
 
 
 class Ceiling(NamedTuple):
@@ -109,7 +115,8 @@ class Eligible:
     Attributes:
         groups: In the order of the route; none of them is empty.
         context_tokens_min: Requests up to this length fit everywhere.
-        costed: True if a ceiling on the request's cost applies to somebody.
+        costed: True if a ceiling on the request's cost applies to somebody, or one on the price of completion
+            tokens to somebody whose price depends on the length of the prompt.
         repeats: True if somebody stands in two groups: a ceiling may drop one from the first only.
         observed: What constraints in `mode: observe` would have dropped, in words.
         watched: (constraint, ceiling) of those of them that judge the cost of the request.
@@ -140,15 +147,16 @@ def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligib
             else:
                 kept.append(candidate)
         if kept:
-            groups.append(_group(kept, use, route, cost, another=place > 0 and first))
+            groups.append(_group(kept, use, route, (price, cost), another=place > 0 and first))
     standing = [one.candidate for group in groups for one in group.kept]
     contexts = [one.model.context_tokens or _NO_LIMIT for one in standing]
-    observed, watched = _observed(groups, [one for one in limits.constraints if one.observe])
+    watching = [one for one in limits.constraints if one.observe]
+    observed, watched = _observed(groups, watching, limits.at)
     return Eligible(
         tuple(groups),
         _told_once(dropped, groups),
         min(contexts, default=_NO_LIMIT),
-        any(group.request_cost is not None for group in groups),
+        any(group.request_cost is not None or _stepped(group) for group in groups),
         len(set(standing)) < len(standing),
         observed,
         watched,
@@ -156,11 +164,11 @@ def eligible(uses: Sequence[Use], route: Route | None, limits: Limits) -> Eligib
 
 
 def fitting(
-    found: Eligible, facts: Facts, wanted: int
+    found: Eligible, facts: Facts, wanted: int, at: datetime
 ) -> tuple[tuple[Group, ...], tuple[Dropped, ...]]:
     """Return the groups without those who are too small or too dear for the request at hand.
 
-    `wanted` is its length, prompt and answer.
+    `wanted` is its length, prompt and answer; `at`: when it is made.
     """
     too_long = wanted > found.context_tokens_min
     groups: list[Group] = []
@@ -170,12 +178,14 @@ def fitting(
         least = filters.lower(facts.max_cost_usd, group.request_cost)
         for one in group.kept:
             drop = filters.context_drop(one.candidate, facts) if too_long else None
-            if drop is None and filters.above(one.candidate, facts, least):
+            if drop is None and group.output_price is not None:
+                drop = _too_dear_so_long(one.candidate, group.output_price, facts, at)
+            if drop is None and filters.above(one.candidate, facts, least, at):
                 own = filters.cost_drop(
-                    one.candidate, facts, facts.max_cost_usd, rule="max_cost_usd"
+                    one.candidate, facts, facts.max_cost_usd, at, rule="max_cost_usd"
                 )
                 drop = own or filters.cost_drop(
-                    one.candidate, facts, group.request_cost, rule=group.cost_rule
+                    one.candidate, facts, group.request_cost, at, rule=group.cost_rule
                 )
             if drop is not None:
                 dropped.append(drop)
@@ -185,6 +195,23 @@ def fitting(
     if len(dropped) == len(found.dropped):
         return found.groups, found.dropped
     return tuple(groups), _told_once(dropped, groups)
+
+
+def _stepped(group: Group) -> bool:
+    """Whether a ceiling on the price of completion tokens meets a price that depends on the prompt."""
+    return group.output_price is not None and any(
+        one.candidate.tariff is not None and one.candidate.tariff.stepped for one in group.kept
+    )
+
+
+def _too_dear_so_long(
+    candidate: Candidate, ceiling: Ceiling, facts: Facts, at: datetime
+) -> Dropped | None:
+    """Apply a ceiling on the output price to what that is for a prompt of this length."""
+    if candidate.tariff is None or not candidate.tariff.stepped:
+        return None
+    tokens = filters.input_tokens(facts)
+    return filters.price_drop(candidate, ceiling.usd, at, input_tokens=tokens, rule=ceiling.rule)
 
 
 def _told_once(dropped: Iterable[Dropped], groups: Iterable[Group]) -> tuple[Dropped, ...]:
@@ -197,7 +224,9 @@ def _told_once(dropped: Iterable[Dropped], groups: Iterable[Group]) -> tuple[Dro
     return tuple(told.values())
 
 
-def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[str, ...]:
+def too_dear(
+    found: Eligible, groups: Iterable[Group], facts: Facts, at: datetime
+) -> tuple[str, ...]:
     """Return what observed ceilings on the request's cost would have dropped, in words."""
     told = []
     for name, ceiling in found.watched:
@@ -205,7 +234,7 @@ def too_dear(found: Eligible, groups: Iterable[Group], facts: Facts) -> tuple[st
             kept.candidate.name
             for group in groups
             for kept in group.kept
-            if filters.cost_drop(kept.candidate, facts, ceiling, rule="max_request_cost")
+            if filters.cost_drop(kept.candidate, facts, ceiling, at, rule="max_request_cost")
         ]
         if out:
             told.append(_would_drop(name, out))
@@ -223,7 +252,7 @@ def _drop(
     )
     for constraint in enforced:
         drop = drop or filters.constraint_drop(candidate, constraint)
-    return drop or filters.price_drop(candidate, price.usd, rule=price.rule)
+    return drop or filters.price_drop(candidate, price.usd, limits.at, rule=price.rule)
 
 
 def _ceilings(
@@ -253,7 +282,7 @@ def _group(
     candidates: Sequence[Candidate],
     use: Use,
     route: Route | None,
-    cost: Ceiling,
+    ceilings: tuple[Ceiling, Ceiling],
     *,
     another: object,
 ) -> Group:
@@ -276,7 +305,9 @@ def _group(
     placed: tuple[tuple[Kept, ...], ...] = ()
     if use.order_by is OrderBy.PREFIX:
         placed = tuple(standing(_reason(route, use, _WHY_WORDS[why])) for why in Why)
-    return Group(standing(reason), use, behind, cost.usd, cost.rule, placed)
+    price, cost = ceilings
+    output_price = price if price.usd is not None else None
+    return Group(standing(reason), use, behind, cost.usd, cost.rule, placed, output_price)
 
 
 def _without(group: Group, out: set[str]) -> Group:
@@ -289,6 +320,7 @@ def _without(group: Group, out: set[str]) -> Group:
         tuple(
             tuple(one for one in placed if one.candidate.name not in out) for placed in group.placed
         ),
+        group.output_price,
     )
 
 
@@ -302,7 +334,7 @@ def _reason(route: Route | None, use: Use, order: str = "") -> str:
 
 
 def _observed(
-    groups: Iterable[Group], constraints: Iterable[Constraint]
+    groups: Iterable[Group], constraints: Iterable[Constraint], at: datetime
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Decimal], ...]]:
     told: list[str] = []
     watched: list[tuple[str, Decimal]] = []
@@ -312,7 +344,7 @@ def _observed(
             for group in groups
             for kept in group.kept
             if filters.constraint_drop(kept.candidate, constraint)
-            or filters.price_drop(kept.candidate, constraint.ceilings.output_price)
+            or filters.price_drop(kept.candidate, constraint.ceilings.output_price, at)
         ]
         if out:
             told.append(_would_drop(constraint.name, out))

@@ -12,7 +12,7 @@ from hybridllm._core.decide.considered import (
     residency_terms,
     split_share,
 )
-from hybridllm._core.decide.filters import expected_cost_usd
+from hybridllm._core.decide.filters import expected_cost_usd, input_tokens
 from hybridllm._core.decide.order import missed
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.conditions import METADATA
@@ -139,8 +139,8 @@ def candidate_facts(explanation: Explanation) -> list[dict[str, Any]]:
     rows = []
     for place, (kept, reason) in enumerate(zip(plan.kept, plan.reasons, strict=True)):
         candidate = kept.candidate
-        price = candidate.price
-        cost = expected_cost_usd(candidate, plan.facts)
+        price = candidate.price_at(snapshot.now_utc, input_tokens(plan.facts))
+        cost = expected_cost_usd(candidate, plan.facts, snapshot.now_utc)
         latency = snapshot.latency.get(candidate.name)
         share = split_share(plan, kept)
         rows.append(

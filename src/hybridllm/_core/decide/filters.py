@@ -7,9 +7,11 @@ backend has not declared fails every tag that asks for it: unknown is the worst 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
 from hybridllm._core.decide.plan import Dropped, DropReason
+from hybridllm._core.money.tariff import Atto
 from hybridllm._core.policy.compiled import (
     Candidate,
     Capability,
@@ -110,12 +112,17 @@ def constraint_drop(candidate: Candidate, constraint: Constraint) -> Dropped | N
 
 
 def price_drop(
-    candidate: Candidate, ceiling: Decimal | None, *, rule: str = "max_output_price"
+    candidate: Candidate,
+    ceiling: Decimal | None,
+    at: datetime,
+    *,
+    input_tokens: int = 0,
+    rule: str = "max_output_price",
 ) -> Dropped | None:
     """What a candidate's completion tokens cost must be known, and under the ceiling."""
     if ceiling is None:
         return None
-    price = candidate.price
+    price = candidate.price_at(at, input_tokens)
     if price is None:
         detail = f"no price is known, so {ceiling} cannot be kept ({rule})"
     elif price.usd_per_mtok_out > ceiling:
@@ -139,12 +146,12 @@ def context_drop(candidate: Candidate, facts: Facts) -> Dropped | None:
 
 
 def cost_drop(
-    candidate: Candidate, facts: Facts, ceiling: Decimal | None, *, rule: str
+    candidate: Candidate, facts: Facts, ceiling: Decimal | None, at: datetime, *, rule: str
 ) -> Dropped | None:
     """What the request may cost must be known, and under the ceiling that `rule` sets."""
     if ceiling is None:
         return None
-    expected = expected_cost_atto(candidate, facts)
+    expected = expected_cost_atto(candidate, facts, at)
     if expected is None:
         detail = f"no price is known, so {ceiling} cannot be kept ({rule})"
     elif expected <= ceiling * ATTO_PER_USD:
@@ -160,34 +167,40 @@ def lower(one: Decimal | None, other: Decimal | None) -> int | None:
     return int(min(given) * ATTO_PER_USD) if given else None
 
 
-def above(candidate: Candidate, facts: Facts, ceiling: int | None) -> bool:
+def above(candidate: Candidate, facts: Facts, ceiling: int | None, at: datetime) -> bool:
     """Whether a candidate's expected cost is not known, or above a ceiling in 10^-18 USD."""
     if ceiling is None:
         return False
-    expected = expected_cost_atto(candidate, facts)
+    expected = expected_cost_atto(candidate, facts, at)
     return expected is None or expected > ceiling
 
 
-def expected_cost_usd(candidate: Candidate, facts: Facts) -> Decimal | None:
+def expected_cost_usd(candidate: Candidate, facts: Facts, at: datetime) -> Decimal | None:
     """Return what the request is expected to cost on a candidate; None: no price is known."""
-    expected = expected_cost_atto(candidate, facts)
+    expected = expected_cost_atto(candidate, facts, at)
     return None if expected is None else usd_of(expected)
 
 
-def expected_cost_atto(candidate: Candidate, facts: Facts) -> int | None:
+def expected_cost_atto(candidate: Candidate, facts: Facts, at: datetime) -> int | None:
     """Return the same in 10^-18 USD: exact, and compared forty times in a decision."""
-    prices = candidate.atto_per_token
+    prices = candidate.atto
+    if candidate.varies:
+        prices = candidate.atto_at(at, input_tokens(facts))
     return None if prices is None else cost_atto(prices, facts)
 
 
-def cost_atto(prices: tuple[int, int], facts: Facts) -> int:
-    """Return what the request is expected to cost at prices of a prompt and of a completion token."""
+def input_tokens(facts: Facts) -> int:
+    """Return how many prompt tokens a request is expected to be charged for."""
+    return max(facts.input_tokens_total, facts.input_tokens_estimate)
+
+
+def cost_atto(prices: Atto, facts: Facts) -> int:
+    """Return what the request is expected to cost at these prices."""
     output = facts.output_tokens_max
     if output is None:
         output = OUTPUT_TOKENS_ASSUMED
-    tokens_in = facts.input_tokens_total
-    tokens_in = max(tokens_in, facts.input_tokens_estimate)
-    return tokens_in * prices[0] + output * facts.answers * prices[1]
+    tokens = input_tokens(facts) * prices.prompt + output * facts.answers * prices.completion
+    return tokens + prices.request
 
 
 def usd_of(atto: int) -> Decimal:

@@ -24,6 +24,7 @@ from hybridllm._core.policy.conditions import (
     Text,
     When,
     when_text,
+    within,
 )
 from hybridllm._core.policy.hybrid import Volume
 from hybridllm._core.request.facts import Facts
@@ -133,18 +134,6 @@ def whose(condition: Live, facts: Facts) -> str:
     if scope == "tenant":
         return facts.tenant or ""
     return facts.task or "" if scope == "task" else ""
-
-
-def within(hours: Hours, now_utc: datetime) -> bool:
-    """Return whether a point in time is within a window of hours."""
-    local = now_utc.astimezone(hours.zone)
-    minute, day = local.hour * 60 + local.minute, local.weekday()
-    begin, end = hours.from_minute, hours.to_minute
-    if begin < end:
-        return begin <= minute < end and day in hours.weekdays
-    if minute >= begin:
-        return day in hours.weekdays
-    return minute < end and (day - 1) % 7 in hours.weekdays  # began the day before
 
 
 def _number_of(fact: str, facts: Facts) -> Decimal | int | None:

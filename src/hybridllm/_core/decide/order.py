@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from hashlib import blake2b
 from itertools import groupby
 from math import log
@@ -14,8 +15,10 @@ from hybridllm._core.decide.filters import cost_atto, expected_cost_atto
 from hybridllm._core.decide.plan import Kept
 from hybridllm._core.decide.prefix import by_prefix
 from hybridllm._core.decide.snapshot import IDLE, Snapshot
-from hybridllm._core.policy.compiled import OrderBy, Slo
+from hybridllm._core.money.tariff import Atto
+from hybridllm._core.policy.compiled import OrderBy
 from hybridllm._core.policy.conditions import METADATA
+from hybridllm._core.policy.objectives import Slo
 from hybridllm._core.request.facts import Facts
 
 EXPLORERS_MAX = 4
@@ -83,13 +86,16 @@ def _in_group(group: Group, facts: Facts, snapshot: Snapshot, salt: str) -> tupl
         return _by_marginal_price(group, facts, snapshot)
     if order_by is OrderBy.PRICE:
         in_flight = IDLE.in_flight if group.use.on_order else snapshot.in_flight
-        return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight)))
+        at = snapshot.now_utc
+        return tuple(sorted(kept, key=lambda one: _cost(one, facts, in_flight, at)))
     return tuple(sorted(kept, key=lambda one: _latency_ms(one, facts, snapshot)))
 
 
-def _cost(kept: Kept, facts: Facts, in_flight: Mapping[str, int]) -> tuple[float, int]:
+def _cost(
+    kept: Kept, facts: Facts, in_flight: Mapping[str, int], at: datetime
+) -> tuple[float, int]:
     """What the request is expected to cost, and of equals the load; who does not say goes last."""
-    cost = expected_cost_atto(kept.candidate, facts)
+    cost = expected_cost_atto(kept.candidate, facts, at)
     load = in_flight.get(kept.candidate.backend.name, 0)
     return (float("inf") if cost is None else cost, load)
 
@@ -112,7 +118,7 @@ def _adds(kept: Kept, facts: Facts, snapshot: Snapshot) -> tuple[int, int]:
     """
     backend = kept.candidate.backend
     if backend.capacity is None:
-        cost = expected_cost_atto(kept.candidate, facts)
+        cost = expected_cost_atto(kept.candidate, facts, snapshot.now_utc)
         return (_UNPRICED, 0) if cost is None else (_PRICED, cost)
     load = snapshot.loads.get(backend.name)
     if load is None:
@@ -120,7 +126,7 @@ def _adds(kept: Kept, facts: Facts, snapshot: Snapshot) -> tuple[int, int]:
     if load.full or load.saturated or load.stale:
         return _NO_ROOM, 0
     per_token = int((load.marginal_usd_per_mtok or 0.0) * _ATTO_PER_TOKEN)
-    return _PRICED, cost_atto((per_token, per_token), facts) if per_token else 0
+    return _PRICED, cost_atto(Atto(per_token, per_token, 0), facts) if per_token else 0
 
 
 def _latency_ms(kept: Kept, facts: Facts, snapshot: Snapshot) -> float:

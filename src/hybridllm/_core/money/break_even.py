@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from math import ceil, inf, isfinite
 
@@ -17,6 +18,7 @@ from hybridllm._core.money.capacity import SECONDS_A_MONTH
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import DAYS_A_MONTH, Capacity
+from hybridllm._core.policy.pricing import list_prices_at
 
 UNKNOWN_SHARE_MAX = Decimal("0.05")
 """Of the tokens, that may be of models without a price; of more nobody knows what the APIs would cost."""
@@ -100,6 +102,7 @@ def weigh(
     backends: tuple[str, ...],
     *,
     days: float | None = None,
+    at: datetime | None = None,
 ) -> Weighed:
     """Weigh traffic at the prices of hosted APIs against the machines of a policy.
 
@@ -110,9 +113,11 @@ def weigh(
             that is not named has none.
         backends: Whose capacity is weighed; empty: of all that have one.
         days: In which the tokens came; None: in a month (30.4375 days).
+        at: Whose prices hold, of a policy whose prices have dates; None: those that hold at last.
     """
     months = DAYS_A_MONTH / _exact(days) if days is not None else Decimal(1)
-    traffic = _traffic(policy, tokens_by_model, cached_share, months)
+    prices = {model: list_prices_at(policy, model, at) for model in tokens_by_model}
+    traffic = _traffic(prices, tokens_by_model, cached_share, months)
     names = tuple(name for name in backends or policy.backends if policy.backends[name].capacity)
     machines = _set(policy.backends[name].capacity for name in names) if names else None
     api = traffic.usd if traffic.unknown_share <= UNKNOWN_SHARE_MAX else None
@@ -134,7 +139,7 @@ def weigh(
 
 
 def _traffic(
-    policy: Policy,
+    prices_of: Mapping[str, tuple[Price, ...]],
     tokens_by_model: Mapping[str, tuple[float, float]],
     cached_share: Mapping[str, float],
     months: Decimal,
@@ -143,7 +148,7 @@ def _traffic(
     names = []
     for model, (prompt, answer) in sorted(tokens_by_model.items()):
         tokens_in, tokens_out = _exact(prompt) * months, _exact(answer) * months
-        prices = policy.list_prices.get(model, ())
+        prices = prices_of[model]
         if prices:
             cached = tokens_in * _exact(cached_share.get(model, 0.0))
             known += tokens_in + tokens_out

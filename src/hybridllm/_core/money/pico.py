@@ -17,6 +17,12 @@ def pico_of(usd: Decimal) -> int:
     return int(usd.scaleb(12).to_integral_value(ROUND_HALF_EVEN))
 
 
+def to_pico(usd: Decimal) -> Decimal:
+    """Return an amount in USD, rounded half to even to whole 10^-12; one that is whole stays as it is."""
+    rounded = usd.quantize(_UNIT, ROUND_HALF_EVEN)
+    return usd if rounded == usd else rounded
+
+
 def usd_of(pico_usd: int) -> Decimal:
     """Return an amount in USD, exactly."""
     return pico_usd * _UNIT

@@ -7,6 +7,7 @@ not whole or not finite is unknown, and unknown counts are estimated and marked,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 TOKENS_MAX = 1_000_000_000  # far beyond any context; a larger count is a lie or an overflow
@@ -21,7 +22,11 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one attempt. Cached and cache-written ones are part of the input, reasoning of the output."""
+    """Tokens of one attempt. Cached and cache-written ones are part of the input, reasoning of the output.
+
+    Attributes:
+        provider_cost_usd: What the backend says that they cost, to 10^-12 USD; None: it says nothing.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -29,3 +34,4 @@ class Usage:
     reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
     source: UsageSource = UsageSource.PROVIDER
+    provider_cost_usd: Decimal | None = None

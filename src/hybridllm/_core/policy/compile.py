@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
-from hybridllm._core.money.price import Price
+from hybridllm._core.money.tariff import Entry
 from hybridllm._core.policy.base_url import private_by_default
 from hybridllm._core.policy.compile_hybrid import (
     compiled_capacity,
@@ -43,7 +43,7 @@ from hybridllm._core.policy.compiled import (
 )
 from hybridllm._core.policy.conditions import Live, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
-from hybridllm._core.policy.pricing import list_prices, price_in_force
+from hybridllm._core.policy.pricing import Prices, price_fields
 from hybridllm._core.policy.references import DENY
 from hybridllm._core.policy.schema import (
     BackendSpec,
@@ -80,9 +80,10 @@ def compiled_policy(
     """
     backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
     entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
-    tiers = tuple(Tier(key, *band) for key, band in spec.tiers.items()) or book.tiers
-    models = {key: _model(key, model, entries[key], tiers) for key, model in spec.models.items()}
-    candidates = _candidates(spec, backends, models, entries)
+    prices = Prices(spec, entries)
+    listed = {key: prices.listed(key) for key in spec.models}
+    models = _models(spec, entries, listed, book.tiers)
+    candidates = _candidates(spec, backends, models, prices)
     compiler = RouteCompiler(models, candidates, spec.buckets)
     routes = tuple(
         compiler.route(route, line=key_place(root, ("routes", index)).line)
@@ -126,7 +127,7 @@ def compiled_policy(
         live=tuple(
             dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
         ),
-        list_prices=_list_prices(spec, candidates, entries, used_in),
+        **price_fields(candidates, listed, used_in),
     )
 
 
@@ -189,7 +190,20 @@ def _seconds_by_field(spec: BackendTimeoutsSpec) -> dict[str, float]:
     return {f"{key}_s": float(value) for key, value in spec if value is not None}
 
 
-def _model(name: str, spec: ModelSpec, entry: BookEntry | None, tiers: tuple[Tier, ...]) -> Model:
+def _models(
+    spec: PolicySpec,
+    entries: Mapping[str, BookEntry | None],
+    listed: Mapping[str, tuple[Entry, ...]],
+    book_tiers: tuple[Tier, ...],
+) -> dict[str, Model]:
+    tiers = tuple(Tier(key, *band) for key, band in spec.tiers.items()) or book_tiers
+    return {
+        key: _model(key, model, entries[key], _tier(model, listed[key], entries[key], tiers))
+        for key, model in spec.models.items()
+    }
+
+
+def _model(name: str, spec: ModelSpec, entry: BookEntry | None, tier: str | None) -> Model:
     capabilities = spec.capabilities
     if capabilities is None:
         capabilities = tuple(entry.capabilities) if entry else ()
@@ -199,20 +213,23 @@ def _model(name: str, spec: ModelSpec, entry: BookEntry | None, tiers: tuple[Tie
     space = spec.vector_space
     if space is None and Capability.EMBEDDINGS in capabilities:
         space = name  # comparable with itself only
-    return Model(
-        name, frozenset(capabilities), context, spec.dimensions, space, _tier(spec, entry, tiers)
-    )
+    return Model(name, frozenset(capabilities), context, spec.dimensions, space, tier)
 
 
-def _tier(spec: ModelSpec, entry: BookEntry | None, tiers: tuple[Tier, ...]) -> str | None:
-    """Return a model's price tier: declared, else by its list price, else what the book calls it."""
+def _tier(
+    spec: ModelSpec,
+    listed: tuple[Entry, ...],
+    entry: BookEntry | None,
+    tiers: tuple[Tier, ...],
+) -> str | None:
+    """Return a model's price tier: declared, else by its last list price, else what the book calls it."""
     if spec.tier is not None:
         return spec.tier
-    listed = spec.price.output_per_1m if spec.price is not None else None
-    if listed is None and entry is not None:
-        listed = entry.usd_per_mtok_out
-    if listed is not None:
-        return tier_of(listed, tiers)
+    output = listed[0].price.usd_per_mtok_out if spec.price is not None else None
+    if output is None and entry is not None:
+        output = entry.usd_per_mtok_out
+    if output is not None:
+        return tier_of(output, tiers)
     return entry.stated_tier if entry is not None else None
 
 
@@ -237,42 +254,17 @@ def _candidates(
     spec: PolicySpec,
     backends: Mapping[str, Backend],
     models: Mapping[str, Model],
-    entries: Mapping[str, BookEntry | None],
+    prices: Prices,
 ) -> Candidates:
-    by_model: dict[str, tuple[Candidate, ...]] = {}
+    by_model = {}
     for key, model in spec.models.items():
         if not model.on:
             continue
         by_model[key] = tuple(
-            Candidate(
-                backends[backend],
-                models[key],
-                served.name,
-                price_in_force(served, spec.backends[backend], model, entries[key], model_name=key),
-            )
+            prices.charged(Candidate(backends[backend], models[key], served.name), served)
             for backend, served in model.on.items()
         )
     return MappingProxyType(by_model)
-
-
-def _list_prices(
-    spec: PolicySpec,
-    candidates: Candidates,
-    entries: Mapping[str, BookEntry | None],
-    environment: str,
-) -> Mapping[str, tuple[Price, ...]]:
-    return MappingProxyType(
-        {
-            key: list_prices(
-                candidates.get(key, ()),
-                model,
-                entries[key],
-                model_name=key,
-                environment=environment,
-            )
-            for key, model in spec.models.items()
-        }
-    )
 
 
 def _residency(tag: str, spec: ResidencySpec) -> Residency:

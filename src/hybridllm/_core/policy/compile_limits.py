@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from hybridllm._core.policy.compiled import BackendKind, Hedge
+from hybridllm._core.policy.compiled import BackendKind
+from hybridllm._core.policy.objectives import Hedge
 from hybridllm._core.policy.schema_limits import BudgetSpec, ConcurrencySpec, HedgeSpec
 from hybridllm._core.resilience.budget import DEFAULT, BudgetConfig
 from hybridllm._core.resilience.limit import Concurrency

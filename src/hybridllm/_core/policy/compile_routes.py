@@ -13,7 +13,6 @@ from hybridllm._core.policy.compile_hybrid import (
     compiled_volume,
 )
 from hybridllm._core.policy.compiled import (
-    NO_SLO,
     Bucket,
     Candidate,
     Capability,
@@ -21,7 +20,6 @@ from hybridllm._core.policy.compiled import (
     Model,
     OrderBy,
     Route,
-    Slo,
     Use,
 )
 from hybridllm._core.policy.conditions import (
@@ -36,6 +34,7 @@ from hybridllm._core.policy.conditions import (
     Text,
     When,
 )
+from hybridllm._core.policy.objectives import NO_SLO, Slo
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
     CeilingsSpec,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Decimal
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from hybridllm._core.money.price import Price
+from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.conditions import ALWAYS, When
 from hybridllm._core.policy.hybrid import (
@@ -26,6 +27,7 @@ from hybridllm._core.policy.hybrid import (
     Saturation,
     Volume,
 )
+from hybridllm._core.policy.objectives import NO_SLO, Hedge, Slo
 from hybridllm._core.policy.shadow import Shadow
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
 from hybridllm._core.resilience.budget import BudgetConfig
@@ -170,31 +172,53 @@ class Candidate:
         backend: Who would be asked.
         model: The logical model.
         wire_model: The name that the backend knows the model by.
-        price: In force for this pair; None: not known, so its attempts have no cost.
+        price: The one that always holds, or, with a tariff, the last that is declared for short requests;
+            None: not known, so its attempts have no cost.
+        tariff: All its prices, if there is more than one.
         name: `backend/model`, as reasons and errors call it.
-        atto_per_token: Price of a prompt and of a completion token in 10^-18 USD, rounded up.
+        varies: Whether the time or the length of a prompt has a say in what it is expected to cost.
+        atto: Of `price`.
     """
 
     backend: Backend
     model: Model
     wire_model: str
     price: Price | None = None
+    tariff: Tariff | None = None
     name: str = field(init=False)
-    atto_per_token: tuple[int, int] | None = field(init=False)
+    varies: bool = field(init=False)
+    atto: Atto | None = field(init=False)
 
     def __post_init__(self) -> None:
+        tariff = self.tariff
         object.__setattr__(self, "name", f"{self.backend.name}/{self.model.name}")
-        price, atto = self.price, None
-        if price is not None:
-            atto = (_atto(price.usd_per_mtok_in), _atto(price.usd_per_mtok_out))
-        object.__setattr__(self, "atto_per_token", atto)
+        object.__setattr__(self, "varies", tariff is not None and (tariff.moves or tariff.stepped))
+        object.__setattr__(self, "atto", None if self.price is None else atto_of(self.price))
+
+    def price_at(
+        self,
+        at: datetime,
+        input_tokens: int | None = 0,
+        *,
+        served: str | None = None,
+        service_tier: str | None = None,
+    ) -> Price | None:
+        """Return the price in force for an attempt that begins then; see `Tariff.price`."""
+        tariff = self.tariff
+        if tariff is None:
+            return self.price
+        return tariff.price(at, input_tokens=input_tokens, served=served, service_tier=service_tier)
+
+    def atto_at(self, at: datetime, input_tokens: int) -> Atto | None:
+        """Return the same in whole numbers."""
+        tariff = self.tariff
+        if tariff is None or not self.varies:
+            return self.atto
+        step = tariff.step(at, input_tokens)
+        return None if step is None else step.atto
 
     def __repr__(self) -> str:
         return f"Candidate({self.name})"
-
-
-def _atto(usd_per_mtok: Decimal) -> int:
-    return int((usd_per_mtok * 10**12).to_integral_value(ROUND_CEILING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,39 +235,6 @@ class Residency:
     operators: frozenset[str] = frozenset()
     retention: frozenset[str] = frozenset()
     taint_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slo:
-    """A latency objective: percentile -> milliseconds. Empty: no objective.
-
-    Attributes:
-        ttft_ms: Time to a stream's first token.
-        total_ms: Time to a whole answer.
-    """
-
-    ttft_ms: tuple[tuple[int, float], ...] = ()
-    total_ms: tuple[tuple[int, float], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.ttft_ms or self.total_ms)
-
-
-NO_SLO = Slo()
-
-
-@dataclass(frozen=True, slots=True)
-class Hedge:
-    """When a second backend is asked for the same, before the first has answered.
-
-    Attributes:
-        percentile: Of measured waits, after which it is; None: after `after_s`.
-        prompt_tokens_max: Longer prompts are not hedged; None: all are.
-    """
-
-    percentile: int | None = 95
-    after_s: float = 0.0
-    prompt_tokens_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -352,6 +343,10 @@ class Policy:
         loaded: Backends whose load decides somewhere: those that overflows leave, those of one's own that are
             ordered by marginal price, and those among which prefixes decide.
         list_prices: Per model, what hosted APIs ask for it; no entry is the cheapest for every mix of tokens.
+            With prices that differ, what they ask at last: see `pricing.list_prices_at`.
+        listed: Per model, the prices that are its own, and the model book's.
+        prices_move: True if the time has a say in some candidate's price.
+        prices_differ: True if some candidate has more than one price.
         prefixes: True if prefixes order candidates somewhere.
         live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
@@ -387,6 +382,9 @@ class Policy:
     list_prices: Mapping[str, tuple[Price, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    listed: Mapping[str, tuple[Entry, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    prices_move: bool = False
+    prices_differ: bool = False
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.

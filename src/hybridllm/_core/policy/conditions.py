@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -98,6 +98,18 @@ class Hours:
     zone: tzinfo
     zone_name: str
     fact: str = "time"
+
+
+def within(hours: Hours, now_utc: datetime) -> bool:
+    """Return whether a point in time is within a window of hours."""
+    local = now_utc.astimezone(hours.zone)
+    minute, day = local.hour * 60 + local.minute, local.weekday()
+    begin, end = hours.from_minute, hours.to_minute
+    if begin < end:
+        return begin <= minute < end and day in hours.weekdays
+    if minute >= begin:
+        return day in hours.weekdays
+    return minute < end and (day - 1) % 7 in hours.weekdays  # began the day before
 
 
 @dataclass(frozen=True, slots=True)

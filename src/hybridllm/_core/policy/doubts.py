@@ -29,6 +29,7 @@ from hybridllm._core.policy.doubts_routes import tell_route_doubts
 from hybridllm._core.policy.doubts_shadow import tell_shadow_doubts
 from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.references_when import names_under
+from hybridllm._core.policy.repriced import at_its_cheapest
 from hybridllm._core.policy.schema import PolicySpec
 from hybridllm._core.secret import Secret
 
@@ -45,6 +46,7 @@ def tell_doubts(
         environ: Variables, for keys that are missing.
         findings: Takes what is doubtful.
     """
+    policy = at_its_cheapest(policy)
     doubts = _Doubts(policy, root, findings)
     doubts.backends(environ)
     doubts.models()

@@ -1,71 +1,156 @@
-"""Which price is in force for a candidate. Not known is None, never zero."""
+"""Which prices there are for a candidate, and which is in force. Not known is None, never zero."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 from hybridllm._core.money.book import BookEntry
 from hybridllm._core.money.price import Price
-from hybridllm._core.policy.compiled import BackendKind, Candidate
-from hybridllm._core.policy.schema import BackendSpec, ModelSpec, ServedSpec
-from hybridllm._core.policy.schema_price import FREE, PriceSpec
+from hybridllm._core.money.tariff import Entry, SheetEntry, Tariff, plain_entry
+from hybridllm._core.policy.compile_prices import compiled_prices, compiled_sheet
+from hybridllm._core.policy.compiled import BackendKind, Candidate, Policy
+from hybridllm._core.policy.schema import PolicySpec, ServedSpec
+from hybridllm._core.policy.schema_price import PriceSpec
 
 _Rates = tuple[Decimal, Decimal, Decimal]  # prompt, answer, cached prompt
 
 
-def is_own(backend: BackendSpec) -> bool:
-    """Return whether we run it ourselves: then its tokens cost what the policy says, or nobody knows."""
-    return backend.kind is BackendKind.VLLM or backend.operator == "self"
+@dataclass(frozen=True)
+class Prices:
+    """The prices of a policy file, ready to be looked up.
 
-
-def price_in_force(
-    served: ServedSpec,
-    backend: BackendSpec,
-    model: ModelSpec,
-    entry: BookEntry | None,
-    *,
-    model_name: str,
-) -> Price | None:
-    """Return the first price there is: of the pair, the backend, the model, the model book.
-
-    The last two are what hosted APIs ask; they say nothing of a backend of our own.
+    Attributes:
+        book: Entries of the model book, by the policy's model.
+        sheet: The file's own price sheet.
     """
-    declared = served.price or backend.price
-    if declared is None and not is_own(backend):
-        declared = model.price
-        if declared is None:
-            return entry.price if entry else None
-    return None if declared is None else _price(declared, model_name)
+
+    spec: PolicySpec
+    book: Mapping[str, BookEntry | None]
+    sheet: tuple[SheetEntry, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sheet = compiled_sheet(self.spec.prices, self.spec.currencies)
+        object.__setattr__(self, "sheet", sheet)
+
+    def charged(self, one: Candidate, served: ServedSpec) -> Candidate:
+        """Return a candidate with its price.
+
+        The first place that has one in force: the pair, the backend, the price sheet, the model, the model
+        book. The last two, and entries of the sheet that do not name the backend, are what hosted APIs ask;
+        they say nothing of a backend of our own.
+        """
+        backend, model = one.backend, one.model.name
+        declared = served.price or self.spec.backends[backend.name].price
+        return priced(
+            one,
+            Tariff(
+                names_of(one),
+                backend.name,
+                backend.own,
+                declared=self._of(declared, model),
+                sheet=self.sheet,
+                listed=() if backend.own else self.listed(model),
+            ),
+        )
+
+    def listed(self, model: str) -> tuple[Entry, ...]:
+        """Return what the model's own price is, then what the model book says."""
+        entry = self.book[model]
+        booked = entry.price if entry is not None else None
+        own = self._of(self.spec.models[model].price, model)
+        return (*own, plain_entry(booked)) if booked is not None else own
+
+    def _of(self, specs: Iterable[PriceSpec] | None, model: str) -> tuple[Entry, ...]:
+        return compiled_prices(specs or (), f"policy:{model}", self.spec.currencies)
 
 
-def list_prices(
-    candidates: Iterable[Candidate],
-    model: ModelSpec,
-    entry: BookEntry | None,
-    *,
-    model_name: str,
+def names_of(candidate: Candidate) -> tuple[str, ...]:
+    """Return the names of its model that are known before it has answered, the one on the wire first."""
+    return tuple(dict.fromkeys((candidate.wire_model, candidate.model.name)))
+
+
+def priced(candidate: Candidate, tariff: Tariff) -> Candidate:
+    """Return the candidate with these prices; one price for everything needs no tariff."""
+    plain = tariff.plain
+    if plain is not None or not (tariff.entries or tariff.sheet or tariff.over):
+        return replace(candidate, price=plain, tariff=None)
+    return replace(candidate, price=tariff.last, tariff=tariff)
+
+
+def price_fields(
+    candidates: Mapping[str, tuple[Candidate, ...]],
+    listed: Mapping[str, tuple[Entry, ...]],
     environment: str,
+) -> dict[str, Any]:
+    """Return the fields of a policy that its prices come to."""
+    tariffs = [one.tariff for served in candidates.values() for one in served if one.tariff]
+    list_prices = {
+        model: _list_prices(candidates.get(model, ()), entries, environment=environment)
+        for model, entries in listed.items()
+    }
+    return {
+        "list_prices": MappingProxyType(list_prices),
+        "listed": MappingProxyType(dict(listed)),
+        "prices_move": any(tariff.moves for tariff in tariffs),
+        "prices_differ": bool(tariffs) or any(one.since for own in listed.values() for one in own),
+    }
+
+
+def _list_prices(
+    candidates: Iterable[Candidate], listed: Iterable[Entry], *, environment: str
+) -> tuple[Price, ...]:
+    """Return what hosted APIs ask for a model at last, see `list_prices_at`."""
+    asked = [one.price for one in _hosted(candidates, environment)]
+    return _cheapest(asked or [entry.price for entry in list(listed)[:1]])
+
+
+def list_prices_at(
+    policy: Policy, model: str, at: datetime | None, *, input_tokens: int | None = None
 ) -> tuple[Price, ...]:
     """Return what hosted APIs ask for a model: several, if the mix of tokens decides which is the cheapest.
 
     Of the policy's own APIs, as far as its environment uses them. If it has none, the list price of the model
     or the model book: what is served at home alone can be compared too. Nothing: none of these is known.
+
+    Args:
+        policy: Has them.
+        model: Its name in the policy.
+        at: When; None: at last, as far as is declared.
+        input_tokens: Of one request, for prices that depend on it and on the hour. None: what is usual.
     """
-    asked = [
-        one.price
-        for one in candidates
-        if one.price is not None
-        and one.backend.kind is BackendKind.API
-        and one.backend.operator != "self"
-        and (not one.backend.environments or environment in one.backend.environments)
-    ]
-    if not asked:
-        listed = _price(model.price, model_name) if model.price is not None else None
-        listed = listed or (entry.price if entry is not None else None)
-        asked = [listed] if listed is not None else []
-    rates = {_rates(price): price for price in asked}
+    if at is None or not policy.prices_differ:
+        return policy.list_prices.get(model, ())
+    asked: list[Price | None] = []
+    for one in _hosted(policy.candidates.get(model, ()), policy.environment):
+        if one.tariff is None:
+            asked.append(one.price)
+        elif input_tokens is None:
+            asked.append(one.tariff.usual(at))
+        else:
+            asked.append(one.tariff.price(at, input_tokens=input_tokens))
+    if asked:
+        return _cheapest(asked)
+    found = next((one for one in policy.listed.get(model, ()) if one.holds(at)), None)
+    return () if found is None else (found.price,)
+
+
+def _hosted(candidates: Iterable[Candidate], environment: str) -> Iterable[Candidate]:
+    for one in candidates:
+        backend = one.backend
+        used = not backend.environments or environment in backend.environments
+        if used and backend.kind is BackendKind.API and not backend.own and one.price is not None:
+            yield one
+
+
+def _cheapest(prices: Iterable[Price | None]) -> tuple[Price, ...]:
+    """Return those that are the cheapest for some mix of tokens."""
+    rates = {_rates(price): price for price in prices if price is not None}
     return tuple(rates[one] for one in sorted(rates) if not any(map(partial(_under, one), rates)))
 
 
@@ -79,14 +164,3 @@ def _rates(price: Price) -> _Rates:
 def _under(rates: _Rates, others: _Rates) -> bool:
     """Whether the others are nowhere dearer, and somewhere cheaper."""
     return others != rates and all(two <= one for one, two in zip(rates, others, strict=True))
-
-
-def _price(declared: PriceSpec, model_name: str) -> Price:
-    if declared is FREE:
-        return Price(Decimal(0), Decimal(0), price_id="policy:free")
-    return Price(
-        usd_per_mtok_in=declared.input_per_1m,
-        usd_per_mtok_out=declared.output_per_1m,
-        usd_per_mtok_cached_in=declared.cached_input_per_1m,
-        price_id=f"policy:{model_name}",
-    )

@@ -25,6 +25,7 @@ from hybridllm._core.policy.document import (
 from hybridllm._core.policy.names import Names, is_glob
 from hybridllm._core.policy.references_constraints import check_constraint
 from hybridllm._core.policy.references_hybrid import HybridNames
+from hybridllm._core.policy.references_prices import check_prices
 from hybridllm._core.policy.references_routes import RouteNames
 from hybridllm._core.policy.references_when import check_when
 
@@ -61,6 +62,7 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
             check_when(child(rule, "when"), (*path, "when"), names)
             hybrid_names.check_when(child(rule, "when"), (*path, "when"))
     _check_patterns(root, findings)
+    check_prices(root, names)
 
 
 def _rules(root: MapNode, section: str) -> tuple[Node, ...]:

@@ -37,7 +37,7 @@ def check_when(when: Node | None, path: Path, names: Names) -> None:
         ("capability", "capability", _CAPABILITIES),
     ):
         names.all_known(what, when.get(key), known, (*path, key))
-    _check_zone(child(when.get("time"), "zone"), (*path, "time", "zone"), names.findings)
+    check_zone(child(when.get("time"), "zone"), (*path, "time", "zone"), names.findings)
     if (inner := when.get("not")) is not None:
         _check_inner(inner, (*path, "not"), names)
     for index, one in enumerate(items(when.get("any"))):
@@ -55,7 +55,8 @@ def names_under(when: Node | None, path: Path) -> Iterator[tuple[str, Scalar, Pa
         yield from names_under(one, (*path, "any", index))
 
 
-def _check_zone(zone: Node | None, path: Path, findings: Findings) -> None:
+def check_zone(zone: Node | None, path: Path, findings: Findings) -> None:
+    """Tell if this machine knows no such time zone."""
     if not isinstance(zone, Scalar) or not isinstance(zone.value, str) or findings.full:
         return
     if not findings.is_wrong(zone.place) and zone_of(zone.value) is None:

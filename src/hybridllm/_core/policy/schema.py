@@ -48,7 +48,7 @@ from hybridllm._core.policy.schema_limits import (
     Priority,
     RetriesSpec,
 )
-from hybridllm._core.policy.schema_price import MaybePrice
+from hybridllm._core.policy.schema_price import Currency, MaybePrice, SheetEntrySpec, UsdPerUnit
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
     ConstraintSpec,
@@ -356,6 +356,16 @@ class PolicySpec(Spec):
     )
     tests: tuple[CaseSpec, ...] = Field(
         default=(), description="Cases that must hold, or the policy is refused."
+    )
+    prices: tuple[SheetEntrySpec, ...] = Field(
+        default=(),
+        max_length=1_000,
+        description="Price sheet: dated prices by the name of the model that answered. What stands under "
+        "`price` of a pair or a backend goes before it.",
+    )
+    currencies: dict[Currency, UsdPerUnit] = Field(
+        default_factory=dict,
+        description="USD for one unit of each currency that a price is in: {EUR: 1.08}.",
     )
     retries: RetriesSpec = Field(
         default_factory=RetriesSpec.model_construct,

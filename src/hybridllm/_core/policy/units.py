@@ -17,6 +17,7 @@ _COUNT = re.compile(_NUMBER + r" ?([KMB]?)\Z", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(_NUMBER + r" ?(ms|s|m|h|d)\Z")
 _MONEY = re.compile(r"\$? ?" + _NUMBER + r"\Z")
 _CLOCK = re.compile(r"([0-2][0-9]):([0-5][0-9])\Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 MINUTES_A_DAY = 1_440
 NUMBER_DIGITS_MAX = 40
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -128,6 +129,21 @@ def instant(value: object) -> datetime:
         return given.astimezone(UTC)
     except OverflowError:
         raise ValueError("is out of range") from None
+
+
+def first_moment(value: object) -> datetime:
+    """Return the moment from which on something holds: a day begins at 00:00 UTC."""
+    if isinstance(value, str) and _DAY.match(value):
+        value = f"{value}T00:00Z"
+    try:
+        moment = instant(value)
+    except ValueError:
+        raise ValueError(
+            "is neither a day nor a time with its zone; write 2026-11-01 or 2026-11-01T09:00Z"
+        ) from None
+    if moment.second or moment.microsecond:
+        raise ValueError("is not a whole minute; write 2026-11-01T09:00Z")
+    return moment
 
 
 def number_text(value: int | float | Decimal) -> str | None:

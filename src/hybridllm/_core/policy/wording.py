@@ -27,6 +27,7 @@ from hybridllm._core.policy.document import (
 )
 from hybridllm._core.policy.schema import BackendTimeoutsSpec, BesideSpec, PolicySpec
 from hybridllm._core.policy.schema_paths import keys_of, model_at
+from hybridllm._core.policy.schema_price import PriceSheetSpec
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
 
@@ -49,10 +50,15 @@ _IN_WORDS = {
     "CapacitySpec": "this capacity",
     "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
+    "ContextTierSpec": "this step",
     "ExpectSpec": "this case",
     "GivenVolumeSpec": "this volume",
     "MetadataTestSpec": "this test",
     "PercentilesSpec": "this objective",
+    "PriceHoursSpec": "this window",
+    "PriceSpec": "this price",
+    "ServiceTierSpec": "this tier",
+    "SheetEntrySpec": "this price",
     "SloSpec": "this objective",
     "SpendSpec": "this budget",
     "TimeSpec": "this time",
@@ -75,6 +81,30 @@ def validated(root: Node, findings: Findings) -> PolicySpec | None:
     spec = None
     try:
         spec = PolicySpec.model_validate(plain(root))
+    except ValidationError as error:
+        _tell_all(root, error, findings)
+    _tell_blanks(root, (), findings)
+    return spec
+
+
+def validated_sheet(root: Node, findings: Findings) -> PriceSheetSpec | None:
+    """Return a price sheet filled in, or None with every problem of its shape in `findings`.
+
+    Its keys are those of a policy, so that all is told in the same words.
+    """
+    spec = None
+    known = tuple(PriceSheetSpec.model_fields)
+    for name, entry in entries(root):
+        if name not in known:
+            hint = findings.hint(name, known)
+            message = (
+                f"unknown key {quoted(name)}; a price sheet has the keys {', '.join(known)}{hint}"
+            )
+            findings.error(entry.key_place, (name,), message)
+    if isinstance(root, MapNode):
+        root = MapNode({k: v for k, v in root.entries.items() if k in known}, root.place)
+    try:
+        spec = PriceSheetSpec.model_validate(plain(root))
     except ValidationError as error:
         _tell_all(root, error, findings)
     _tell_blanks(root, (), findings)
@@ -133,11 +163,12 @@ def _tell_all(root: Node, error: ValidationError, findings: Findings) -> None:
 def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
     kind = error["type"]
     path: Path = tuple(step for step in error["loc"] if step != UNWRITTEN)
+    where = _as_written(root, path)
     if kind == "extra_forbidden":
-        findings.error(key_place(root, path), path, _unknown_key(path, findings))
+        findings.error(key_place(root, where), where, _unknown_key(path, findings))
         return
     if kind == "reserved":
-        findings.error(key_place(root, path), path, _not_yet(str(path[-1])))
+        findings.error(key_place(root, where), where, _not_yet(str(path[-1])))
         return
     if kind == "missing":
         _tell_missing(root, path, findings)
@@ -156,16 +187,29 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
         of_a_list = error.get("ctx", {}).get("field_type") == "Tuple"
         alone = of_a_list and isinstance(node, MapNode)  # the one item, without its brackets
         if _length(node) == 0 and not alone:  # otherwise its entries are wrong, and told one by one
-            findings.error(node.place, path, "must not be empty; leave it out or name at least one")
+            findings.error(
+                node.place, where, "must not be empty; leave it out or name at least one"
+            )
         return
     model = model_at(path) if kind == "value_error" and isinstance(node, MapNode) else None
     if model is not None and model.__name__ in _IN_WORDS:  # of the mapping as a whole
         subject = f"{_IN_WORDS[model.__name__]} {_predicate(error, path, '', findings)}"
-        findings.error(key_place(root, path), path, subject)
+        findings.error(key_place(root, where), where, subject)
         return
     written = node.written if isinstance(node, Scalar) else ""
     predicate = _predicate(error, path, written, findings)
-    findings.error(node.place, path, f"{_value(node, path)} {predicate}")
+    findings.error(node.place, where, f"{_value(node, path)} {predicate}")
+
+
+def _as_written(root: Node, path: Path) -> Path:
+    """Return a path as people read it: the one price of a `price` has no number."""
+    return tuple(
+        step
+        for at, step in enumerate(path)
+        if not (
+            step == 0 and path[at - 1] == "price" and isinstance(found(root, path[:at]), MapNode)
+        )
+    )
 
 
 def _value(node: Node, path: Path) -> str:
@@ -184,7 +228,8 @@ def _tell_missing(root: Node, path: Path, findings: Findings) -> None:
     name = str(path[-1])
     model = model_at(path[:-1])
     description = keys_of(model)[name].description if model else None
-    findings.error(key_place(root, path[:-1]), path, f"key {name!r} is missing: {description}")
+    where = _as_written(root, path)
+    findings.error(key_place(root, where[:-1]), where, f"key {name!r} is missing: {description}")
 
 
 def _length(node: Node) -> int:

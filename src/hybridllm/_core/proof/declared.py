@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import Backend, Candidate, Policy
 from hybridllm._core.policy.hybrid import DEFAULT_SATURATION
 
@@ -93,10 +94,25 @@ def _backend(backend: Backend) -> dict[str, str]:
 
 
 def _served(candidate: Candidate) -> str:
-    price = candidate.price
+    price, tariff = candidate.price, candidate.tariff
+    if tariff is not None and tariff.entries:
+        prices = "; ".join(f"{_price(one)} ({one.price_id})" for one in tariff.prices)
+        return f"{candidate.wire_model}, {prices}"
     if price is None:
         return f"{candidate.wire_model}, price unknown"
-    return f"{candidate.wire_model}, {price.usd_per_mtok_in:f} in, {price.usd_per_mtok_out:f} out"
+    return f"{candidate.wire_model}, {_price(price)}"
+
+
+def _price(price: Price) -> str:
+    """The rates in words, those that are there."""
+    rates = (
+        (price.usd_per_mtok_in, "in"),
+        (price.usd_per_mtok_out, "out"),
+        (price.usd_per_mtok_cached_in, "cached"),
+        (price.usd_per_mtok_cache_write, "cache write"),
+        (price.usd_per_request, "per request"),
+    )
+    return ", ".join(f"{rate:f} {word}" for rate, word in rates if rate is not None)
 
 
 def _kept(taint_s: float | None) -> str | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridllm._core.policy.compiled import Constraint, Policy
+from hybridllm._core.policy.repriced import at_its_cheapest
 from hybridllm._core.proof.asks import Ask
 from hybridllm._core.proof.atoms import Entangled
 from hybridllm._core.proof.boxes import Box, TooMany, merged
@@ -120,7 +121,7 @@ def diff_of(old: Policy, new: Policy) -> PolicyDiff:
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     try:
-        space = space_of(old, new, environment_free=False)
+        space = space_of(*map(at_its_cheapest, (old, new)), environment_free=False)
         changes = (*_changes(space), *_pinned_changes(space))
     except Entangled as error:
         notes = (f"requests were not compared one by one: {error}",)

@@ -21,6 +21,7 @@ from hybridllm._core.policy.document import (
     path_text,
     value_place,
 )
+from hybridllm._core.policy.repriced import at_its_cheapest
 from hybridllm._core.proof.dead import NO_REQUEST_FITS, never_holds, takers_of, why_never_reached
 from hybridllm._core.proof.judge import backend_objection, constraint_objections
 from hybridllm._core.proof.reach import Decide, Disagreement, Reach, reach_of
@@ -50,6 +51,7 @@ def tell_proof(
         meant: Requests that tests of the policy expect to be denied.
         decide: What decides a request.
     """
+    policy = at_its_cheapest(policy)
     shares = shares_of(policy)
     try:
         reach = reach_of(policy, shares, thorough=False, decide=decide)

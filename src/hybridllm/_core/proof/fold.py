@@ -12,6 +12,7 @@ from hybridllm._core.decide.decide import PINNED
 from hybridllm._core.decide.filters import constraint_drop, environment_drop, residency_drop
 from hybridllm._core.decide.plan import Dropped, Plan
 from hybridllm._core.policy.compiled import Candidate, Constraint, Policy
+from hybridllm._core.policy.repriced import at_its_cheapest
 from hybridllm._core.proof.judge import backend_objection
 from hybridllm._core.proof.matrix import Cell, Limited, ReachMatrix, Row, Unserved, Way
 from hybridllm._core.proof.reach import Disagreement, Reach, Reached, reach_of
@@ -28,6 +29,7 @@ def matrix_of(policy: Policy) -> ReachMatrix:
     Raises:
         Disagreement: If the proof fails: the code that decides and the code that proves are at odds.
     """
+    policy = at_its_cheapest(policy)
     shares = shares_of(policy)
     reach = _judged(reach_of(policy, shares, thorough=True))
     limited, decisions = [], reach.decisions

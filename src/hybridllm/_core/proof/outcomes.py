@@ -11,14 +11,9 @@ from dataclasses import dataclass, field, replace
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
-from hybridllm._core.policy.compiled import (
-    NO_SLO,
-    OrderBy,
-    Policy,
-    Slo,
-    Use,
-)
+from hybridllm._core.policy.compiled import OrderBy, Policy, Use
 from hybridllm._core.policy.hybrid import Overflow
+from hybridllm._core.policy.objectives import NO_SLO, Slo
 from hybridllm._core.proof.boxes import Box, Test, as_test, cut, merged
 from hybridllm._core.proof.space import ASK_AT, WHO_AT, Space, View
 

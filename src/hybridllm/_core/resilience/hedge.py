@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hybridllm._core.decide.plan import Kept
-from hybridllm._core.policy.compiled import Hedge
+from hybridllm._core.policy.objectives import Hedge
 from hybridllm._core.resilience.standing import Standing
 
 AFTER_S_MIN = 0.3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hybridllm._core.money.break_even import Weighed, weigh
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import BreakEven
@@ -24,7 +26,7 @@ def weighed_now(
         condition: Says whose machines are weighed.
         policy: Has the models, the prices and the machines.
         counters: Of the models.
-        today: Which day it is; it is not over.
+        today: Which day it is, an ordinal; it is not over.
 
     Returns:
         None if fewer than `WHOLE_DAYS_MIN` of the last 30 days were counted.
@@ -49,4 +51,5 @@ def weighed_now(
     cached = {
         model: total.cached_in / total.told_in for model, total in by_model.items() if total.told_in
     }
-    return weigh(policy, tokens, cached, condition.backends, days=len(whole_days))
+    at = datetime.fromordinal(max(today, 1)).replace(tzinfo=UTC)
+    return weigh(policy, tokens, cached, condition.backends, days=len(whole_days), at=at)

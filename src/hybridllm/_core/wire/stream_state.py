@@ -18,6 +18,7 @@ class StreamState:
         tokens_seen: Chunks that carried output; about as many tokens.
         answers: How many choices were asked for.
         spoken: The choices of which output has come.
+        service_tier: That its backend says it served with.
         problem: Why it can no longer be a whole answer; None while all is well.
     """
 
@@ -27,6 +28,7 @@ class StreamState:
         "model",
         "problem",
         "response_id",
+        "service_tier",
         "spoken",
         "text",
         "tokens_seen",
@@ -42,6 +44,7 @@ class StreamState:
         self.model: str | None = None
         self.response_id: str | None = None
         self.usage: Any = None
+        self.service_tier: str | None = None
         self.problem: str | None = None
 
     def feed(self, chunk: Any) -> bool:
@@ -57,8 +60,10 @@ class StreamState:
         if self.model is None:
             self.model = chunk.model
             self.response_id = chunk.id
+            self._tier(chunk)
         if chunk.usage is not None:
             self.usage = chunk.usage
+            self._tier(chunk)
         semantic = False
         for choice in chunk.choices:
             index = choice.index
@@ -96,6 +101,12 @@ class StreamState:
     def plain_text(self) -> bool:
         """True if all output so far was text of the first choice: a piece of it came with every token."""
         return len(self.text) == self.tokens_seen and self.finish_reasons.keys() <= {0}
+
+    def _tier(self, chunk: Any) -> None:
+        """Look at the first chunk and at the one with the usage: between them nothing is decided."""
+        tier = getattr(chunk, "service_tier", None)
+        if tier.__class__ is str:
+            self.service_tier = tier
 
     def _finish(self, index: int, reason: str) -> None:
         self.finish_reasons[index] = reason

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hybridllm.cli.status.ask import Found
 
 _PIPE_WIDTH = 400
+DRIFT_SHOWN_MIN = 0.01
+"""Share by which costs must differ from what a backend says itself to be shown."""
 _BREAKERS = {"closed": "green", "open": "bold red", "half_open": "yellow"}
 _GATE = "magenta"
 
@@ -34,7 +36,13 @@ def picture(found: Found, folder: str) -> RenderableType:
     parts: list[RenderableType] = []
     for told in found.processes:
         parts += [*_head(told), Text(), _candidates(told), Text(), _backends(told), Text()]
-        if lines := [*_loads(told), *_overflows(told), *_volumes(told), *_shadows(told)]:
+        if lines := [
+            *_loads(told),
+            *_drifts(told),
+            *_overflows(told),
+            *_volumes(told),
+            *_shadows(told),
+        ]:
             parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
     if not parts:
@@ -131,6 +139,17 @@ def _awake(row: dict[str, Any]) -> Text:
     """Return when a backend that sleeps is expected; empty: it is awake, or never sleeps."""
     back_in_s = number(row, "awake_in_s")
     return Text() if back_in_s is None else Text(f"in {figures.spell(back_in_s)}", style="yellow")
+
+
+def _drifts(told: dict[str, Any]) -> Iterator[Text]:
+    """Yield the backends whose own costs are not what our prices make of them."""
+    for row in told["backends"]:
+        drift = number(row, "cost_drift")
+        if drift is not None and abs(drift) > DRIFT_SHOWN_MIN:
+            words = "more" if drift > 0 else "less"
+            cost = f"{abs(drift):.1%} {words} than it says itself"
+            told_so = f"{row['backend']}: its answers cost {cost}, by our prices"
+            yield Text(told_so, style="yellow")
 
 
 def _loads(told: dict[str, Any]) -> Iterator[Text]:
