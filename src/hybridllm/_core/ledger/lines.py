@@ -1,0 +1,89 @@
+"""Rows as lines of a journal: each with a checksum, so that one that a crash cut off is seen.
+
+    a 5f3759df ["9f..e1-1","9f..e1",1,...]
+
+`a` is an attempt, `r` a request; the checksum is CRC-32 of what follows it, 8 hex digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from hybridllm._core.ledger.rows import AttemptRow, RequestRow
+
+HEADER = b"hybridllm-ledger-journal 1\n"
+
+Row = AttemptRow | RequestRow
+_encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_INTEGER_MAX = 2**63 - 1  # of a database
+
+
+@dataclass(slots=True)
+class Lines:
+    """What a journal holds.
+
+    Attributes:
+        rows: In the order they were written.
+        torn: Whether its last line was cut off.
+        damaged: How many other lines are not as they were written.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    torn: bool = False
+    damaged: int = 0
+
+
+def attempt_line(row: AttemptRow) -> bytes:
+    """Return an attempt as a line."""
+    text = _encoded(row).encode()
+    return b"a %08x %b\n" % (crc32(text), text)
+
+
+def request_line(row: RequestRow) -> bytes:
+    """Return a request as a line."""
+    text = _encoded(row).encode()
+    return b"r %08x %b\n" % (crc32(text), text)
+
+
+def read_lines(lines: Iterable[bytes]) -> Lines:
+    """Return what a journal holds, its header left out."""
+    found = Lines()
+    for line in lines:
+        if not line.endswith(b"\n"):
+            found.torn = True  # only a last line can end so
+            continue
+        row = _row(line)
+        if row is None:
+            found.damaged += 1
+        else:
+            found.rows.append(row)
+    return found
+
+
+def _row(line: bytes) -> Row | None:
+    kind, checksum, text = line[:2], line[2:10], line[11:-1]
+    if line[10:11] != b" " or b"%08x" % crc32(text) != checksum:
+        return None
+    try:
+        values: Any = json.loads(text)
+        return AttemptRow(*values) if kind == b"a " else RequestRow(*values)
+    except (TypeError, ValueError):
+        return None  # of another version
+
+
+def storable(row: Any) -> Any:
+    """Return a row as every database can take it: whole numbers of 64 bits, texts of characters.
+
+    A caller's tenant may hold a NUL, or half of a character; a backend's count may be beyond all bounds.
+    """
+    return row._make([_storable(value) for value in row])
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return max(-_INTEGER_MAX, min(_INTEGER_MAX, value)) if isinstance(value, int) else value
