@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from hybridllm._core.policy import (
     schema,
+    schema_attribution,
     schema_given,
     schema_hybrid,
     schema_limits,
@@ -86,6 +87,7 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_tests.ExpectSpec, "Expected", "tests: [{expect: {...}}]"),
     (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
+    (schema_attribution.AttributionSpec, "Attribution", "attribution: {...}"),
 )
 SHORT_FORMS = {
     schema_limits.ConcurrencySpec: "`concurrency: auto` stands for all three defaults, and a number "

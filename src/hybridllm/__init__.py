@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
+    from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
     from hybridllm._compose.status_shadows import ShadowStatus
@@ -108,8 +110,10 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
+    "Ledger",
     "LedgerError",
     "LedgerReader",
+    "LedgerStatus",
     "OutcomeUnknown",
     "OverflowStatus",
     "Overloaded",
@@ -186,6 +190,8 @@ _LATER = {
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "VolumeStatus": ("hybridllm._compose.status_volumes", "VolumeStatus"),
+    "Ledger": ("hybridllm._compose.ledger", "Ledger"),
+    "LedgerStatus": ("hybridllm._compose.status_ledger", "LedgerStatus"),
     "LedgerReader": ("hybridllm._adapters.ledger.reader", "LedgerReader"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),

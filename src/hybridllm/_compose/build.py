@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hybridllm._core.resilience.breaker import BreakerState
     from hybridllm._runtime.fleet import Told
     from hybridllm._runtime.lifetime import Lifetime
-    from hybridllm._runtime.ports import Clock, Codec, Wire
+    from hybridllm._runtime.ports import Clock, Codec, LedgerPort, Wire
     from hybridllm._runtime.reload import Reloader
     from hybridllm._runtime.source import PolicySource, Taken
     from hybridllm._runtime.volume_book import VolumeStore
@@ -48,6 +48,7 @@ def built_engine(
     chance: Callable[[], float] | None = None,
     wake: WakeHook | None = None,
     ready: Callable[[], None] | None = None,
+    ledger: LedgerPort | None = None,
 ) -> Engine:
     """Return an engine that runs the policy in force; it opens nothing before its first request.
 
@@ -67,6 +68,7 @@ def built_engine(
         on_breaker=_told(OtelBreakers(meter_provider)),
         on_load=OtelLoads(meter_provider).told,
         wake=wake,
+        ledger=ledger,
     )
 
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from hybridllm._adapters.status_socket import StatusSocket
+    from hybridllm._compose.ledger import Ledger
     from hybridllm._core.policy.compiled import Policy
     from hybridllm._runtime.engine import Engine
+    from hybridllm._runtime.ledger.keeper import LedgerKeeper
     from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Wire
     from hybridllm._runtime.reload import Reloader
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 _CLOSED = "this router is closed; open a new one"
 WATCH_S = 1.0
 _Read = TypeVar("_Read")
+
+
+def _built_ledger(given: Ledger | str | Path) -> LedgerKeeper:
+    from hybridllm._compose.ledger import built_ledger, ledger_of
+
+    return built_ledger(ledger_of(given))
 
 
 class Parts:
@@ -48,6 +56,7 @@ class Parts:
         chance: Callable[[], float] | None,
         wake: WakeHook | None,
         volume_file: str | Path | None,
+        ledger: Ledger | str | Path | None = None,
     ) -> None:
         self._in_force = InForce(policy, utc_by(clock))
         self._environ = environment_of(environ)
@@ -61,6 +70,7 @@ class Parts:
         self._watch_s: float | None = None
         self._socket: StatusSocket | None = None
         self._volume_file = volume_file
+        self._ledger = None if ledger is None else _built_ledger(ledger)
         self._closed = False
         self._lifetime = Once(self._made_lifetime)
         self._engine_once = Once(self._made_engine)
@@ -88,6 +98,7 @@ class Parts:
             chance=self._chance,
             wake=self._wake,
             ready=self._begin,
+            ledger=self._ledger,
         )
 
     def _made_lifetime(self) -> Lifetime:
@@ -111,6 +122,9 @@ class Parts:
 
     async def _counting(self) -> None:
         """Begin to count volumes, with what is known of earlier runs."""
+        if not self._closed and self._ledger is not None:
+            self._ledger.begin()
+            await self._ledger.opened()
         if not self._closed and (self._volume_file is not None or self._in_force.policy.live):
             keeper = self._keeper()
             keeper.begin()
@@ -174,8 +188,12 @@ class Parts:
                     if (reloader := self._reloader.made) is not None:
                         await reloader.close()
                 finally:
-                    if (keeper := self._keeper.made) is not None:
-                        await keeper.close()
+                    try:
+                        if (keeper := self._keeper.made) is not None:
+                            await keeper.close()
+                    finally:
+                        if self._ledger is not None:
+                            await self._ledger.close()
             finally:  # last: who looks how the router ends can still ask
                 if self._socket is not None:
                     await self._socket.close()

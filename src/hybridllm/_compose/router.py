@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.result import BulkProgress
     from hybridllm._runtime.bulk.job import BulkJob
@@ -54,6 +55,7 @@ class Router(Parts):
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
+        ledger: Ledger | str | Path | None = None,
     ) -> None:
         """Build a router from a compiled policy; `from_file` is the usual way.
 
@@ -73,9 +75,12 @@ class Router(Parts):
             volume_file: An SQLite file that keeps volumes over restarts, so that `sustained` conditions and
                 break-even have a history; made if it is not there. Several routers and processes may share
                 one. Default: none, volumes are counted in memory.
+            ledger: Where every attempt and every request is written down, with what it cost: an SQLite file's
+                path, a database's URL, or a `Ledger`. Default: nowhere.
 
         Raises:
             InvalidRequest: If sockets cannot be put into `status_dir`, or should not.
+            LedgerError: If a ledger cannot be kept in such a place.
         """
         super().__init__(
             policy,
@@ -87,6 +92,7 @@ class Router(Parts):
             chance=chance,
             wake=wake,
             volume_file=volume_file,
+            ledger=ledger,
         )
         if status_dir is not None:
             self._socket = status_socket(status_dir, self.status)
@@ -111,6 +117,7 @@ class Router(Parts):
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
+        ledger: Ledger | str | Path | None = None,
     ) -> Router:
         """Build a router from a policy file.
 
@@ -129,6 +136,7 @@ class Router(Parts):
             status_dir: A folder in which `hybridllm status` finds this router; see `Router`.
             wake: Called with the name of a backend that is to be woken; see `Router`.
             volume_file: An SQLite file that keeps volumes over restarts; see `Router`.
+            ledger: Where it is written down what every request cost; see `Router`.
 
         Raises:
             PolicyError: With every problem of the file.
@@ -151,6 +159,7 @@ class Router(Parts):
             status_dir=status_dir,
             wake=wake,
             volume_file=volume_file,
+            ledger=ledger,
         )
         router._source = (source, first)
         router._watch_s = watch_s if watch else None
@@ -172,6 +181,7 @@ class Router(Parts):
         status_dir: str | Path | None = None,
         wake: WakeHook | None = None,
         volume_file: str | Path | None = None,
+        ledger: Ledger | str | Path | None = None,
     ) -> Router:
         """Build a router from a policy's text; see `from_file`."""
         from hybridllm._adapters.policy_files import load_policy_text
@@ -188,6 +198,7 @@ class Router(Parts):
             status_dir=status_dir,
             wake=wake,
             volume_file=volume_file,
+            ledger=ledger,
         )
 
     @property
@@ -229,6 +240,7 @@ class Router(Parts):
             self._in_force,
             self._engine_once.made,
             self._volumes,
+            self._ledger,
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
         )

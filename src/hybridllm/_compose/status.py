@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._compose.status_ledger import LedgerStatus, ledger_status
 from hybridllm._compose.status_overflow import OverflowStatus, overflow_rows
 from hybridllm._compose.status_rows import (
     BackendStatus,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.in_force import InForce
+    from hybridllm._runtime.ledger.keeper import LedgerKeeper
     from hybridllm._runtime.volumes import Volumes
 
 _READS = 5
@@ -53,6 +55,7 @@ class Status:
         overflows: The routes of the policy that overflow, in its order.
         volumes: The conditions of the policy on volume and break-even, in its order.
         shadows: The routes of the policy that have copies of requests sent to another model, in its order.
+        ledger: How the ledger stands; None: there is none.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
         requests: That were decided since this router began, denied ones included.
@@ -75,6 +78,7 @@ class Status:
     overflows: tuple[OverflowStatus, ...] = ()
     volumes: tuple[VolumeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
+    ledger: LedgerStatus | None = None
     panic: tuple[str, ...] = ()
     requests: int = 0
     retry_budget_left: float = 0.0
@@ -98,6 +102,7 @@ class Status:
             "overflows": [row.to_dict() for row in self.overflows],
             "volumes": [row.to_dict() for row in self.volumes],
             "shadows": [row.to_dict() for row in self.shadows],
+            "ledger": None if self.ledger is None else self.ledger.to_dict(),
             "panic": list(self.panic),
             "requests": self.requests,
             "retry_budget_left": self.retry_budget_left,
@@ -122,6 +127,7 @@ class Status:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
         lines += [str(row) for row in (*self.overflows, *self.volumes, *self.shadows)]
+        lines += [] if self.ledger is None else [str(self.ledger)]
         lines += load_lines(self.backends)
         if self.panic:
             lines.append(f"PANIC: everybody is refused for {', '.join(self.panic)}")
@@ -134,6 +140,7 @@ def status_of(
     state: InForce,
     engine: Engine | None,
     volumes: Volumes | None,
+    ledger: LedgerKeeper | None,
     *,
     file: str | None,
     watching: bool,
@@ -144,18 +151,19 @@ def status_of(
         state: Its policy, and how its reloads went.
         engine: What has sent requests; None: nothing was sent yet.
         volumes: What is counted; None: nothing is yet.
+        ledger: Where it is written down; None: nowhere.
         file: Its policy file.
         watching: Whether that is watched now.
     """
     for _ in range(_READS - 1):
         try:
-            return _read(state, engine, volumes, file=file, watching=watching)
+            return _read(state, engine, volumes, ledger, file=file, watching=watching)
         except (
             KeyError,
             RuntimeError,
         ):  # asked in another thread, while the event loop changed a dict
             continue
-    return _read(state, engine, volumes, file=file, watching=watching)
+    return _read(state, engine, volumes, ledger, file=file, watching=watching)
 
 
 def status_socket(folder: str | Path, status: Callable[[], Status]) -> StatusSocket:
@@ -173,6 +181,7 @@ def _read(
     state: InForce,
     engine: Engine | None,
     volumes: Volumes | None,
+    ledger: LedgerKeeper | None,
     *,
     file: str | None,
     watching: bool,
@@ -209,6 +218,7 @@ def _read(
         overflows=overflow_rows(policy, engine, now_s=now_s),
         volumes=volume_rows(policy, volumes),
         shadows=shadow_rows(policy, engine),
+        ledger=ledger_status(ledger),
         panic=models_in_panic(rows),
         requests=0 if engine is None else engine.fleet.totals.requests,
         retry_budget_left=round(budget_left, 1),

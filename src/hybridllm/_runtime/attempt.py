@@ -186,6 +186,8 @@ class Attempts:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
             )
+        if run.ledger is not None:
+            run.ledger.intent(trial)
         return permit, trial
 
     def _request(

@@ -28,7 +28,7 @@ from hybridllm._runtime.lifetime import Lifetime
 from hybridllm._runtime.load_watch import LoadWatch
 from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
-from hybridllm._runtime.ports import Clock, Codec, RequestTrace, Tracer, Wire
+from hybridllm._runtime.ports import Clock, Codec, LedgerPort, RequestTrace, Tracer, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.shadows import Shadows, plain_text
 from hybridllm._runtime.stay import Stay
@@ -40,7 +40,7 @@ from hybridllm._runtime.turns import Turns
 from hybridllm._runtime.volume_keeper import VolumeKeeper
 from hybridllm._runtime.wake import WakeHook, Waker
 from hybridllm._runtime.wake_ahead import WakeAhead
-from hybridllm.errors import HybridLLMError, PolicyDenied, RouterClosed
+from hybridllm.errors import HybridLLMError, LedgerError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
     from hybridllm._runtime.resume import Resume
@@ -64,6 +64,7 @@ class Engine:
         on_load: Hears of a backend's load each time that it was asked.
         wake: The application's own way to wake a backend that sleeps.
         keeper: Keeps the volumes, in the event loop where the router is.
+        ledger: Writes down what becomes of money; None: nobody does.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Engine:
         on_breaker: Told = log_transition,
         on_load: LoadTold | None = None,
         wake: WakeHook | None = None,
+        ledger: LedgerPort | None = None,
     ) -> None:
         self._in_force = in_force
         self._lifetime = lifetime
@@ -96,6 +98,7 @@ class Engine:
         self._clock = clock
         self._draw = draw
         self._keeper = keeper
+        self._ledger = ledger
         self.volumes = keeper.volumes
         self._call_ready = ready
         self._attempts: Attempts | None = None
@@ -130,12 +133,15 @@ class Engine:
             PolicyDenied: If the policy leaves nobody to ask. Nothing was sent.
             RequestFailed: If no answer can be had.
             InvalidRequest: If the call cannot be said in JSON.
+            LedgerError: If the ledger takes nothing, and then nothing may be sent.
             RouterClosed: If the router is closed, or works in another event loop.
         """
         stay = self._lifetime.here()
         attempts = self._ready(stay)
         if self._keeper.reading:
             await self._keeper.known()
+        if self._ledger is not None:
+            await self._written_down(self._ledger, attempts)
         run = self._begun(call, stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
@@ -163,6 +169,17 @@ class Engine:
             label = "router_closed" if isinstance(outcome, RouterClosed) else "invalid_request"
             run.settle(RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error=label)
         raise attempts.codec.raised(outcome.with_traceback(None))
+
+    async def _written_down(self, ledger: LedgerPort, attempts: Attempts) -> None:
+        """See to it that what is sent can be written down, where nothing else may be sent."""
+        if ledger.opening:
+            await ledger.opened()
+        if (why := ledger.refusal) is not None:
+            refused = (
+                f"nothing was sent: the ledger takes nothing now ({why}), and `unavailable` is 'deny'; mend "
+                "it, or say Ledger(..., unavailable='allow')"
+            )
+            raise attempts.codec.raised(LedgerError(refused))
 
     def _ended_early(self, run: Run, error: BaseException) -> None:
         """Settle a request that was cancelled, or met a bug."""
@@ -223,6 +240,8 @@ class Engine:
         self._stay = stay
         self._health.wake()
         self._keeper.begin()
+        if self._ledger is not None:
+            self._ledger.begin()
         return self._attempts
 
     def _breaker_changed(
@@ -256,6 +275,8 @@ class Engine:
                 started_at=started_at,
                 duration_s=self._clock.monotonic_s() - started_s,
             )
+            if self._ledger is not None:
+                self._ledger.request(receipt, decision.facts)
             if trace is not None:
                 trace.ended(receipt)
             return PolicyDenied(
@@ -279,6 +300,7 @@ class Engine:
             stay.enter(),
             trace,
             self.volumes if self.volumes.counting else None,
+            self._ledger,
         )
         if decision.policy.shadows and self.shadows.wanted(call, decision):
             run.on_answer = partial(self._copy, call, decision)
@@ -308,6 +330,7 @@ class Engine:
             started_s + limit_s,
             self._stay.enter(counted=False),
             self._traced(decision, request_id, call),
+            ledger=self._ledger,
             shadow_of=original,
         )
 

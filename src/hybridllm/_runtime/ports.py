@@ -9,14 +9,18 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.receipt import Attempt, AttemptReason, Receipt
+from hybridllm._core.request.facts import Facts
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.outcome import Failure, FailureKind
 from hybridllm.errors import HybridLLMError, InvalidRequest
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.run import Trial
 
 # A kept connection that breaks later than this after a request went out: the backend died at work, and
 # may have charged for it. Only one that breaks at once had been closed before.
@@ -163,6 +167,40 @@ class RequestTrace(Protocol):
 
     def ended(self, receipt: Receipt) -> None:
         """The request is over; called exactly once."""
+        ...
+
+
+class LedgerPort(Protocol):
+    """Who writes down what becomes of money. Waits for nothing, and raises nothing into a request."""
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is still being opened."""
+        ...
+
+    async def opened(self) -> None:
+        """Wait until it is opened, shortly."""
+        ...
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no request may be sent now, in words; None: it may."""
+        ...
+
+    def begin(self) -> None:
+        """Begin in this process; once more it does nothing."""
+        ...
+
+    def intent(self, trial: Trial) -> None:
+        """An attempt is about to be sent."""
+        ...
+
+    def attempt(self, trial: Trial, attempt: Attempt) -> None:
+        """It has ended."""
+        ...
+
+    def request(self, receipt: Receipt, facts: Facts) -> None:
+        """A request has ended, or was denied; called before anybody sees its receipt."""
         ...
 
 

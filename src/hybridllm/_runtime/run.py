@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hybridllm._core.decide.plan import Denied, Kept, Plan
+from hybridllm._core.ledger.made import declared_keys
+from hybridllm._core.ledger.rows import AttemptRow
 from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.pico import to_pico
 from hybridllm._core.money.price import Price, cheapest, cost_usd
@@ -24,7 +26,7 @@ from hybridllm._core.receipt import (
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.permit import Permit
-from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
+from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, LedgerPort, RequestTrace
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
 from hybridllm._runtime.totals import Total
@@ -50,6 +52,7 @@ class Run:
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
+        ledger: Where it is written down; None: nowhere.
         begun: Attempts that have begun.
         on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
@@ -66,6 +69,7 @@ class Run:
     passage: Passage = field(repr=False)
     trace: RequestTrace | None = field(default=None, repr=False)
     volumes: Volumes | None = field(default=None, repr=False)
+    ledger: LedgerPort | None = field(default=None, repr=False)
     attempts: list[Attempt] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list, repr=False)
     settled: bool = False
@@ -83,6 +87,13 @@ class Run:
     def barred(self) -> frozenset[int]:
         """Who of the plan can do nothing more for the request."""
         return _NOBODY if self.seam is None else self.seam.barred
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """Of the caller's metadata, what the policy declares for attribution."""
+        plan = self.plan
+        declared = plan.policy.attribution
+        return declared_keys(declared, plan.facts.metadata) if declared else ()
 
     def claim(self) -> bool:
         """Return whether an attempt that has an answer may give it: the first of those that race."""
@@ -103,6 +114,8 @@ class Run:
         self.settled = True
         self.resume = self.seam = None  # they hold the run, as it holds them
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
+        if self.ledger is not None:
+            self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:
             self.trace.ended(receipt)
         if self.volumes is not None:
@@ -119,6 +132,7 @@ class Trial:
         permit: To make it; of the record of its candidate.
         total: Of its backend, where it is counted.
         meter: Counts its tokens, if its backend is paid by the month.
+        row: That its intent has left in the ledger.
     """
 
     run: Run
@@ -130,6 +144,7 @@ class Trial:
     total: Total = field(repr=False)
     meter: Meter | None = field(default=None, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
+    row: AttemptRow | None = field(default=None, repr=False)
 
     @property
     def started_s(self) -> float:
@@ -193,6 +208,8 @@ class Trial:
         self.total.ended(attempt)
         if self.trace is not None:
             self.trace.ended(attempt, facts)
+        if self.run.ledger is not None:
+            self.run.ledger.attempt(self, attempt)
         return attempt
 
     def _at_home(
@@ -273,6 +290,7 @@ def denied_receipt(
         residency_tags=denied.residency,
         observed=denied.observed,
         user_id=facts.user_id,
+        keys=declared_keys(denied.policy.attribution, facts.metadata),
     )
 
 
@@ -327,6 +345,7 @@ def _receipt(
         plan.observed,
         listed,
         facts.user_id,
+        run.keys,
         shadow_of=run.shadow_of,
         agreed=run.agreed,
     )

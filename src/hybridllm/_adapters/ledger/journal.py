@@ -1,7 +1,7 @@
 """The ledger's journal on disk: segments in a folder, each locked by the process that writes it.
 
-A segment's name says nothing; whether its owner lives is told by its lock, which goes with the process however
-that ends. A last line that a crash cut off is known by its missing newline.
+A segment's name says nothing; whether its owner lives is told by its lock, which goes with the process,
+however that ends. A last line that a crash cut off is known by its missing newline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Versions of the ledger's tables: made anew, or brought from an older version to this one, in one transaction."""
+"""Versions of the ledger's tables: made anew, or brought to this version, in one transaction."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def _add_what_is_missing(connection: Connection) -> None:
         for column in table.columns:
             if column.name not in known:
                 made = str(CreateColumn(column).compile(dialect=connection.dialect))
-                made = made.removesuffix(" NOT NULL")  # nobody can say it of the rows that are there
+                made = made.removesuffix(
+                    " NOT NULL"
+                )  # nobody can say it of the rows that are there
                 connection.execute(text(f"ALTER TABLE {quote(table.name)} ADD COLUMN {made}"))
     SCHEMA.create_all(connection)
     for table in SCHEMA.sorted_tables:

@@ -12,7 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, create_engine, delete, event, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    create_engine,
+    delete,
+    event,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -28,7 +37,7 @@ BUSY_S = 2.0
 _MODE = 0o600  # it names tenants
 _CONNECT_S = 5
 _NOT_A_LEDGER = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-_DRIVERS = {
+_DRIVERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sqlite": (sqlite.insert, {"timeout": BUSY_S, "check_same_thread": False}),
     "postgresql": (postgresql.insert, {"connect_timeout": _CONNECT_S}),
 }
@@ -52,11 +61,11 @@ class LedgerDatabase:
                 f"a ledger is kept in SQLite or in PostgreSQL; {kind!r} is neither: give a file's path, or a "
                 "URL such as postgresql+psycopg://user@host/name"
             )
-        insert, given = _DRIVERS[kind]
+        insert, options = _DRIVERS[kind]
         self._file = Path(url.database or "") if kind == "sqlite" else None
         if self._file is not None:
-            given = given | {"timeout": busy_s}
-        self._engine = _engine(url, given)
+            options = options | {"timeout": busy_s}
+        self._engine = _engine(url, options)
         self._connection: Connection | None = None
         self._inode: int | None = None
         self._put_attempts = _statement(insert, ATTEMPTS, self._engine)
@@ -138,7 +147,7 @@ class LedgerDatabase:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Say what went wrong in the words of the database or of the system, and connect anew the next time."""
+        """Say what went wrong in the words of the database or of the system; connect anew the next time."""
         try:
             yield
         except DataError as error:
@@ -203,7 +212,8 @@ def _statement(insert: Any, table: Table, engine: Engine) -> str:
     if table is ATTEMPTS:
         new, old = putting.excluded.outcome, table.c.outcome
         # Written out, so that a row is all of the statement's parameters.
-        intent, unknown = (literal_column(f"'{outcome}'") for outcome in (INTENT, UNKNOWN))
+        intent: Any = literal_column(f"'{INTENT}'")
+        unknown: Any = literal_column(f"'{UNKNOWN}'")
         putting = putting.on_conflict_do_update(
             index_elements=[key],
             set_={column.name: putting.excluded[column.name] for column in table.columns},

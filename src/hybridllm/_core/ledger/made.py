@@ -10,7 +10,7 @@ from decimal import Decimal
 from hybridllm._core.decide.filters import OUTPUT_TOKENS_ASSUMED, expected_cost_atto
 from hybridllm._core.ledger.rows import INTENT, AttemptRow, RequestRow
 from hybridllm._core.money.pico import pico_of
-from hybridllm._core.money.usage import UsageSource
+from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.receipt import Attempt, AttemptReason, Receipt
 from hybridllm._core.request.facts import Facts
@@ -104,41 +104,44 @@ def unsettled(row: AttemptRow) -> AttemptRow:
 
 def ended_row(intent: AttemptRow, attempt: Attempt) -> AttemptRow:
     """Return the row of an attempt that has ended; `intent` is the one that it began with."""
-    usage, price, cost = attempt.usage, attempt.price, attempt.cost_usd
+    price, cost, source = attempt.price, attempt.cost_usd, attempt.cost_source
     first_token_s = attempt.first_token_s
-    source = attempt.cost_source
-    return AttemptRow(
-        *intent[:8],
-        attempt.model_served,
-        attempt.reason.value,
-        attempt.outcome.value,
-        attempt.error,
-        attempt.status_code,
-        round(attempt.duration_s * 1e6),
-        None if first_token_s is None else round(first_token_s * 1e6),
-        *(
-            (None, None, None, None, None, None)
-            if usage is None
-            else (
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cached_input_tokens,
-                usage.cache_write_tokens,
-                usage.reasoning_tokens,
-                usage.source.value,
-            )
-        ),
-        attempt.service_tier,
-        None if price is None else price.price_id,
-        _pico(cost),
-        source if source is not None or cost is None else "local",
-        _pico(attempt.provider_cost_usd),
-        _pico(attempt.list_cost_usd),
-        None,
-        int(attempt.maybe_billed),
-        *intent[29:38],
-        attempt.trace_id,
-        attempt.span_id,
+    return AttemptRow._make(
+        (
+            *intent[:8],
+            attempt.model_served,
+            attempt.reason.value,
+            attempt.outcome.value,
+            attempt.error,
+            attempt.status_code,
+            round(attempt.duration_s * 1e6),
+            None if first_token_s is None else round(first_token_s * 1e6),
+            *_tokens(attempt.usage),
+            attempt.service_tier,
+            None if price is None else price.price_id,
+            _pico(cost),
+            "local" if source is None and cost is not None else source,
+            _pico(attempt.provider_cost_usd),
+            _pico(attempt.list_cost_usd),
+            None,
+            int(attempt.maybe_billed),
+            *intent[29:38],
+            attempt.trace_id,
+            attempt.span_id,
+        )
+    )
+
+
+def _tokens(usage: Usage | None) -> tuple[int | str | None, ...]:
+    if usage is None:
+        return (None,) * 6
+    return (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.source.value,
     )
 
 
@@ -189,6 +192,7 @@ def request_row(receipt: Receipt, facts: Facts) -> RequestRow:
         _pico(receipt.saved_usd),
         receipt.escalated,
         receipt.shadow_of,
+        None if receipt.agreed is None else int(receipt.agreed),
     )
 
 

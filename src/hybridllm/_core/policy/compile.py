@@ -114,6 +114,7 @@ def compiled_policy(
             {key: tag.taint for key, tag in spec.residency.items() if tag.taint is not None}
         ),
         measures=_measures(routes, spec),
+        attribution=() if spec.attribution is None else spec.attribution.keys,
         shadows=MappingProxyType({one.name: one.shadow for one in routes if one.shadow}),
         default_residency=None if default == DENY else default,
         deny_untagged=default == DENY,

@@ -350,6 +350,7 @@ class Policy:
         prefixes: True if prefixes order candidates somewhere.
         live: The conditions on volume and on break-even, each once.
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
+        attribution: Keys of the caller's metadata that receipts and ledger keep.
         shadows: Of each route that has one, by its name.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
@@ -386,6 +387,7 @@ class Policy:
     prices_move: bool = False
     prices_differ: bool = False
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    attribution: tuple[str, ...] = ()
     shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

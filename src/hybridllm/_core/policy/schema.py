@@ -40,6 +40,7 @@ from hybridllm._core.policy.fields import (
     as_empty_mapping,
     as_list,
 )
+from hybridllm._core.policy.schema_attribution import AttributionSpec
 from hybridllm._core.policy.schema_hybrid import CapacitySpec, ColdStartSpec, SaturationSpec
 from hybridllm._core.policy.schema_limits import (
     HealthPath,
@@ -370,6 +371,9 @@ class PolicySpec(Spec):
     retries: RetriesSpec = Field(
         default_factory=RetriesSpec.model_construct,
         description="Limits on sending a request again.",
+    )
+    attribution: AttributionSpec | None = Field(
+        default=None, description="Whom money is attributed to, on receipts and in the ledger."
     )
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from hybridllm._core.ledger.lines import Row, attempt_line, request_line
 from hybridllm._core.ledger.made import ended_row, intent_row, keys_text, request_row
 from hybridllm._core.receipt import AttemptOutcome
-from hybridllm._runtime.ledger.writer import ROWS_MAX, Page, Writer
+from hybridllm._runtime.ledger.shared import ROWS_MAX, Page
+from hybridllm._runtime.ledger.writer import Writer
 from hybridllm._runtime.one_thread import OneThread
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ class LedgerKeeper:
             return
         self._writer = writer = self._make()
         writer.thread.start()
-        weakref.finalize(self, writer.stop).atexit = False  # a router that was dropped leaves no thread
+        weakref.finalize(
+            self, writer.stop
+        ).atexit = False  # a router that was dropped leaves no thread
 
     @property
     def opening(self) -> bool:
@@ -183,7 +186,7 @@ class LedgerKeeper:
         writer, self._writer, self._pending = self._writer, None, []
         if writer is not None:
             _forsaken.append(writer)
-            for page in writer.pages():
+            for page in tuple(writer.pages.all()):
                 page.segment.close()
 
     def _append(self) -> None:
@@ -213,7 +216,9 @@ class LedgerKeeper:
         """A bug of ours; it costs a row, and is told once."""
         self._faults += 1
         if self._faults == 1:
-            _logger.error("ledger %s: a row was not made: %s: %s", self.name, type(error).__name__, error)
+            _logger.error(
+                "ledger %s: a row was not made: %s: %s", self.name, type(error).__name__, error
+            )
 
 
 def _journaled(page: Page | None, pending: list[tuple[bytes, Row]]) -> Page | None:

@@ -1,4 +1,4 @@
-"""What the ledger's writer needs of a disk and a database, as protocols; `_adapters/ledger` implements them."""
+"""What the ledger's writer needs of a disk and a database; `_adapters/ledger` implements it."""
 
 from __future__ import annotations
 

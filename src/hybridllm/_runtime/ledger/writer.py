@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -20,16 +19,15 @@ from hybridllm._core.ledger.batch import Batch, recovered
 from hybridllm._core.ledger.lines import Row, storable
 from hybridllm._core.ledger.made import unsettled
 from hybridllm._core.ledger.rows import INTENT, AttemptRow
+from hybridllm._runtime.ledger.pages import Pages
 from hybridllm._runtime.ledger.ports import Journal, LedgerStore, LedgerStoreError, Segment
+from hybridllm._runtime.ledger.shared import Page, Shared
 
 GATHER_S = 0.01
 """So long rows gather, once there is one."""
 ROWS_AT_ONCE = 1_000
-SEGMENT_BYTES = 4 * 2**20
 INTENT_S = 1.0
 """What is under way for longer is shown in the database, too."""
-ROWS_MAX = 50_000
-"""That are held in memory; with a journal more may wait there."""
 LOOK_S = 30.0
 """Between two looks for what processes that are gone have left."""
 RETRY_S = (0.1, 2.0)
@@ -41,65 +39,6 @@ _DAY_US = 86_400 * 10**6
 _THREAD = "hybridllm-ledger"
 
 _logger = logging.getLogger("hybridllm")
-
-
-@dataclass(slots=True, eq=False)
-class Page:
-    """A segment, and how much of it is still needed. The loop counts what it appends, the thread what is done.
-
-    Attributes:
-        appended: Rows in it; `done`: of those, how many are in the database.
-        spilled: Rows of it that are held nowhere else; `replayed`: of those, how many are in the database.
-        trouble: Why something could not be appended to it, which was the last; None: it is whole.
-    """
-
-    segment: Segment
-    appended: int = 0
-    done: int = 0
-    spilled: int = 0
-    replayed: int = 0
-    trouble: str | None = None
-
-    @property
-    def needed(self) -> bool:
-        """Whether it holds a row that the database does not."""
-        return self.appended - self.spilled > self.done or self.spilled > self.replayed
-
-
-@dataclass(slots=True, eq=False)
-class Shared:
-    """What the event loop and the thread hand each other; each field is changed by one of them.
-
-    Attributes:
-        rows: That came, each with the page that it stands on; None: on none.
-        page: That the loop appends to; `spare`: the next one, for the loop to take.
-        retired: Pages that the loop has left.
-        lost: Rows that neither memory nor journal had room for.
-        written: Rows that are in the database.
-        errors: How often the database or the journal could not be written.
-        error: Why it cannot now; None: it can.
-        unjournaled: Why rows cannot be appended to the journal now; None: they can.
-        waiting: Rows that the thread holds and has not written.
-    """
-
-    rows: deque[tuple[Row, Page | None]] = field(default_factory=deque)
-    page: Page | None = None
-    spare: Page | None = None
-    retired: deque[Page] = field(default_factory=deque)
-    wake: threading.Event = field(default_factory=threading.Event)
-    stirred: bool = False
-    lost: int = 0
-    written: int = 0
-    errors: int = 0
-    error: str | None = None
-    unjournaled: str | None = None
-    waiting: int = 0
-
-    def stir(self) -> None:
-        """Wake the thread, if it is not about to look."""
-        if not self.stirred:
-            self.stirred = True
-            self.wake.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -125,15 +64,15 @@ class Writer:
     ) -> None:
         self.name = name
         self.shared = Shared()
+        self.pages = Pages(name, journal, self.shared)
         self.opened = threading.Event()
         self._store = store
         self._journal = journal
         self._retention_days = retention_days
         self._stop = threading.Event()
         self._batch = Batch()  # that is to be written
-        self._pages: list[Page | None] = []  # one of each row that the batch settles
+        self._stand_on: list[Page | None] = []  # one of each row that the batch settles
         self._held: dict[str, _Held] = {}
-        self._kept: list[Page] = []  # that were retired and are needed
         self._retry_s = 0.0
         self._latest_us = 0
         self._pruned_day = 0
@@ -144,12 +83,6 @@ class Writer:
         """Have it write what is left, once, and end."""
         self._stop.set()
         self.shared.wake.set()
-
-    def pages(self) -> Iterator[Page]:
-        """Yield the pages that are open."""
-        shared = self.shared
-        pages = (shared.page, shared.spare, *shared.retired, *self._kept)
-        yield from (page for page in pages if page is not None)
 
     def ended(self, seconds: float) -> bool:
         """Wait for the thread to end; return whether it has."""
@@ -163,18 +96,20 @@ class Writer:
     def _work(self) -> None:
         shared = self.shared
         try:
-            self._turn_page()
+            self.pages.turn()
             self._try_to(self._store.open)
         finally:
             self.opened.set()
         while not self._stop.is_set():
-            self._wait()
             try:
                 self._cycle()
-            except Exception as error:  # a border: rows wait in the journal, and the thread must live on
+            except (
+                Exception
+            ) as error:  # a border: the rows are in the journal, the thread must live on
                 shared.errors += 1
                 _logger.exception("ledger %s: unexpected %s", self.name, type(error).__name__)
                 self._retry_s = RETRY_S[1]
+            self._wait()
         self._end()
 
     def _wait(self) -> None:
@@ -193,8 +128,8 @@ class Writer:
         if self.shared.error is not None and not self._batch:
             self._try_to(self._store.open)
         self._flush()
-        self._turn_page()
-        self._drop_pages()
+        self.pages.turn()
+        self.pages.drop()
         if self.shared.error is None:
             self._look_around()
 
@@ -205,13 +140,13 @@ class Writer:
             if not self._batch:
                 return self._replay()
             if not self._try_to(self._write):
-                self._keep_safe()
+                self.pages.sync()
                 return False
-            for page in self._pages:
+            for page in self._stand_on:
                 if page is not None:
                     page.done += 1
             self.shared.written += len(self._batch)
-            self._batch, self._pages = Batch(), []
+            self._batch, self._stand_on = Batch(), []
 
     def _gather(self) -> None:
         """Take rows into the batch, as many as go into one transaction."""
@@ -238,13 +173,14 @@ class Writer:
                 return
             held = self._held.pop(row.attempt_id, None)
             if held is not None:
-                self._pages.append(held.page)
-        self._pages.append(page)
+                self._stand_on.append(held.page)
+        self._stand_on.append(page)
         self._batch.add(row)
         self._latest_us = max(self._latest_us, row.started_us)
 
     def _write(self) -> None:
-        attempts, requests = list(self._batch.attempts.values()), list(self._batch.requests.values())
+        attempts = [*self._batch.attempts.values()]
+        requests = [*self._batch.requests.values()]
         try:
             self._store.write(attempts, requests)
         except (ValueError, OverflowError):  # what no database takes: it must not stop the others
@@ -252,7 +188,7 @@ class Writer:
 
     def _replay(self) -> bool:
         """Write the rows that only the journal holds; return whether there are none left."""
-        for page in self._open_pages():
+        for page in tuple(self.pages.all()):
             spilled = page.spilled
             if spilled == page.replayed:
                 continue
@@ -302,60 +238,6 @@ class Writer:
             _logger.info("ledger %s: can be written again", self.name)
         shared.error, self._retry_s = None, 0.0
         return True
-
-    def _keep_safe(self) -> None:
-        """While the database takes nothing, the journal is what there is: it is to outlive the machine."""
-        for page in self._open_pages():
-            with suppress(OSError):
-                page.segment.sync()
-
-    def _open_pages(self) -> Iterable[Page]:
-        page = self.shared.page
-        return self._kept if page is None or page in self._kept else (*self._kept, page)
-
-    def _turn_page(self) -> None:
-        """Have a page for the loop: the first, or the next where one is full or broken."""
-        shared = self.shared
-        page = shared.page
-        if shared.spare is not None:
-            return
-        if page is not None and page.trouble is None:
-            shared.unjournaled = None
-            if page.segment.size < SEGMENT_BYTES:
-                return
-        try:
-            made = Page(self._journal.opened())
-        except LedgerStoreError as error:
-            self._unjournaled(str(error))
-            return
-        if page is not None and page.trouble is not None:
-            self._unjournaled(page.trouble)
-        if page is None:
-            shared.page = made
-        else:
-            shared.spare = made
-
-    def _unjournaled(self, why: str) -> None:
-        shared = self.shared
-        shared.errors += 1
-        if shared.unjournaled is None:
-            _logger.warning(
-                "ledger %s: its journal cannot be written: %s. Until it can, a process that is killed loses "
-                "the rows of its last moments",
-                self.name,
-                why,
-            )
-        shared.unjournaled = why
-
-    def _drop_pages(self) -> None:
-        """Remove the pages that are in the database."""
-        retired = self.shared.retired
-        while retired:
-            self._kept.append(retired.popleft())
-        for page in self._kept:
-            if not page.needed:
-                page.segment.drop()
-        self._kept = [page for page in self._kept if page.needed]
 
     def _look_around(self) -> None:
         """Now and then: take over what is left of other processes, and remove what is too old."""
@@ -410,23 +292,17 @@ class Writer:
         shared = self.shared
         with suppress(Exception):  # the journal has it, and this thread has nothing more to do
             self._flush()
-        for page in (shared.page, shared.spare):
-            if page is not None:
-                shared.retired.append(page)
-        self._drop_pages()
-        for page in self._kept:
-            with suppress(OSError):
-                page.segment.sync()
-            page.segment.close()
-        left = sum(page.appended for page in self._kept)
-        if self._batch:
+        homeless = [*self._stand_on, *(page for _, page in shared.rows)].count(None)
+        shared.lost += homeless
+        left = self.pages.close()
+        if left or homeless:
             _logger.warning(
-                "ledger %s: could not be written at the end: %s. %s",
+                "ledger %s: could not be written at the end: %s. %d rows wait in its journal, and are taken "
+                "over by the next router that writes it; %d rows are lost",
                 self.name,
-                shared.error,
-                f"{left} rows wait in its journal, and are taken over by the next router that writes it"
-                if left
-                else f"{len(self._batch)} rows are lost",
+                shared.error or "attempts are under way",
+                left,
+                homeless,
             )
         with suppress(Exception):
             self._store.close()

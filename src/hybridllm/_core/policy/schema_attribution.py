@@ -1,0 +1,31 @@
+"""What may stand in a policy about whom money is attributed to, as pydantic models: the shape only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from hybridllm._core.policy.fields import MetadataKey, as_list
+from hybridllm._core.policy.spec import Spec
+
+KEYS_MAX = 16
+
+
+class AttributionSpec(Spec):
+    """Whom money is attributed to, beyond tenant, feature, task, user and session."""
+
+    keys: Annotated[
+        tuple[MetadataKey, ...],
+        Field(min_length=1, max_length=KEYS_MAX),
+        BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+    ] = Field(
+        description="Keys of the caller's metadata that receipts and ledger keep; all others they never see."
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a key twice")
+        return value
