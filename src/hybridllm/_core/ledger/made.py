@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from hybridllm._core.decide.filters import OUTPUT_TOKENS_ASSUMED, expected_cost_atto
+from hybridllm._core.decide.filters import OUTPUT_TOKENS_ASSUMED, expected_cost_atto, input_tokens
 from hybridllm._core.ledger.rows import INTENT, AttemptRow, RequestRow
 from hybridllm._core.money.pico import pico_of
 from hybridllm._core.money.usage import Usage, UsageSource
@@ -49,7 +49,11 @@ def intent_row(
     length that ceilings on cost assume. That is all that will be known of it if this process dies.
     """
     output = facts.output_tokens_max
-    atto, price = expected_cost_atto(candidate, facts), candidate.price
+    tokens_in = input_tokens(facts)
+    price = candidate.price
+    if candidate.varies:
+        price = candidate.price_at(started_at, tokens_in)
+    atto = expected_cost_atto(candidate, facts, started_at)
     cost = None if atto is None else (atto + _ATTO_PER_PICO // 2) // _ATTO_PER_PICO
     return AttemptRow(
         f"{request_id}-{number}",
@@ -67,7 +71,7 @@ def intent_row(
         None,
         None,
         None,
-        max(facts.input_tokens_total, facts.input_tokens_estimate),
+        tokens_in,
         (OUTPUT_TOKENS_ASSUMED if output is None else output) * facts.answers,
         None,
         None,

@@ -5,7 +5,7 @@ Everything that could be wrong has been told before: here every name is known, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
@@ -41,7 +41,7 @@ from hybridllm._core.policy.compiled import (
     Task,
     Timeouts,
 )
-from hybridllm._core.policy.conditions import Live, facts_looked_at, leaves, named
+from hybridllm._core.policy.conditions import Live, When, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
 from hybridllm._core.policy.pricing import Prices, price_fields
 from hybridllm._core.policy.references import DENY
@@ -110,9 +110,7 @@ def compiled_policy(
         constraints=constraints,
         looks_at=frozenset().union(*(facts_looked_at(when) for when in whens)),
         splits=any(use.weights for route in routes for use in route.use),
-        taints=MappingProxyType(
-            {key: tag.taint for key, tag in spec.residency.items() if tag.taint is not None}
-        ),
+        taints=_taints(spec),
         measures=_measures(routes, spec),
         attribution=() if spec.attribution is None else spec.attribution.keys,
         shadows=MappingProxyType({one.name: one.shadow for one in routes if one.shadow}),
@@ -125,11 +123,20 @@ def compiled_policy(
         budget=compiled_budget(spec.retries.budget),
         loaded=_loaded(routes) | by_prefix,
         prefixes=bool(by_prefix),
-        live=tuple(
-            dict.fromkeys(leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
-        ),
+        live=_live(whens),
         **price_fields(candidates, listed, used_in),
     )
+
+
+def _taints(spec: PolicySpec) -> Mapping[str, float]:
+    kept = {name: tag.taint for name, tag in spec.residency.items() if tag.taint is not None}
+    return MappingProxyType(kept)
+
+
+def _live(whens: Iterable[When]) -> tuple[Live, ...]:
+    """Return the conditions on volume and on break-even, each once."""
+    found = (leaf for when in whens for leaf in leaves(when) if isinstance(leaf, Live))
+    return tuple(dict.fromkeys(found))
 
 
 def _balances(routes: tuple[Route, ...]) -> bool:
