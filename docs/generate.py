@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from docgen import api_page, blocks, cli_page, failure_tables, policy_page
+from docgen import api_page, blocks, cli_page, economics_page, failure_tables, policy_page
 
 DOCS = Path(__file__).parent
 REFERENCE: Mapping[str, Callable[[], str]] = {
     "policy.md": policy_page.page,
     "cli.md": cli_page.page,
     "api.md": api_page.page,
+    "economics.md": api_page.economics_page,
     "testing.md": api_page.testing_page,
 }
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -26,6 +27,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "statuses": failure_tables.status_table,
     "timeouts": failure_tables.timeout_table,
     "breaker": failure_tables.breaker_table,
+    "source scenarios": economics_page.scenario_table,
+    "wrong sums": economics_page.wrong_sums_table,
+    "crossings": economics_page.crossing_table,
+    "scenario keys": economics_page.key_table,
+    "break even claims": economics_page.claims_list,
 }
 _TABLE = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

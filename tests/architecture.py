@@ -30,7 +30,8 @@ LAYERS = {
     "_compose": {"_compose", "_adapters", "_runtime", "_core", "errors"},
     "public": {"_compose", "_adapters", "_runtime", "_core", "errors", "_version"},
     "testing": {"testing", "_runtime", "_core", "errors"},
-    "cli": {"cli", "testing", "public", "errors", "_version"},
+    "economics": {"_compose", "_adapters", "_core", "errors"},
+    "cli": {"cli", "testing", "economics", "public", "errors", "_version"},
     "__main__": {"cli", "public"},
     "_version": set(),
 }
@@ -43,7 +44,7 @@ DOORS = {
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},
     "jsonschema": {"_adapters/json_schemas.py"},
-    "matplotlib": {"cli/chaos/plots.py"},
+    "matplotlib": {"cli/break_even/plots.py", "cli/chaos/plots.py"},
     "openai": {
         "_adapters/openai_errors.py",
         "_adapters/openai_parse.py",
@@ -51,7 +52,12 @@ DOORS = {
         "_compose/params.py",  # read by type checkers only
     },
     "opentelemetry": {"_adapters/otel.py", "_adapters/otel_metrics.py"},
-    "pydantic": {"_core/policy", "_adapters/openai_parse.py", "_adapters/openai_types.py"},
+    "pydantic": {
+        "_core/economics/schema.py",
+        "_core/policy",
+        "_adapters/openai_parse.py",
+        "_adapters/openai_types.py",
+    },
     "pydantic_core": {"_core/policy", "_adapters/openai_types.py"},
     "referencing": {"_adapters/json_schemas.py"},
     "rich": {"cli"},

@@ -48,9 +48,10 @@ def _exit_codes() -> str:
 def _command(function: Callable[..., Any]) -> str:
     hints = typing.get_type_hints(function, include_extras=True)
     arguments, options = [], []
-    usage = f"hybridllm {function.__name__}"
-    for name, parameter in inspect.signature(function).parameters.items():
-        annotation, info = typing.get_args(hints[name])
+    name = function.__name__.replace("_", "-")
+    usage = f"hybridllm {name}"
+    for key, parameter in inspect.signature(function).parameters.items():
+        annotation, info = typing.get_args(hints[key])
         default = parameter.default
         if isinstance(info, ArgumentInfo):
             required = default is inspect.Parameter.empty
@@ -61,7 +62,7 @@ def _command(function: Callable[..., Any]) -> str:
                 usage += f" {info.default} {info.metavar}"
                 default = None
             options.append(_option(annotation, info, default))
-    rows = [f"## hybridllm {function.__name__}\n", inspect.getdoc(function) or "", ""]
+    rows = [f"## hybridllm {name}\n", inspect.getdoc(function) or "", ""]
     rows += ["```text", f"{usage} [OPTIONS]", "```", ""]
     rows += ["| | | default |", "|---|---|---|", *arguments, *options]
     return "\n".join(rows) + "\n"

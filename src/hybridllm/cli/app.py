@@ -17,7 +17,7 @@ import typer
 
 from hybridllm.cli.exits import EXIT_CODES, Exit
 
-# Each is a function of that name in the module, in the order of the help.
+# Each is a function of that name, with `_` for `-`, in the module, in the order of the help.
 COMMANDS = {
     "init": "hybridllm.cli.init.command",
     "check": "hybridllm.cli.check",
@@ -28,6 +28,7 @@ COMMANDS = {
     "batch": "hybridllm.cli.batch.command",
     "compare": "hybridllm.cli.compare.command",
     "models": "hybridllm.cli.models",
+    "break-even": "hybridllm.cli.break_even.command",
     "status": "hybridllm.cli.status.command",
     "top": "hybridllm.cli.top.command",
     "chaos": "hybridllm.cli.chaos.command",
@@ -51,7 +52,9 @@ def app_with(names: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_about)
     for name in names:
-        app.command(name, epilog=EXIT_CODES)(getattr(import_module(COMMANDS[name]), name))
+        app.command(name, epilog=EXIT_CODES)(
+            getattr(import_module(COMMANDS[name]), name.replace("-", "_"))
+        )
     return app
 
 

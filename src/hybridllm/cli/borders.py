@@ -55,8 +55,7 @@ def tell(error: errors.HybridLLMError, *, as_json: bool) -> None:
 
 def error_facts(error: errors.HybridLLMError) -> dict[str, Any]:
     """Return what a script may want to know of an error."""
-    kind = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
-    facts: dict[str, Any] = {"type": kind.__name__, "message": str(error)}
+    facts: dict[str, Any] = {"type": errors.public_class(error).__name__, "message": str(error)}
     if isinstance(error, errors.PolicyError):
         facts["problems"] = [problem_facts(problem) for problem in error.problems]
     if isinstance(error, errors.BulkFileError):

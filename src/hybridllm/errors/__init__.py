@@ -56,6 +56,7 @@ from hybridllm.errors.root import (
     PolicyDenied,
     PolicyError,
     RouterClosed,
+    public_class,
 )
 
 __all__ = [
@@ -79,4 +80,5 @@ __all__ = [
     "StreamInterrupted",
     "TruncatedOutput",
     "WarmingUp",
+    "public_class",
 ]

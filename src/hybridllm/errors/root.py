@@ -15,7 +15,7 @@ class HybridLLMError(Exception):
     """Root of everything that this package raises on purpose."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (_public_class(self), str(self), self._facts())
+        return _rebuild, (public_class(self), str(self), self._facts())
 
     def _facts(self) -> dict[str, Any]:
         return {}
@@ -103,8 +103,10 @@ def _rebuild(kind: type[HybridLLMError], message: str, facts: dict[str, Any]) ->
     return kind(message, **facts)
 
 
-def _public_class(error: HybridLLMError) -> type[HybridLLMError]:
-    """The class of this package that `error` is an instance of; what crosses a process is that one."""
-    return next(
-        kind for kind in type(error).__mro__ if kind.__module__.startswith("hybridllm.errors")
-    )
+def public_class(error: BaseException) -> type[Any]:
+    """Return the class of this package that `error` is an instance of; of a foreign one, its own class.
+
+    What is `openai`'s too has a class of its own; what crosses a process, and what is told, is this one.
+    """
+    ours = (kind for kind in type(error).__mro__ if kind.__module__.startswith("hybridllm.errors"))
+    return next(ours, type(error))

@@ -15,7 +15,7 @@ from typing import Any
 from hybridllm._core.bulk.batch_input import BadLine
 from hybridllm._core.bulk.paid import paid_json
 from hybridllm._core.bulk.result import BulkResult
-from hybridllm.errors import HybridLLMError
+from hybridllm.errors import public_class
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -55,8 +55,8 @@ def error_code(error: BaseException | None) -> str:
     """Return which error it is, in one word: `policy_denied`, `duplicate_custom_id`."""
     if isinstance(error, BadLine):
         return error.code
-    ours = (kind for kind in type(error).__mro__ if kind.__module__ == HybridLLMError.__module__)
-    return _WORD.sub("_", next(ours, type(error)).__name__).lower()
+    name = "NoneType" if error is None else public_class(error).__name__
+    return _WORD.sub("_", name).lower()
 
 
 def _facts(result: BulkResult, number: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from math import ceil, inf, isfinite
+from math import inf, isfinite
 
+from hybridllm._core.economics.sums import MTOK, api_usd, level_tokens, steps_for
 from hybridllm._core.money.capacity import SECONDS_A_MONTH
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import Policy
@@ -23,7 +24,6 @@ from hybridllm._core.policy.pricing import list_prices_at
 UNKNOWN_SHARE_MAX = Decimal("0.05")
 """Of the tokens, that may be of models without a price; of more nobody knows what the APIs would cost."""
 
-_MTOK = Decimal(1_000_000)
 _NOTHING = Decimal(0)
 
 
@@ -81,7 +81,7 @@ class _Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
+class MachineSet:
     """The machines that are weighed, once each.
 
     Attributes:
@@ -119,12 +119,12 @@ def weigh(
     prices = {model: list_prices_at(policy, model, at) for model in tokens_by_model}
     traffic = _traffic(prices, tokens_by_model, cached_share, months)
     names = tuple(name for name in backends or policy.backends if policy.backends[name].capacity)
-    machines = _set(policy.backends[name].capacity for name in names) if names else None
+    machines = one_set(policy.backends[name].capacity for name in names) if names else None
     api = traffic.usd if traffic.unknown_share <= UNKNOWN_SHARE_MAX else None
     own, sets = None, None
     if machines is not None:
         if machines.tokens is not None:
-            sets = max(1, ceil(traffic.tokens / machines.tokens))
+            sets = steps_for(traffic.tokens, machines.tokens)
         own = (sets or 1) * machines.usd + traffic.tokens * machines.usd_per_token
     return Weighed(
         api_usd_per_month=api,
@@ -152,7 +152,7 @@ def _traffic(
         if prices:
             cached = tokens_in * _exact(cached_share.get(model, 0.0))
             known += tokens_in + tokens_out
-            usd += min(_usd(tokens_in, tokens_out, cached, price) for price in prices)
+            usd += min(api_usd(tokens_in, tokens_out, cached, price) for price in prices)
         elif tokens_in or tokens_out:
             names.append(model)
             unknown += tokens_in + tokens_out
@@ -160,14 +160,7 @@ def _traffic(
     return _Traffic(known, usd, tuple(names), share)
 
 
-def _usd(tokens_in: Decimal, tokens_out: Decimal, cached: Decimal, price: Price) -> Decimal:
-    usd = tokens_in * price.usd_per_mtok_in + tokens_out * price.usd_per_mtok_out
-    if price.usd_per_mtok_cached_in is not None:
-        usd += cached * (price.usd_per_mtok_cached_in - price.usd_per_mtok_in)
-    return usd / _MTOK
-
-
-def _set(capacities: Iterable[Capacity | None]) -> _Set:
+def one_set(capacities: Iterable[Capacity | None]) -> MachineSet:
     """Add up machines; what they process is shared by what they can.
 
     An elastic one of which nobody knows what it can do counts as busy all month.
@@ -184,32 +177,32 @@ def _set(capacities: Iterable[Capacity | None]) -> _Set:
         else:
             usd += one.usd_per_month
     if tokens is None:
-        return _Set(usd + elastic, _NOTHING, None)
-    return _Set(usd, elastic / tokens, tokens)
+        return MachineSet(usd + elastic, _NOTHING, None)
+    return MachineSet(usd, elastic / tokens, tokens)
 
 
-def _crossing(traffic: _Traffic, machines: _Set) -> Decimal | None:
+def _crossing(traffic: _Traffic, machines: MachineSet) -> Decimal | None:
     """The least volume of this mix at which both cost the same, per day.
 
     More sets cost as much per token as one: where one does not pay even when it is full, none does.
     """
     if not traffic.tokens:
         return None
-    saved = traffic.usd / traffic.tokens - machines.usd_per_token
-    if saved <= 0:
-        return None
-    tokens = machines.usd / saved
-    if machines.tokens is not None and tokens > machines.tokens:
-        return None
-    return tokens / DAYS_A_MONTH
+    tokens = level_tokens(
+        usd_fixed=_NOTHING,
+        usd_per_step=machines.usd,
+        tokens_per_step=machines.tokens,
+        usd_saved_per_token=traffic.usd / traffic.tokens - machines.usd_per_token,
+    )
+    return None if tokens is None else tokens / DAYS_A_MONTH
 
 
 def _api_text(weighed: Weighed) -> str:
     tokens, api = weighed.tokens_per_month, weighed.api_usd_per_month
     if api is None:
         return "what hosted APIs would cost is not known"
-    price = f" at {api / tokens * _MTOK:.4f} per 1M" if tokens else ""
-    return f"hosted APIs {api:,.2f} USD a month for {tokens / _MTOK:,.1f}M tokens{price}"
+    price = f" at {api / tokens * MTOK:.4f} per 1M" if tokens else ""
+    return f"hosted APIs {api:,.2f} USD a month for {tokens / MTOK:,.1f}M tokens{price}"
 
 
 def _own_text(weighed: Weighed) -> str:
@@ -226,7 +219,7 @@ def _verdict_texts(weighed: Weighed) -> Iterator[str]:
     if ratio is not None and isfinite(ratio):
         yield f"the APIs cost {ratio:,.2f} times as much"
     if crossing is not None:
-        yield f"equal at {crossing / _MTOK:,.1f}M tokens a day"
+        yield f"equal at {crossing / MTOK:,.1f}M tokens a day"
     elif ratio:
         yield "own machines never cost less, not even full"
     if weighed.unknown:

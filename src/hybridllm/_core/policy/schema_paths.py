@@ -24,9 +24,9 @@ def keys_of(model: type[Spec]) -> dict[str, FieldInfo]:
     return fields
 
 
-def model_at(path: Path) -> type[Spec] | None:
-    """Return the schema's model of the mapping at `path`; None: there is none."""
-    annotation: Any = PolicySpec
+def model_at(path: Path, schema: type[Spec] = PolicySpec) -> type[Spec] | None:
+    """Return a schema's model of the mapping at `path`; None: there is none."""
+    annotation: Any = schema
     for step in path:
         annotation = next(
             (inner for kind in _kinds(annotation) for inner in _inner(kind, step)), None

@@ -7,6 +7,7 @@ name. Validators of ours raise the predicate only (`fields.py`).
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -30,7 +31,9 @@ from hybridllm._core.policy.schema_paths import keys_of, model_at
 from hybridllm._core.policy.schema_price import PriceSheetSpec
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.schema_when import UNWRITTEN
+from hybridllm._core.policy.spec import Spec
 
+_Schema = TypeVar("_Schema", bound=Spec)
 _NOT_YET = frozenset({"budgets", "limits"})
 _HOLDS_A_SECRET = re.compile(
     r"(?:api_?)?key|token|secret|password|authorization|bearer", re.IGNORECASE
@@ -59,6 +62,7 @@ _IN_WORDS = {
     "PriceSpec": "this price",
     "ServiceTierSpec": "this tier",
     "SheetEntrySpec": "this price",
+    "ScenarioSpec": "this scenario",
     "SloSpec": "this objective",
     "SpendSpec": "this budget",
     "TimeSpec": "this time",
@@ -78,11 +82,16 @@ _WHAT_IS_EXPECTED = {
 
 def validated(root: Node, findings: Findings) -> PolicySpec | None:
     """Return the policy's schema filled in, or None with every problem of its shape in `findings`."""
+    return validated_as(PolicySpec, root, findings)
+
+
+def validated_as(schema: type[_Schema], root: Node, findings: Findings) -> _Schema | None:
+    """Return a schema filled in by a file, or None with every problem of its shape in `findings`."""
     spec = None
     try:
-        spec = PolicySpec.model_validate(plain(root))
+        spec = schema.model_validate(plain(root))
     except ValidationError as error:
-        _tell_all(root, error, findings)
+        _tell_all(root, error, findings, schema)
     _tell_blanks(root, (), findings)
     return spec
 
@@ -106,7 +115,7 @@ def validated_sheet(root: Node, findings: Findings) -> PriceSheetSpec | None:
     try:
         spec = PriceSheetSpec.model_validate(plain(root))
     except ValidationError as error:
-        _tell_all(root, error, findings)
+        _tell_all(root, error, findings, PolicySpec)
     _tell_blanks(root, (), findings)
     return spec
 
@@ -129,7 +138,7 @@ def validated_tests(root: Node, findings: Findings) -> tuple[CaseSpec, ...]:
     try:
         cases = BesideSpec.model_validate(plain(known)).tests
     except ValidationError as error:
-        _tell_all(known, error, findings)
+        _tell_all(known, error, findings, PolicySpec)
     _tell_blanks(known, (), findings)
     return cases
 
@@ -153,31 +162,31 @@ def _tell_blanks(node: Node, path: Path, findings: Findings) -> None:
             findings.error(entry.key_place, where, message)
 
 
-def _tell_all(root: Node, error: ValidationError, findings: Findings) -> None:
+def _tell_all(root: Node, error: ValidationError, findings: Findings, schema: type[Spec]) -> None:
     for details in error.errors(include_url=False, include_input=False):
         if findings.full:
             return
-        _tell(root, details, findings)
+        _tell(root, details, findings, schema)
 
 
-def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
+def _tell(root: Node, error: ErrorDetails, findings: Findings, schema: type[Spec]) -> None:
     kind = error["type"]
     path: Path = tuple(step for step in error["loc"] if step != UNWRITTEN)
     where = _as_written(root, path)
     if kind == "extra_forbidden":
-        findings.error(key_place(root, where), where, _unknown_key(path, findings))
+        findings.error(key_place(root, where), where, _unknown_key(path, findings, schema))
         return
     if kind == "reserved":
         findings.error(key_place(root, where), where, _not_yet(str(path[-1])))
         return
     if kind == "missing":
-        _tell_missing(root, path, findings)
+        _tell_missing(root, path, findings, schema)
         return
     if path[-1:] == ("[key]",):
         path = path[:-1]
         place, key = key_place(root, path), str(path[-1])
         if place not in findings.settled:
-            predicate = _predicate(error, path, key, findings)
+            predicate = _predicate(error, path, key, findings, schema)
             findings.error(place, path, f"{quoted(key)} {predicate}")
         return
     node = found(root, path)
@@ -191,13 +200,13 @@ def _tell(root: Node, error: ErrorDetails, findings: Findings) -> None:
                 node.place, where, "must not be empty; leave it out or name at least one"
             )
         return
-    model = model_at(path) if kind == "value_error" and isinstance(node, MapNode) else None
+    model = model_at(path, schema) if kind == "value_error" and isinstance(node, MapNode) else None
     if model is not None and model.__name__ in _IN_WORDS:  # of the mapping as a whole
-        subject = f"{_IN_WORDS[model.__name__]} {_predicate(error, path, '', findings)}"
+        subject = f"{_IN_WORDS[model.__name__]} {_predicate(error, path, '', findings, schema)}"
         findings.error(key_place(root, where), where, subject)
         return
     written = node.written if isinstance(node, Scalar) else ""
-    predicate = _predicate(error, path, written, findings)
+    predicate = _predicate(error, path, written, findings, schema)
     findings.error(node.place, where, f"{_value(node, path)} {predicate}")
 
 
@@ -221,12 +230,12 @@ def _value(node: Node, path: Path) -> str:
     return "this value (not shown)" if path[-2:-1] == ("headers",) else shown(node)
 
 
-def _tell_missing(root: Node, path: Path, findings: Findings) -> None:
+def _tell_missing(root: Node, path: Path, findings: Findings, schema: type[Spec]) -> None:
     holder = found(root, path[:-1])
     if holder.place in findings.settled:
         return
     name = str(path[-1])
-    model = model_at(path[:-1])
+    model = model_at(path[:-1], schema)
     description = keys_of(model)[name].description if model else None
     where = _as_written(root, path)
     findings.error(key_place(root, where[:-1]), where, f"key {name!r} is missing: {description}")
@@ -238,7 +247,9 @@ def _length(node: Node) -> int:
     return len(node.items) if isinstance(node, ListNode) else 1
 
 
-def _predicate(error: ErrorDetails, path: Path, written: str, findings: Findings) -> str:
+def _predicate(
+    error: ErrorDetails, path: Path, written: str, findings: Findings, schema: type[Spec]
+) -> str:
     """Return what follows the value in a message."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
@@ -248,7 +259,7 @@ def _predicate(error: ErrorDetails, path: Path, written: str, findings: Findings
         hint = findings.hint(written, words)
         return f"is not allowed here; allowed: {', '.join(words)}{hint}"
     if kind == "model_type":
-        model = model_at(path)
+        model = model_at(path, schema)
         keys = ", ".join(keys_of(model)) if model else ""
         short_form = _SHORT_FORMS.get(model.__name__, "") if model else ""
         return f"must be {short_form}a mapping with the keys {keys}"
@@ -257,11 +268,11 @@ def _predicate(error: ErrorDetails, path: Path, written: str, findings: Findings
     return _WHAT_IS_EXPECTED.get(kind, "is not allowed here").format_map(context)
 
 
-def _unknown_key(path: Path, findings: Findings) -> str:
+def _unknown_key(path: Path, findings: Findings, schema: type[Spec]) -> str:
     name = str(path[-1])
     if name in _NOT_YET:
         return _not_yet(name)
-    model = model_at(path[:-1])
+    model = model_at(path[:-1], schema)
     if _HOLDS_A_SECRET.fullmatch(name):
         return (
             f"unknown key {name!r}: a policy never holds a key or password; put it into an environment "

@@ -23,7 +23,12 @@ from hybridllm._runtime.bulk.ports import Answerer, JournalFile, Prepared
 from hybridllm._runtime.bulk.source import Item, Source
 from hybridllm._runtime.bulk.tries import Ended, ask
 from hybridllm._runtime.ports import Clock
-from hybridllm.errors import BulkFileError, HybridLLMError, OutcomeUnknown, RouterClosed
+from hybridllm.errors import (
+    BulkFileError,
+    OutcomeUnknown,
+    RouterClosed,
+    public_class,
+)
 
 PROGRESS_EVERY_S = 0.1
 _NOT_READ = b""
@@ -226,7 +231,9 @@ class Run:
         result = partial(BulkResult, item.index, item.key)
         if not isinstance(prepared, Prepared):
             if journal is not None:
-                _unheeded(journal.append(failed_line(item.index, _name(prepared), Paid())))
+                _unheeded(
+                    journal.append(failed_line(item.index, public_class(prepared).__name__, Paid()))
+                )
             self._finished(result(error=prepared), tally)
             return
         unknown = standing.unknown_before or standing.phase is Phase.SENT
@@ -294,8 +301,8 @@ class Run:
             try:
                 return done_line(index, self._answerer.written(ended.answer), ended.paid)
             except ValueError as error:
-                return failed_line(index, _name(error), ended.paid)
-        return failed_line(index, _name(ended.error), ended.paid)
+                return failed_line(index, public_class(error).__name__, ended.paid)
+        return failed_line(index, public_class(ended.error).__name__, ended.paid)
 
     def _finished(self, result: BulkResult, tally: Tally) -> None:
         tally.ended(result, now_s=self._clock.monotonic_s())
@@ -337,12 +344,6 @@ def _unknown(item: Item, name: str) -> OutcomeUnknown:
         f"item {item.index}: an earlier run sent it and ended before it knew the answer, so it may have been "
         f"paid for; unknown='skip' leaves it so (journal {name})"
     )
-
-
-def _name(error: Exception) -> str:
-    """The name of an error's class as we know it: those that are `openai`'s too are called the same."""
-    kind = next((k for k in type(error).__mro__ if k.__module__ == HybridLLMError.__module__), None)
-    return (kind or type(error)).__name__
 
 
 def _unheeded(written: asyncio.Future[None]) -> None:
