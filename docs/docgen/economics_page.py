@@ -1,4 +1,4 @@
-"""The tables of `break-even.md`: from the shipped figures of the planning documents, and from their own sums."""
+"""The tables of `break-even.md`: from the shipped figures of the planning documents, done again."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ def scenario_table() -> str:
         right = _usd(answer.api_usd.likely)
         wrong = one.api_usd_stated != answer.api_usd.likely
         printed = f"{_usd(one.api_usd_stated)}, **which is wrong**" if wrong else "the same"
-        own = ", ".join(f"{form.value} {_range(usd)}" for form, usd in one.own_usd_per_month.items())
+        own = ", ".join(
+            f"{form.value} {_range(usd)}" for form, usd in one.own_usd_per_month.items()
+        )
         cells = (one.name, f"{one.tokens_per_day:,.0f}", one.model, right, printed, own, one.stated)
         rows.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
-        for other in answer.also:
-            rows.append(f"| | | {other.model} | {_usd(other.usd_per_month)} | the same | | |")
+        rows += [
+            f"| | | {other.model} | {_usd(other.usd_per_month)} | the same | | |"
+            for other in answer.also
+        ]
     return "\n".join(rows)
 
 

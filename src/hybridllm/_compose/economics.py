@@ -131,11 +131,7 @@ def _measured(
     reader = LedgerReader(place)
     window = traffic_of(reader, since_us=until_us - int(days * 86_400_000_000), until_us=until_us)
     if policy is not None:
-        hosted = [
-            name
-            for name, one in policy.backends.items()
-            if one.kind.value == "api" and one.capacity is None
-        ]
+        hosted = [name for name, one in policy.backends.items() if not one.own]
         asked = {one.model: list_prices_at(policy, one.model, now) for one in window.seen}
         found = measured(window, asked, hosted=hosted)
     else:
