@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from compare.models import POLICY, answer
+from hybridllm import LedgerReader, Router, shadow_report
 from hybridllm._core.compare.live import shadow_summaries
 from hybridllm._core.ledger.rows import RequestRow
 from hybridllm._core.money.pico import PICO
+from hybridllm.testing import ScriptedWire
 
 
 def row(request_id: str, **given: Any) -> RequestRow:
@@ -56,3 +61,27 @@ def test_a_copy_that_failed_is_counted_and_not_compared() -> None:
 def test_a_copy_without_its_original_is_passed_over() -> None:
     """It began before the time that is looked at."""
     assert shadow_summaries([copy("x2", "x")]) == []
+
+
+def test_the_table_comes_from_what_a_router_wrote(tmp_path: Path) -> None:
+    """Original and copy are two requests of the ledger; the copy's attempts are marked."""
+    path = tmp_path / "ledger.db"
+    text = POLICY.replace(
+        "use: [big]", "use: [big]\n    shadow: {model: small, share: 1, max_usd_per_day: 1}"
+    )
+    wire = ScriptedWire({"us.test": answer, "own.test": answer})
+
+    async def main() -> None:
+        async with Router.from_text(text, wire=wire, ledger=path) as router:
+            for words in ("easy", "a hard one", "easy"):
+                await router.chat.completions.create(
+                    messages=[{"role": "user", "content": words}], max_tokens=20
+                )
+                await asyncio.sleep(0.3)
+
+    asyncio.run(main())
+    (found,) = shadow_report(path, since_days=1)
+    assert (found.copies, found.answered, found.agreement) == (3, 3, 2 / 3)
+    assert (found.cost_usd, found.shadow_cost_usd) == (Decimal("0.0009"), Decimal("0.00009"))
+    rows = list(LedgerReader(path).attempts())
+    assert sorted((row.model, row.shadow) for row in rows) == [("big", 0)] * 3 + [("small", 1)] * 3

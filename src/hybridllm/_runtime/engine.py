@@ -21,6 +21,7 @@ from hybridllm._core.receipt import Receipt, RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
+from hybridllm._runtime.copies import begun_copy
 from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
@@ -311,27 +312,18 @@ class Engine:
         self.shadows.copy(call, plan, text, receipt, begin=self._begun_copy, find=self._found_copy)
 
     def _begun_copy(self, call: Call, plan: Plan, original: str) -> Run | None:
-        """Decide a copy, by the policy of its original and under every tag that held for that."""
-        started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
-        snapshot = self.fleet.snapshot(
-            plan.policy, now_utc=started_at, chance=self._draw(), two_of=self._draw()
-        )
-        decision = decide(plan.policy, facts_of(call, plan.policy, plan.residency), snapshot)
-        if self._stay is None or isinstance(decision, Denied):
+        if self._stay is None:
             return None
-        request_id, limit_s = os.urandom(16).hex(), total_s(decision.task)
-        return Run(
-            request_id,
+        return begun_copy(
             call,
-            decision,
-            started_at,
-            started_s,
-            limit_s,
-            started_s + limit_s,
-            self._stay.enter(counted=False),
-            self._traced(decision, request_id, call),
+            plan,
+            original,
+            fleet=self.fleet,
+            clock=self._clock,
+            draw=self._draw,
+            passage=self._stay.enter(counted=False),
+            traced=self._traced,
             ledger=self._ledger,
-            shadow_of=original,
         )
 
     async def _found_copy(self, run: Run) -> Any:

@@ -1,0 +1,61 @@
+"""A copy of a request, begun: decided under the same rules, and under every tag of its original."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from hybridllm._core.decide.decide import decide
+from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.policy.timeouts import total_s
+from hybridllm._core.request.read import Call, facts_of
+from hybridllm._runtime.fleet import Fleet
+from hybridllm._runtime.ports import Clock, LedgerPort, RequestTrace
+from hybridllm._runtime.run import Run
+from hybridllm._runtime.stay import Passage
+
+
+def begun_copy(
+    call: Call,
+    plan: Plan,
+    original: str,
+    *,
+    fleet: Fleet,
+    clock: Clock,
+    draw: Callable[[], float],
+    passage: Passage,
+    traced: Callable[[Plan | Denied, str, Call], RequestTrace | None],
+    ledger: LedgerPort | None,
+) -> Run | None:
+    """Return the run of a copy; None: the policy leaves nobody to ask.
+
+    Args:
+        call: The copy's, with its model pinned.
+        plan: The original's; the copy keeps its policy and its tags.
+        original: The original's request id.
+        fleet: What is known of the backends.
+        clock: Time.
+        draw: A number in [0, 1], drawn anew at each call.
+        passage: Through the router, of the copy's own task.
+        traced: Begins its trace, if somebody listens.
+        ledger: Where it is written down.
+    """
+    started_s, started_at = clock.monotonic_s(), clock.utc_now()
+    snapshot = fleet.snapshot(plan.policy, now_utc=started_at, chance=draw(), two_of=draw())
+    decision = decide(plan.policy, facts_of(call, plan.policy, plan.residency), snapshot)
+    if isinstance(decision, Denied):
+        return None
+    request_id, limit_s = os.urandom(16).hex(), total_s(decision.task)
+    return Run(
+        request_id,
+        call,
+        decision,
+        started_at,
+        started_s,
+        limit_s,
+        started_s + limit_s,
+        passage,
+        traced(decision, request_id, call),
+        ledger=ledger,
+        shadow_of=original,
+    )
