@@ -30,6 +30,8 @@ PUBLIC = [
     "BulkResult",
     "Candidate",
     "CandidateStatus",
+    "CascadeAnswer",
+    "CascadeStatus",
     "CaseResult",
     "CasesReport",
     "CompareProgress",

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from hybridllm._core.policy import (
     schema,
     schema_attribution,
+    schema_cascade,
     schema_given,
     schema_hybrid,
     schema_limits,
@@ -75,6 +76,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_overflow.SpendSpec, "Spend", "when: {budget: {...}}"),
     (schema_shadow.ShadowSpec, "Shadow", "routes: [{shadow: {...}}]"),
     (schema_shadow.ParitySpec, "Parity", "shadow: {parity: {...}}"),
+    (schema_cascade.CascadeSpec, "Cascade", "routes: [{cascade: {...}}]"),
+    (schema_cascade.EscalateIfSpec, "Checks of a cascade", "cascade: {escalate_if: {...}}"),
     (schema_routes.SloSpec, "Objectives", "slo: {...}"),
     (schema_routes.PercentilesSpec, "Percentiles", "slo: {ttft_ms: {...}}"),
     (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
     from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.paid import Paid
     from hybridllm._core.bulk.result import BulkProgress, BulkResult
+    from hybridllm._core.cascade.said import CascadeAnswer
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.compare.comparison import Comparison
@@ -94,6 +96,8 @@ __all__ = [
     "BulkResult",
     "Candidate",
     "CandidateStatus",
+    "CascadeAnswer",
+    "CascadeStatus",
     "CaseResult",
     "CasesReport",
     "CompareProgress",
@@ -180,6 +184,8 @@ _LATER = {
     "shadow_report": ("hybridllm._compose.compare", "shadow_report"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "CascadeAnswer": ("hybridllm._core.cascade.said", "CascadeAnswer"),
+    "CascadeStatus": ("hybridllm._compose.status_cascade", "CascadeStatus"),
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),

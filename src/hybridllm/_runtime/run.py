@@ -34,6 +34,7 @@ from hybridllm._runtime.uses import Meter
 from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
+    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
@@ -51,11 +52,13 @@ class Run:
         passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
+        cascade: Checks its answers; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
         ledger: Where it is written down; None: nowhere.
         begun: Attempts that have begun.
         on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
+        attempts_before: Those that were made before a cascade went on.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
@@ -76,10 +79,12 @@ class Run:
     passed_over: Set[int] = _NOBODY
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
+    cascade: Cascading | None = field(default=None, repr=False)
     begun: int = 0
     on_answer: Callable[[str, Receipt], None] | None = field(default=None, repr=False)
     shadow_of: str | None = None
     agreed: bool | None = None
+    attempts_before: int = 0
     racing: bool = False
     claimed: bool = False
 
@@ -114,6 +119,8 @@ class Run:
         self.settled = True
         self.resume = self.seam = None  # they hold the run, as it holds them
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
+        if self.cascade is not None:
+            receipt = self.cascade.told(receipt)
         if self.ledger is not None:
             self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:
@@ -297,7 +304,7 @@ def denied_receipt(
 def _receipt(
     run: Run, outcome: RequestOutcome, now_s: float, error: str | None, first_token_s: float | None
 ) -> Receipt:
-    plan = run.plan
+    plan = run.plan if run.cascade is None else run.cascade.plan
     facts = plan.facts
     total: Decimal | None = None
     listed: Decimal | None = None

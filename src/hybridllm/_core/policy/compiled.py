@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from hybridllm._core.cascade.rule import Cascade
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
@@ -297,6 +298,7 @@ class Route:
     line: int = 0
     overflows: tuple[Overflow, ...] = ()
     shadow: Shadow | None = None
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
