@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
     from hybridllm._compose.ledger import Ledger
+    from hybridllm._compose.costs import audit, costs, settle
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.compare.comparison import Comparison
     from hybridllm._core.compare.live import ShadowSummary
+    from hybridllm._core.ledger.apportion import FixedDay
+    from hybridllm._core.ledger.audit import Audited
+    from hybridllm._core.ledger.costs import CostReport, CostRow, MachineRow
+    from hybridllm._core.ledger.what_if import Supposed, WhatIf
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.money.price import Price
     from hybridllm._core.policy.repriced import PriceSheet, with_prices
@@ -83,6 +88,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "Audited",
     "BackendStatus",
     "BackendsUnavailable",
     "BatchJob",
@@ -104,11 +110,14 @@ __all__ = [
     "Comparison",
     "ContentFiltered",
     "Continued",
+    "CostReport",
+    "CostRow",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
     "Dropped",
     "Explanation",
+    "FixedDay",
     "HttpxWire",
     "HybridLLMError",
     "InvalidOutput",
@@ -118,6 +127,7 @@ __all__ = [
     "LedgerError",
     "LedgerReader",
     "LedgerStatus",
+    "MachineRow",
     "OutcomeUnknown",
     "OverflowStatus",
     "Overloaded",
@@ -144,27 +154,42 @@ __all__ = [
     "Status",
     "Stream",
     "StreamInterrupted",
+    "Supposed",
     "TruncatedOutput",
     "VolumeStatus",
     "WarmingUp",
+    "WhatIf",
     "World",
     "__version__",
+    "audit",
     "check",
     "check_cases",
     "compare",
     "context",
+    "costs",
     "deadline_from",
     "diff",
     "load_price_sheet",
     "model_book",
     "receipt",
     "shadow_report",
+    "settle",
     "variables_set",
     "with_prices",
 ]
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "Audited": ("hybridllm._core.ledger.audit", "Audited"),
+    "CostReport": ("hybridllm._core.ledger.costs", "CostReport"),
+    "CostRow": ("hybridllm._core.ledger.costs", "CostRow"),
+    "FixedDay": ("hybridllm._core.ledger.apportion", "FixedDay"),
+    "MachineRow": ("hybridllm._core.ledger.costs", "MachineRow"),
+    "Supposed": ("hybridllm._core.ledger.what_if", "Supposed"),
+    "WhatIf": ("hybridllm._core.ledger.what_if", "WhatIf"),
+    "audit": ("hybridllm._compose.costs", "audit"),
+    "costs": ("hybridllm._compose.costs", "costs"),
+    "settle": ("hybridllm._compose.costs", "settle"),
     "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
     "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
