@@ -172,8 +172,8 @@ __all__ = [
     "load_price_sheet",
     "model_book",
     "receipt",
-    "shadow_report",
     "settle",
+    "shadow_report",
     "variables_set",
     "with_prices",
 ]

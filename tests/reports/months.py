@@ -90,12 +90,22 @@ def request(request_id: str, **values: object) -> RequestRow:
     return RequestRow(**(whole | values))
 
 
-def month(count: int, *, seed: int = 1, first: str = "2026-11-01", days: int = 30) -> Iterator[Made]:
+def month(
+    count: int, *, seed: int = 1, first: str = "2026-11-01", days: int = 30
+) -> Iterator[Made]:
     """Requests over some days: most in working hours, a few retried, escalated or answered by a cache."""
     chance = Random(seed)
-    for n in range(count):
-        day, hour = chance.randrange(days), min(23.99, max(0.0, chance.gauss(13, 4)))
-        yield _one(chance, f"{n:032x}", us(first, hour) + day * DAY_US)
+    began_us = us(first)
+    times = sorted(
+        began_us + chance.randrange(days) * DAY_US + int(_hour(chance) * 3_600_000_000)
+        for _ in range(count)
+    )
+    for n, at_us in enumerate(times):
+        yield _one(chance, f"{n:032x}", at_us)
+
+
+def _hour(chance: Random) -> float:
+    return min(23.99, max(0.0, chance.gauss(13, 4)))
 
 
 def _one(chance: Random, request_id: str, at_us: int) -> Made:
@@ -126,7 +136,9 @@ def _one(chance: Random, request_id: str, at_us: int) -> Made:
         **who,
         attempts=len(made),
         outcome="ok" if served else "error",
-        success=(int(chance.random() < succeeds) if served else 0) if chance.random() < 0.8 else None,
+        success=(int(chance.random() < succeeds) if served else 0)
+        if chance.random() < 0.8
+        else None,
         served_backend=backend if served else None,
         served_model=model if served else None,
         duration_us=sum(one.duration_us or 0 for one in made),

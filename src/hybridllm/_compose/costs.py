@@ -171,7 +171,6 @@ class _Made:
         self.step("what it would have cost")
         hours = sums.traffic_by_hour(here, time, own)
         traffic = summed(hours.values())
-        seconds = self._seconds(first_us)
         return CostReport(
             ledger=name,
             since=instant(time.since_us or first_us or 0),
@@ -182,7 +181,7 @@ class _Made:
             machines=machine_rows(days),
             what_if=WhatIf(
                 all_api(traffic),
-                all_own(hours, capacities_of(said), seconds),
+                all_own(hours, capacities_of(said), self._covered(first_us)),
                 all_on(model, price, traffic) if model is not None else None,
                 model,
             ),
@@ -195,9 +194,10 @@ class _Made:
         found = list(latencies(self.connection, Grouping((), self.grouping.sqlite), self.time))
         return found[0] if found else {}
 
-    def _seconds(self, first_us: int | None) -> int:
-        began_us = max(self.time.since_us, first_us or 0)
-        return max(1, (min(self.time.until_us, self.now_us) - began_us) // 1_000_000)
+    def _covered(self, first_us: int | None) -> Period:
+        """The time without what lies before the ledger's first attempt, if nobody said since when."""
+        since_us = self.time.since_us or first_us or 0
+        return Period(since_us, max(since_us + 1, min(self.time.until_us, self.now_us)))
 
     def _known_keys(self, *, rows_keys: list[tuple[str | None, ...]]) -> None:
         """Refuse a declared key that no row of the ledger has: it is a misspelt one."""

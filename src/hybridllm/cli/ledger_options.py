@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Ledger = Annotated[
     str,
     typer.Argument(
-        metavar="[LEDGER]",
+        metavar="LEDGER",
         help="A ledger's file, or a database's URL. Default: ledger.db.",
         show_default=False,
     ),
@@ -32,7 +32,9 @@ Since = Annotated[
 ]
 Until = Annotated[
     str | None,
-    typer.Option("--until", metavar="TIME", help="Itself left out. Default: now, or where --since ends."),
+    typer.Option(
+        "--until", metavar="TIME", help="Itself left out. Default: now, or where --since ends."
+    ),
 ]
 PolicyFile = Annotated[
     str | None,
@@ -65,5 +67,5 @@ def questions_told(*, as_json: bool) -> Iterator[None]:
 
 
 def shown_text(value: str) -> str:
-    """Return a name of somebody else's fit for a terminal: what would move the cursor is shown as an escape."""
+    """Return somebody else's name fit for a terminal: what would move the cursor is shown as an escape."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in value)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from hybridllm._core.ledger.periods import DAY_US, day_began_us, day_of
 from hybridllm._core.money.capacity import SECONDS_A_MONTH
 from hybridllm._core.money.pico import pico_of
 from hybridllm._core.policy.hybrid import Capacity
@@ -97,6 +99,18 @@ def day_pico(capacity: Capacity, day: date, tokens: int) -> int:
         busy = pico_of(capacity.usd_per_month * tokens / can)
         return busy + _part(pico_of(capacity.hidden_usd_per_month), day)
     return _part(pico_of(capacity.usd_per_month + capacity.hidden_usd_per_month), day)
+
+
+def time_pico(capacity: Capacity, since_us: int, until_us: int) -> int:
+    """Return what a machine costs that runs through a time, of its first and last day a part."""
+    always_on = replace(capacity, elastic=False)
+    whole, at_us = 0, since_us
+    while at_us < until_us:
+        day = day_of(at_us)
+        end_us = min(until_us, day_began_us(day) + DAY_US)
+        whole += day_pico(always_on, day, 0) * (end_us - at_us) // DAY_US
+        at_us = end_us
+    return whole
 
 
 def shares(amount: int, weights: Sequence[int]) -> list[int]:

@@ -11,8 +11,9 @@ from decimal import Decimal
 from math import ceil
 from typing import Any, NamedTuple
 
-from hybridllm._core.money.capacity import SECONDS_A_MONTH
-from hybridllm._core.money.pico import pico_of, usd_of
+from hybridllm._core.ledger.apportion import time_pico
+from hybridllm._core.ledger.periods import SECOND_US, Period
+from hybridllm._core.money.pico import usd_of
 from hybridllm._core.money.price import Price, cost_usd
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.hybrid import Capacity
@@ -100,25 +101,22 @@ def all_api(traffic: Traffic) -> Supposed:
 
 
 def all_own(
-    hours: Mapping[int, Traffic], capacities: Mapping[str, Capacity], seconds: int
+    hours: Mapping[int, Traffic], capacities: Mapping[str, Capacity], time: Period
 ) -> Supposed:
     """Return what own machines would have cost: whole sets of them, as many as the traffic needs.
 
     Low: enough for the average of the time; high: enough for its busiest hour.
     """
     if not capacities:
-        words = "not known: no own machine is known; --policy names one that says what they cost"
+        words = "no own machine is known; --policy names a policy that says what they cost"
         return Supposed(None, None, words)
-    names = ", ".join(sorted(capacities))
-    month = sum(
-        (one.usd_per_month + one.hidden_usd_per_month for one in capacities.values()), Decimal(0)
-    )
-    # To 10^-12 USD, like every other amount.
-    usd = usd_of(pico_of(month * seconds / SECONDS_A_MONTH))
+    names = " and ".join(sorted(capacities))
+    usd = usd_of(sum(time_pico(one, *time) for one in capacities.values()))
     rates = [one.tokens_per_s for one in capacities.values()]
     can = sum((Decimal(str(rate)) for rate in rates if rate), Decimal(0))
     if not can or not all(rates):
         return Supposed(usd, None, f"{names}, if they are enough: nobody declared what they can do")
+    seconds = Decimal(time.until_us - time.since_us) / SECOND_US
     tokens = sum(one.tokens for one in hours.values())
     busiest = max((one.tokens for one in hours.values()), default=0)
     average_sets = max(1, ceil(tokens / (can * seconds)))
@@ -136,9 +134,7 @@ def all_on(model: str, price: Price | None, traffic: Traffic) -> Supposed:
     Another model has another tokenizer and answers at another length: that is not known.
     """
     if price is None:
-        return Supposed(
-            None, None, f"not known: neither the policy nor the model book has a price of {model}"
-        )
+        return Supposed(None, None, f"neither the policy nor the model book has a price of {model}")
     served = Usage(traffic.served_input, traffic.served_output, traffic.served_cached)
     low = cost_usd(served, price)
     high = cost_usd(Usage(traffic.input, traffic.output), price)

@@ -21,8 +21,8 @@ By = Annotated[
     typer.Option(
         "--by",
         metavar="KEY,...",
-        help="tenant, feature, task, route, backend, model, user, session, policy, day, hour, or a declared key; "
-        "several: every combination. Default: tenant.",
+        help="tenant, feature, task, route, backend, model, user, session, policy, day, hour, or a "
+        "declared key; several: every combination. Default: tenant.",
     ),
 ]
 

@@ -14,7 +14,7 @@ import typer
 
 from hybridllm.cli.ledger_options import shown_text
 from hybridllm.cli.output import headline, note, paragraph, percent, plural, seconds, usd
-from hybridllm.cli.tables import Coloured, Table, show
+from hybridllm.cli.tables import Cell, Coloured, Table, show
 
 if TYPE_CHECKING:
     from hybridllm import CostReport, CostRow, Supposed
@@ -42,7 +42,7 @@ def draw(report: CostReport, *, top: int) -> None:
         table.add_row(*key_cells(row), *(column.cells[place] for column in columns))
     if len(report.rows) > top:
         table.add_row(f"... {len(report.rows) - top} more", *[""] * (len(names) - 1))
-    total = [Coloured("all", "dim"), *[""] * (len(report.by) - 1)]
+    total: list[Cell] = [Coloured("all", "dim"), *[""] * (len(report.by) - 1)]
     table.add_row(*total, *(column.cells[-1] for column in columns))
     show(table)
     _machines(report)
@@ -62,16 +62,17 @@ def key_cells(row: CostRow) -> list[str]:
 def _columns(report: CostReport) -> list[_Column]:
     rows = [*report.rows, report.total]
     total = report.total
-    spent = report.rounded_usd()
 
     def counted(heading: str, count: Callable[[CostRow], int]) -> _Column:
         return _Column(heading, [f"{count(row):,}" for row in rows])
 
     def money(heading: str, of: str) -> _Column:
-        return _Column(heading, [f"${amount:,f}" for amount in report.rounded_usd(of)])
+        exact = [getattr(row, of) for row in rows]
+        shown = zip(report.rounded_usd(of), exact, strict=True)
+        return _Column(heading, [_amount(amount, amount_pico) for amount, amount_pico in shown])
 
     found = [
-        _Column("cost", [f"${amount:,f}" for amount in spent]),
+        money("cost", "spent_pico"),
         _Column("share", [percent(row.spent_pico, total.spent_pico) for row in rows]),
     ]
     if total.fixed_pico:
@@ -123,7 +124,9 @@ def _machines(report: CostReport) -> None:
 def _what_if(report: CostReport) -> None:
     found = report.what_if
     headline("The same traffic would have cost")
-    table = Table("where", "at least", "at most", "how", right=("at least", "at most"), prose=("how",))
+    table = Table(
+        "where", "at least", "at most", "how", right=("at least", "at most"), prose=("how",)
+    )
     lines = [("all at hosted APIs", found.all_api), ("all on own machines", found.all_own)]
     if found.all_on_model is not None:
         lines.append((f"all on {found.model}", found.all_on_model))
@@ -148,6 +151,14 @@ def _remarks(report: CostReport) -> None:
         )
     if total.requests and not total.answers_known:
         note("success: nobody said whether an answer was right; those that were answered count")
+
+
+def _amount(amount: Decimal, exact_pico: int) -> str:
+    """A rounded amount; a little is not nothing."""
+    if amount or not exact_pico:
+        return f"${amount:,f}"
+    places = len(f"{amount:f}".partition(".")[2])
+    return f"<${Decimal(1).scaleb(-places):f}"
 
 
 def _per_success(row: CostRow) -> str:
