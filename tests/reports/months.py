@@ -27,7 +27,7 @@ TASKS = ("classify", "extract", "answer")
 # Of each model: its backend, pico-USD per token in and out, how often it succeeds, its pace.
 MODELS = {
     "qwen3-32b": ("vllm-fra", 0, 0, 0.97, 900_000),
-    "deepseek-v4-flash": ("cloud-eu", 140_000, 280_000, 0.97, 1_400_000),
+    "deepseek-v4-flash": ("cloud-eu", 1_400_000, 2_800_000, 0.97, 1_400_000),
     "glm-4-9b": ("cloud-us", 10_000, 10_000, 0.90, 500_000),
 }
 _LIST = (180_000, 280_000)

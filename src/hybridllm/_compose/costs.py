@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridllm._core.ledger.apportion import FixedDay, capacities_of, declared
 from hybridllm._core.ledger.audit import Audited, audited
-from hybridllm._core.ledger.costs import GROUPINGS, CostReport, in_order, merged, total_of
+from hybridllm._core.ledger.costs import GROUPINGS, CostReport, Ranks, in_order, merged, total_of
 from hybridllm._core.ledger.periods import Period, day_of, instant, microseconds, period
 from hybridllm._core.ledger.what_if import WhatIf, all_api, all_on, all_own, summed
 from hybridllm._core.money.price import Price, cheapest
@@ -32,6 +33,8 @@ def costs(
     until: str | None = None,
     policy: Policy | None = None,
     model: str | None = None,
+    latency: bool = True,
+    what_if: bool = True,
     now: datetime | None = None,
     on_step: Steps | None = None,
 ) -> CostReport:
@@ -45,6 +48,8 @@ def costs(
         until: A time like that, itself left out; None: until now, or where the period `since` ends.
         policy: Says what own machines cost that the ledger has no word on, and what models cost.
         model: Also tell what all of it would have cost on this one.
+        latency: False: leave out latencies, which take half of the time.
+        what_if: False: leave out what it would have cost elsewhere.
         now: Aware; default: this moment.
         on_step: Told what is being read, in words, as it goes on.
 
@@ -60,7 +65,10 @@ def costs(
     price = _price(policy, model) if model is not None else None
     with reader.connected() as connection:
         made = _Made(connection, tuple(by), time, now_us, policy, on_step or _unheard)
-        return made.report(reader.name, model, price)
+        found = made.report(reader.name, latency=latency)
+        if not what_if:
+            return found
+        return replace(found, what_if=made.what_if(model, price))
 
 
 def settle(
@@ -119,6 +127,7 @@ def audit(
         since=since,
         until=until,
         policy=policy,
+        what_if=False,
         now=now,
         on_step=on_step,
     )
@@ -138,75 +147,78 @@ class _Made:
         policy: Policy | None,
         on_step: Steps,
     ) -> None:
-        from hybridllm._adapters.ledger.sums import Grouping
+        from hybridllm._adapters.ledger import fixed_days, sums
 
         self.connection, self.by, self.time, self.now_us = connection, by, time, now_us
         self.policy, self.step = policy, on_step
-        self.grouping = Grouping(by, sqlite=connection.dialect.name == "sqlite")
+        self.grouping = sums.Grouping(by, sqlite=connection.dialect.name == "sqlite")
         if len(set(by)) != len(by):
             raise ValueError(f"grouped by the same twice: {', '.join(by)}")
 
-    def report(self, name: str, model: str | None, price: Price | None) -> CostReport:
-        """Return it."""
-        from hybridllm._adapters.ledger import fixed_days, sums
+        self.first_us = sums.first_us(connection)
+        said = fixed_days.fixed_days(connection)
+        self.said = [*said, *_added(said, policy, self.first_us)]
+        self.own = sorted({one.backend for one in self.said})
+
+    def report(self, name: str, *, latency: bool) -> CostReport:
+        """Return it, without what it would have cost elsewhere."""
+        from hybridllm._adapters.ledger import sums
         from hybridllm._compose.fixed_shares import days_of, fixed_parts, machine_rows
 
-        here, time = self.connection, self.time
-        first_us = sums.first_us(here)
-        said = fixed_days.fixed_days(here)
-        said += _added(said, self.policy, first_us)
-        own = sorted({one.backend for one in said})
+        here, grouping, time = self.connection, self.grouping, self.time
         self.step("fixed costs")
-        days = days_of(here, said, time, now_us=self.now_us)
+        days = days_of(here, self.said, time, now_us=self.now_us)
         self.step("attempts")
-        parts = [(False, one) for one in sums.attempt_sums(here, self.grouping, time, own)]
-        parts += fixed_parts(here, days, self.grouping, time)
+        parts = [(False, one) for one in sums.attempt_sums(here, grouping, time, self.own)]
+        parts += fixed_parts(here, days, grouping, time)
         self.step("requests")
-        parts += ((False, one) for one in sums.request_sums(here, self.grouping, time))
-        self.step("latencies")
-        parts += ((False, one) for one in sums.latencies(here, self.grouping, time))
-        whole = self._whole_latencies() if self.by else parts[-1][1] if parts else {}
+        parts += ((False, one) for one in sums.request_sums(here, grouping, time))
+        ranks = Ranks()
+        if latency:
+            self.step("latencies")
+            groups, ranks = sums.latencies(here, grouping, time)
+            parts += ((False, one) for one in groups)
         rows = in_order(merged(parts, self.by), self.by)
-        self._known_keys(rows_keys=[row.key for row in rows if not row.idle])
-        self.step("what it would have cost")
-        hours = sums.traffic_by_hour(here, time, own)
-        traffic = summed(hours.values())
+        self._known_keys([row.key for row in rows if not row.idle])
         return CostReport(
             ledger=name,
-            since=instant(time.since_us or first_us or 0),
+            since=instant(time.since_us or self.first_us or 0),
             until=instant(time.until_us),
             by=self.by,
             rows=rows,
-            total=total_of(rows, whole.get("latency_p50_us"), whole.get("latency_p99_us")),
+            total=total_of(rows, ranks),
             machines=machine_rows(days),
-            what_if=WhatIf(
-                all_api(traffic),
-                all_own(hours, capacities_of(said), self._covered(first_us)),
-                all_on(model, price, traffic) if model is not None else None,
-                model,
-            ),
+            what_if=None,
             provisional_days=tuple(sorted({one.day for one in days.open})),
         )
 
-    def _whole_latencies(self) -> dict[str, int | None]:
-        from hybridllm._adapters.ledger.sums import Grouping, latencies
+    def what_if(self, model: str | None, price: Price | None) -> WhatIf:
+        """Return what the same traffic would have cost elsewhere."""
+        from hybridllm._adapters.ledger import sums
 
-        found = list(latencies(self.connection, Grouping((), self.grouping.sqlite), self.time))
-        return found[0] if found else {}
+        self.step("what it would have cost elsewhere")
+        hours = sums.traffic_by_hour(self.connection, self.time, self.own)
+        traffic = summed(hours.values())
+        return WhatIf(
+            all_api(traffic),
+            all_own(hours, capacities_of(self.said), self._covered()),
+            all_on(model, price, traffic) if model is not None else None,
+            model,
+        )
 
-    def _covered(self, first_us: int | None) -> Period:
+    def _covered(self) -> Period:
         """The time without what lies before the ledger's first attempt, if nobody said since when."""
-        since_us = self.time.since_us or first_us or 0
+        since_us = self.time.since_us or self.first_us or 0
         return Period(since_us, max(since_us + 1, min(self.time.until_us, self.now_us)))
 
-    def _known_keys(self, *, rows_keys: list[tuple[str | None, ...]]) -> None:
+    def _known_keys(self, keys: list[tuple[str | None, ...]]) -> None:
         """Refuse a declared key that no row of the ledger has: it is a misspelt one."""
         import json
 
         from hybridllm._adapters.ledger.sums import declared_keys
 
         for place, name in enumerate(self.by):
-            if name in GROUPINGS or any(key[place] is not None for key in rows_keys):
+            if not keys or name in GROUPINGS or any(key[place] is not None for key in keys):
                 continue
             texts = declared_keys(self.connection)
             known = sorted({key for text in texts for key in json.loads(text)})

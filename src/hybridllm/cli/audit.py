@@ -17,7 +17,7 @@ from hybridllm.cli.tables import Coloured, Table, show
 if TYPE_CHECKING:
     from hybridllm import Audited
 
-_STEPS = 5
+_STEPS = 4
 _CHEAPER = "a_cheaper_one_does_it"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybridllm._core.ledger.cents import places_for, rounded
 from hybridllm._core.ledger.what_if import WhatIf
@@ -163,7 +163,7 @@ class CostReport:
         rows: Dearest first; of days and hours in order. Idle machines come last.
         total: The sum of the rows; its latencies are of all requests.
         machines: What is paid by the month.
-        what_if: What the same traffic would have cost elsewhere.
+        what_if: What the same traffic would have cost elsewhere; None: it was not asked for.
         provisional_days: Days whose fixed costs are not settled: their shares are worked out here.
     """
 
@@ -174,7 +174,7 @@ class CostReport:
     rows: tuple[CostRow, ...]
     total: CostRow
     machines: tuple[MachineRow, ...]
-    what_if: WhatIf
+    what_if: WhatIf | None
     provisional_days: tuple[str, ...] = field(default=())
 
     def rounded_usd(self, of: str = "spent_pico") -> list[Decimal]:
@@ -197,9 +197,24 @@ class CostReport:
             "rows": [row.to_dict(self.by, of_pico=whole) for row in self.rows],
             "total": total,
             "machines": [one.to_dict() for one in self.machines],
-            "what_if": self.what_if.to_dict(),
+            "what_if": None if self.what_if is None else self.what_if.to_dict(),
             "provisional_days": list(self.provisional_days),
         }
+
+
+class Ranks(NamedTuple):
+    """Latencies by nearest rank, so each is one that somebody had; None: nobody was answered."""
+
+    latency_p50_us: int | None = None
+    latency_p99_us: int | None = None
+
+
+def ranks_of(durations_us: Iterable[int]) -> Ranks:
+    """Return the latencies that half, and 99 of a hundred, were no slower than."""
+    ordered = sorted(durations_us)
+    if not ordered:
+        return Ranks()
+    return Ranks(*(ordered[(len(ordered) * percent + 99) // 100 - 1] for percent in (50, 99)))
 
 
 def merged(parts: Iterable[tuple[bool, Mapping[str, Any]]], by: Sequence[str]) -> list[CostRow]:
@@ -220,11 +235,11 @@ def merged(parts: Iterable[tuple[bool, Mapping[str, Any]]], by: Sequence[str]) -
     return [CostRow(key, idle, **sums) for (idle, key), sums in found.items()]
 
 
-def total_of(rows: Iterable[CostRow], p50_us: int | None, p99_us: int | None) -> CostRow:
+def total_of(rows: Iterable[CostRow], latencies: Ranks) -> CostRow:
     """Return the sum of the rows, with the latencies of all."""
     summed = merged(((False, _numbers(row)) for row in rows), ())
     whole = summed[0] if summed else CostRow(())
-    return replace(whole, latency_p50_us=p50_us, latency_p99_us=p99_us)
+    return replace(whole, **latencies._asdict())
 
 
 def in_order(rows: Iterable[CostRow], by: Sequence[str]) -> tuple[CostRow, ...]:

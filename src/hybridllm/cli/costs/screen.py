@@ -123,6 +123,8 @@ def _machines(report: CostReport) -> None:
 
 def _what_if(report: CostReport) -> None:
     found = report.what_if
+    if found is None:
+        return
     headline("The same traffic would have cost")
     table = Table(
         "where", "at least", "at most", "how", right=("at least", "at most"), prose=("how",)
