@@ -167,8 +167,8 @@ def test_a_month_is_written_to_a_page(ledger: Path, tmp_path: Path) -> None:
     assert told["total"]["fixed_usd"] == "1800.000000000000"
 
 
-def test_a_shadow_of_the_time_is_all_that_differs(tmp_path: Path) -> None:
-    """A report of an hour counts the attempts of that hour."""
+def test_a_report_may_be_of_an_hour(tmp_path: Path) -> None:
+    """Its attempts are those that were sent in it."""
     made = [(request("a" * 32), [attempt("a" * 32, started_us=us("2025-11-02", 5))])]
     path = written(tmp_path / "l.db", made)
     asked = ("--since", "2025-11-02T05:00", "--until", "2025-11-02T06:00", "--json")

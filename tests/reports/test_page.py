@@ -13,7 +13,7 @@ import pytest
 from hybridllm.cli.report.charts import NARROW, Series, lines, stacked_bars
 from hybridllm.cli.report.month import gathered
 from hybridllm.cli.report.page import page
-from reports.months import attempt, machine, month, request, written
+from reports.months import attempt, machine, month, request, us, written
 
 EVIL = '<script>document.title="owned"</script>"><img src=x onerror=alert(1)>'
 CHROMIUM = shutil.which("chromium")
@@ -41,14 +41,13 @@ class Tags(HTMLParser):
 
 def made(path: Path) -> str:
     """The page of a month in which somebody has a name like that, everywhere."""
-    evil = {"tenant": EVIL, "feature": EVIL, "task": EVIL, "model": EVIL, "backend": EVIL}
-    mine = dict.fromkeys(("tenant", "feature", "task", "served_model", "served_backend"), EVIL)
-    more = [
-        (
-            request("f" * 32, started_us=1_762_300_000_000_000, **mine),
-            [attempt("f" * 32, **evil)._replace(started_us=1_762_300_000_000_000)],
-        )
-    ]
+    at = {"started_us": us("2025-11-04", 9)}
+    names = ("tenant", "feature", "task")
+    asked = request(
+        "f" * 32, **dict.fromkeys((*names, "served_model", "served_backend"), EVIL), **at
+    )
+    sent = attempt("f" * 32, **dict.fromkeys((*names, "model", "backend"), EVIL), **at)
+    more = [(asked, [sent])]
     said = [machine("2025-11-01"), machine("2025-11-01", backend=EVIL, usd_per_month="10")]
     ledger = written(path, [*month(200, first="2025-11-01"), *more], said)
     return page(gathered(str(ledger), "2025-11", policy=None, on_step=lambda _: None))
@@ -121,30 +120,23 @@ def test_the_page_opens_from_disk_in_a_browser(html: str, tmp_path: Path) -> Non
     """Without a network: it is drawn, and nobody's name has run."""
     file = tmp_path / "month.html"
     file.write_text(html, encoding="utf-8")
-    assert CHROMIUM is not None
-    asked = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}/profile",
-    ]
-    cut = ["--proxy-server=127.0.0.1:9", "--virtual-time-budget=2000", "--window-size=1280,1700"]
-    shown = subprocess.run(
-        [*asked, *cut, "--dump-dom", f"file://{file}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "<title>November 2025: what requests cost</title>" in shown.stdout
-    assert shown.stdout.count("<rect") > 30
     picture = tmp_path / "month.png"
-    subprocess.run(
-        [*asked, *cut, f"--screenshot={picture}", f"file://{file}"],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
+
+    def opened(*asked: str) -> str:
+        profile, nowhere = f"--user-data-dir={tmp_path}/profile", "--proxy-server=127.0.0.1:9"
+        plain = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", profile, nowhere]
+        done = subprocess.run(
+            [*plain, "--window-size=1280,1700", *asked, f"file://{file}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    shown = opened("--dump-dom")
+    assert "<title>November 2025: what requests cost</title>" in shown
+    assert shown.count("<rect") > 30
+    opened(f"--screenshot={picture}")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > 40_000  # a blank page takes 5 KB

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hybridllm._core.ledger.apportion import FixedDay, capacities_of, declared
 from hybridllm._core.ledger.audit import Audited, audited
@@ -17,10 +17,6 @@ from hybridllm._core.money.price import Price, cheapest
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._runtime.wall_clock import utc_now
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
 
 Steps = Callable[[str], object]
 
@@ -140,7 +136,7 @@ class _Made:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Any,
         by: tuple[str, ...],
         time: Period,
         now_us: int,

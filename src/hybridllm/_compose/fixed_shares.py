@@ -16,8 +16,6 @@ from hybridllm._core.ledger.costs import MachineRow
 from hybridllm._core.ledger.periods import DAY_US, Period, day_began_us, day_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from hybridllm._adapters.ledger.sums import Grouping
 
 _Use = Mapping[tuple[str, str], int]  # tokens by (day, backend)
@@ -43,7 +41,7 @@ class Days:
         return tuple(one for one in self.all if one.settled_us is None)
 
 
-def days_of(connection: Connection, said: Sequence[FixedDay], time: Period, *, now_us: int) -> Days:
+def days_of(connection: Any, said: Sequence[FixedDay], time: Period, *, now_us: int) -> Days:
     """Return the days that began before the time ended, with their bills."""
     from hybridllm._adapters.ledger.sums import Grouping, machine_tokens
 
@@ -62,7 +60,7 @@ def days_of(connection: Connection, said: Sequence[FixedDay], time: Period, *, n
 
 
 def fixed_parts(
-    connection: Connection, days: Days, grouping: Grouping, time: Period
+    connection: Any, days: Days, grouping: Grouping, time: Period
 ) -> Iterator[tuple[bool, dict[str, Any]]]:
     """Yield what rows get beside what stands in the attempts: idle days, and shares of days not settled."""
     open_days = {(one.day, one.backend): one for one in days.open}

@@ -118,10 +118,8 @@ def _nice(largest: float) -> float:
 
 def _told(value: float, unit: str) -> str:
     """Three digits, and never an `E`."""
-    if value >= 100 or not value:
-        digits = f"{value:,.0f}"
-    else:
-        digits = f"{Decimal(f'{value:.3g}').normalize():f}"
+    small = 0 < value < 100
+    digits = f"{Decimal(f'{value:.3g}').normalize():f}" if small else f"{value:,.0f}"
     return f"{unit}{digits}" if unit == "$" else f"{digits}{unit}"
 
 
