@@ -101,8 +101,8 @@ PUBLIC = [
     "load_price_sheet",
     "model_book",
     "receipt",
-    "shadow_report",
     "settle",
+    "shadow_report",
     "variables_set",
     "with_prices",
 ]

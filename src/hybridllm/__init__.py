@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
-    from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.costs import audit, costs, settle
+    from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus

@@ -187,6 +187,8 @@ def traffic_by_hour(
                 func.sum(case((served, c[name]), else_=0)).label(f"served_{name}")
                 for name in _TOKENS
             ),
+            _counted("attempts", c.input_tokens.is_not(None)),
+            _counted("served", and_(served, c.input_tokens.is_not(None))),
             _counted("uncounted", and_(billed, c.input_tokens.is_(None))),
             _counted("api_unknown", and_(billed, at_api.is_(None))),
             *_halves("api_pico", at_api),
@@ -197,10 +199,9 @@ def traffic_by_hour(
     found = {}
     for row in connection.execute(wanted).mappings():
         used = [int(row[name] or 0) for name in (*_TOKENS, *(f"served_{name}" for name in _TOKENS))]
-        uncounted, unknown = int(row["uncounted"] or 0), int(row["api_unknown"] or 0)
-        found[int(row["hour"])] = Traffic._make(
-            [*used, uncounted, _whole(row, "api_pico"), unknown]
-        )
+        counts = (int(row[name] or 0) for name in ("attempts", "served", "uncounted"))
+        unknown = int(row["api_unknown"] or 0)
+        found[int(row["hour"])] = Traffic._make([*used, *counts, _whole(row, "api_pico"), unknown])
     return found
 
 

@@ -24,6 +24,7 @@ class Traffic(NamedTuple):
 
     Attributes:
         served_input: Of attempts that bought an answer; the others are of all attempts.
+        attempts: Whose tokens are known; `served`: of them those that bought an answer.
         uncounted: Attempts that may have been billed and whose tokens nobody knows.
         api_pico: What hosted APIs cost, and would have cost in place of own machines, as far as known.
         api_unknown: Attempts of which that is not known.
@@ -35,6 +36,8 @@ class Traffic(NamedTuple):
     served_input: int = 0
     served_output: int = 0
     served_cached: int = 0
+    attempts: int = 0
+    served: int = 0
     uncounted: int = 0
     api_pico: int = 0
     api_unknown: int = 0
@@ -136,8 +139,9 @@ def all_on(model: str, price: Price | None, traffic: Traffic) -> Supposed:
     if price is None:
         return Supposed(None, None, f"neither the policy nor the model book has a price of {model}")
     served = Usage(traffic.served_input, traffic.served_output, traffic.served_cached)
-    low = cost_usd(served, price)
-    high = cost_usd(Usage(traffic.input, traffic.output), price)
+    each = price.usd_per_request or Decimal(0)
+    low = cost_usd(served, price) + each * (traffic.served - 1)
+    high = cost_usd(Usage(traffic.input, traffic.output), price) + each * (traffic.attempts - 1)
     words = f"the same tokens at {price.price_id}; answers as long as they were"
     if traffic.uncounted:
         words += f"; without {traffic.uncounted:,} attempts whose tokens nobody knows"
