@@ -44,14 +44,19 @@ DOORS = {
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},
     "jsonschema": {"_adapters/json_schemas.py"},
-    "matplotlib": {"cli/break_even/plots.py", "cli/chaos/plots.py", "cli/costs/plots.py"},
+    "matplotlib": {"cli/break_even/plots.py", "cli/chaos/plots.py"},
     "openai": {
         "_adapters/openai_errors.py",
         "_adapters/openai_parse.py",
         "_adapters/openai_types.py",
         "_compose/params.py",  # read by type checkers only
     },
-    "opentelemetry": {"_adapters/otel.py", "_adapters/otel_metrics.py"},
+    "opentelemetry": {
+        "_adapters/otel.py",
+        "_adapters/otel_books.py",
+        "_adapters/otel_metrics.py",
+        "_adapters/otel_requests.py",
+    },
     "pydantic": {
         "_core/economics/schema.py",
         "_core/policy",

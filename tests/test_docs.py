@@ -21,7 +21,14 @@ import pytest
 import yaml
 
 from hybridllm import Router, errors, model_book
-from hybridllm._adapters import aiohttp_wire, openai_errors, semconv, span_attributes, yaml_document
+from hybridllm._adapters import (
+    aiohttp_wire,
+    metric_names,
+    openai_errors,
+    semconv,
+    span_attributes,
+    yaml_document,
+)
 from hybridllm._core.decide import filters
 from hybridllm._core.policy.schema import BesideSpec
 from hybridllm._core.policy.schema_price import ChangedSpec, PriceSheetSpec, RatesSpec
@@ -272,17 +279,19 @@ def test_the_error_page_tells_the_openai_error_of_each_status() -> None:
     assert set(openai_errors._BY_STATUS) < set(told)
 
 
-def test_the_tracing_page_names_every_attribute() -> None:
+def test_the_pages_of_telemetry_name_every_attribute_and_metric() -> None:
     """No more and no fewer than the code can write."""
     names = {
         value
-        for name, value in vars(semconv).items()
+        for where in (semconv, metric_names)
+        for name, value in vars(where).items()
         if name.isupper() and name not in ("SCHEMA_URL", "SCOPE", "EXCEPTION_EVENT")
     }
-    told = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", text_of("tracing.md")))
+    page = text_of("tracing.md") + text_of("metrics.md")
+    told = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*\.?)(?:`|<key>|\*)", page))
     assert names <= told
     ours = {name for name in told if name.startswith(("hybridllm.", "gen_ai."))}
-    assert ours - names == {"hybridllm.tracing"}  # the logger
+    assert ours - names == {"hybridllm.tracing", "hybridllm.metrics"}  # the loggers
 
 
 def test_the_page_of_calls_tells_every_hint() -> None:

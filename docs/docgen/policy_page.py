@@ -16,7 +16,6 @@ from pydantic.fields import FieldInfo
 from hybridllm._core.policy import (
     schema,
     schema_attribution,
-    schema_cascade,
     schema_given,
     schema_hybrid,
     schema_limits,
@@ -24,6 +23,7 @@ from hybridllm._core.policy import (
     schema_price,
     schema_routes,
     schema_shadow,
+    schema_telemetry,
     schema_tests,
     schema_when,
 )
@@ -76,8 +76,6 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_overflow.SpendSpec, "Spend", "when: {budget: {...}}"),
     (schema_shadow.ShadowSpec, "Shadow", "routes: [{shadow: {...}}]"),
     (schema_shadow.ParitySpec, "Parity", "shadow: {parity: {...}}"),
-    (schema_cascade.CascadeSpec, "Cascade", "routes: [{cascade: {...}}]"),
-    (schema_cascade.EscalateIfSpec, "Checks of a cascade", "cascade: {escalate_if: {...}}"),
     (schema_routes.SloSpec, "Objectives", "slo: {...}"),
     (schema_routes.PercentilesSpec, "Percentiles", "slo: {ttft_ms: {...}}"),
     (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),
@@ -91,6 +89,8 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_limits.RetriesSpec, "Retries", "retries: {...}"),
     (schema_limits.BudgetSpec, "Retry budget", "retries: {budget: {...}}"),
     (schema_attribution.AttributionSpec, "Attribution", "attribution: {...}"),
+    (schema_telemetry.TelemetrySpec, "Telemetry", "telemetry: {...}"),
+    (schema_telemetry.MetricsSpec, "Metrics", "telemetry: {metrics: {...}}"),
 )
 SHORT_FORMS = {
     schema_limits.ConcurrencySpec: "`concurrency: auto` stands for all three defaults, and a number "

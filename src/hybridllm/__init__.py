@@ -55,10 +55,8 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
-    from hybridllm._compose.costs import audit, costs, settle
     from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.status import Status
-    from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
@@ -68,15 +66,10 @@ if TYPE_CHECKING:
     from hybridllm._compose.world import World
     from hybridllm._core.bulk.paid import Paid
     from hybridllm._core.bulk.result import BulkProgress, BulkResult
-    from hybridllm._core.cascade.said import CascadeAnswer
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.compare.comparison import Comparison
     from hybridllm._core.compare.live import ShadowSummary
-    from hybridllm._core.ledger.apportion import FixedDay
-    from hybridllm._core.ledger.audit import Audited
-    from hybridllm._core.ledger.costs import CostReport, CostRow, MachineRow
-    from hybridllm._core.ledger.what_if import Supposed, WhatIf
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.money.price import Price
     from hybridllm._core.policy.repriced import PriceSheet, with_prices
@@ -88,7 +81,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
-    "Audited",
     "BackendStatus",
     "BackendsUnavailable",
     "BatchJob",
@@ -102,22 +94,17 @@ __all__ = [
     "BulkResult",
     "Candidate",
     "CandidateStatus",
-    "CascadeAnswer",
-    "CascadeStatus",
     "CaseResult",
     "CasesReport",
     "CompareProgress",
     "Comparison",
     "ContentFiltered",
     "Continued",
-    "CostReport",
-    "CostRow",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
     "Dropped",
     "Explanation",
-    "FixedDay",
     "HttpxWire",
     "HybridLLMError",
     "InvalidOutput",
@@ -127,7 +114,6 @@ __all__ = [
     "LedgerError",
     "LedgerReader",
     "LedgerStatus",
-    "MachineRow",
     "OutcomeUnknown",
     "OverflowStatus",
     "Overloaded",
@@ -154,25 +140,20 @@ __all__ = [
     "Status",
     "Stream",
     "StreamInterrupted",
-    "Supposed",
     "TruncatedOutput",
     "VolumeStatus",
     "WarmingUp",
-    "WhatIf",
     "World",
     "__version__",
-    "audit",
     "check",
     "check_cases",
     "compare",
     "context",
-    "costs",
     "deadline_from",
     "diff",
     "load_price_sheet",
     "model_book",
     "receipt",
-    "settle",
     "shadow_report",
     "variables_set",
     "with_prices",
@@ -180,16 +161,6 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
-    "Audited": ("hybridllm._core.ledger.audit", "Audited"),
-    "CostReport": ("hybridllm._core.ledger.costs", "CostReport"),
-    "CostRow": ("hybridllm._core.ledger.costs", "CostRow"),
-    "FixedDay": ("hybridllm._core.ledger.apportion", "FixedDay"),
-    "MachineRow": ("hybridllm._core.ledger.costs", "MachineRow"),
-    "Supposed": ("hybridllm._core.ledger.what_if", "Supposed"),
-    "WhatIf": ("hybridllm._core.ledger.what_if", "WhatIf"),
-    "audit": ("hybridllm._compose.costs", "audit"),
-    "costs": ("hybridllm._compose.costs", "costs"),
-    "settle": ("hybridllm._compose.costs", "settle"),
     "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
     "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
@@ -209,8 +180,6 @@ _LATER = {
     "shadow_report": ("hybridllm._compose.compare", "shadow_report"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
-    "CascadeAnswer": ("hybridllm._core.cascade.said", "CascadeAnswer"),
-    "CascadeStatus": ("hybridllm._compose.status_cascade", "CascadeStatus"),
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),

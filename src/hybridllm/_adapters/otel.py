@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
-from opentelemetry import trace
+from opentelemetry import baggage, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hybridllm._adapters import semconv
+from hybridllm._adapters.dialects import root_dialects
 from hybridllm._adapters.span_attributes import (
     Value,
     add_params,
@@ -33,6 +34,7 @@ from hybridllm._adapters.span_attributes import (
     request_error,
 )
 from hybridllm._core.decide.plan import Denied, Kept, Plan
+from hybridllm._core.policy.telemetry import Dialect
 from hybridllm._core.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt
 from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, RequestTrace
 from hybridllm._version import __version__
@@ -74,11 +76,14 @@ class OtelTracer:
         with self._guard:
             own = attribution(decision, request_id)
             above = get_current()
+            said = own | decision_attributes(decision)
+            if dialects := decision.policy.telemetry.dialects:
+                said |= root_dialects(dialects, own)
             root = tracer.start_span(
                 f"route {decision.facts.operation}",
                 above,
                 SpanKind.INTERNAL,
-                own | decision_attributes(decision),
+                said,
             )
             below = trace.set_span_in_context(root, above)
             return _RequestSpan(self._guard, tracer, root, below, decision, own, params)
@@ -163,7 +168,12 @@ class _RequestSpan:
                 if self._params:
                     add_params(attributes, self._params)
             span = self._tracer.start_span(name, self._under, SpanKind.CLIENT, attributes)
-            return _AttemptSpan(self._guard, span, propagate=kept.candidate.backend.propagate_trace)
+            return _AttemptSpan(
+                self._guard,
+                span,
+                propagate=kept.candidate.backend.propagate_trace,
+                dialects=self._decision.policy.telemetry.dialects,
+            )
         return _UNTRACED
 
     def ended(self, receipt: Receipt) -> None:
@@ -186,13 +196,27 @@ class _RequestSpan:
 class _AttemptSpan:
     """The span of one attempt."""
 
-    __slots__ = ("_guard", "_open", "_propagate", "_span")
+    __slots__ = ("_dialects", "_guard", "_open", "_propagate", "_span")
 
-    def __init__(self, guard: Guard, span: Span, *, propagate: bool) -> None:
+    def __init__(
+        self, guard: Guard, span: Span, *, propagate: bool, dialects: frozenset[Dialect]
+    ) -> None:
         self._guard = guard
         self._span = span
         self._propagate = propagate
+        self._dialects = dialects
         self._open = True
+
+    @property
+    def ids(self) -> tuple[str, str] | None:
+        """See `AttemptTrace.ids`."""
+        with self._guard:
+            if self._span.is_recording():
+                context = self._span.get_span_context()
+                return trace.format_trace_id(context.trace_id), trace.format_span_id(
+                    context.span_id
+                )
+        return None
 
     def headers(self) -> Mapping[str, str]:
         """`traceparent`, and `tracestate` if there is one; never baggage: it is the application's."""
@@ -212,7 +236,7 @@ class _AttemptSpan:
         with self._guard:
             try:
                 if self._span.is_recording():
-                    self._span.set_attributes(attempt_attributes(attempt, answer))
+                    self._span.set_attributes(attempt_attributes(attempt, answer, self._dialects))
                     if attempt.outcome is AttemptOutcome.FAILED:
                         self._failed(one_word(attempt.error))
             finally:
@@ -229,6 +253,8 @@ class _AttemptSpan:
 class _Untraced:
     """Stands in for an attempt whose span could not be made."""
 
+    ids = None
+
     def headers(self) -> Mapping[str, str]:
         return _NO_HEADERS
 
@@ -237,6 +263,11 @@ class _Untraced:
 
 
 _UNTRACED: Final = _Untraced()
+
+
+def in_baggage(key: str) -> object:
+    """Return what the application's W3C baggage says under a key; None: nothing."""
+    return baggage.get_baggage(key)
 
 
 class Guard:

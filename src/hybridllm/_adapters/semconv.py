@@ -21,6 +21,8 @@ FEATURE: Final = "hybridllm.feature"
 TASK_CLASS: Final = "hybridllm.task_class"
 RESIDENCY: Final = "hybridllm.attribution.residency"
 SESSION_ID: Final = "session.id"
+USER_ID: Final = "user.id"
+ATTRIBUTION: Final = "hybridllm.attribution."  # and a key that the policy declares
 
 # On the root. None of them is `gen_ai.*`: a backend that sees a model or usage on the root counts the
 # request twice, or leaves the attempts out.
@@ -42,7 +44,16 @@ REQUEST_COST_AMOUNT: Final = "hybridllm.request.cost.amount"
 REQUEST_COST_WASTED: Final = "hybridllm.request.cost.wasted"
 REQUEST_COST_CURRENCY: Final = "hybridllm.request.cost.currency"
 REQUEST_COST_COMPLETE: Final = "hybridllm.request.cost.complete"
+REQUEST_CACHE: Final = "hybridllm.request.cache"
+REQUEST_SAVED: Final = "hybridllm.request.cost.saved"
+REQUEST_ESCALATED: Final = "hybridllm.request.escalated"
 REQUEST_LIST_COST_AMOUNT: Final = "hybridllm.request.list_cost.amount"
+
+# On metrics alone.
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - no secret
+BACKEND_FROM: Final = "hybridllm.backend.from"
+BACKEND_TO: Final = "hybridllm.backend.to"
+REASON: Final = "hybridllm.reason"
 
 # A metric: how reloads of the policy file ended; with `OUTCOME` and `POLICY_NAME`.
 POLICY_RELOADS: Final = "hybridllm.policy.reloads"
@@ -95,6 +106,7 @@ GEN_AI_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_CACHE_CREATION_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
 GEN_AI_REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 OPENAI_SERVICE_TIER: Final = "openai.response.service_tier"
 SERVER_ADDRESS: Final = "server.address"
@@ -102,6 +114,18 @@ SERVER_PORT: Final = "server.port"
 HTTP_STATUS_CODE: Final = "http.response.status_code"
 ERROR_TYPE: Final = "error.type"
 LLM_COST_TOTAL: Final = "llm.cost.total"
+
+# What one tool calls it (`telemetry: {dialects: [...]}`).
+MLFLOW_COST: Final = "mlflow.llm.cost"
+OPENINFERENCE_KIND: Final = "openinference.span.kind"
+OPENINFERENCE_METADATA: Final = "metadata"
+LLM_COST_PROMPT: Final = "llm.cost.prompt"
+LLM_COST_COMPLETION: Final = "llm.cost.completion"
+LLM_REASONING_TOKENS: Final = "llm.token_count.completion_details.reasoning"
+LANGFUSE_COST: Final = "langfuse.observation.cost_details"
+LANGFUSE_FIRST_TOKEN: Final = "langfuse.observation.completion_start_time"  # noqa: S105 - nor this
+LANGFUSE_METADATA: Final = "langfuse.trace.metadata."
+LOGFIRE_COST: Final = "operation.cost"
 
 EXCEPTION_EVENT: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"

@@ -14,10 +14,13 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from hybridllm._adapters import semconv
+from hybridllm._adapters.dialects import attempt_dialects
 from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.ledger.made import declared_keys
 from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import BackendKind, Candidate
+from hybridllm._core.policy.telemetry import Dialect
 from hybridllm._core.receipt import Attempt, AttemptOutcome, AttemptReason, Receipt, RequestOutcome
 from hybridllm._runtime.ports import AnswerFacts
 
@@ -54,16 +57,20 @@ def attribution(decision: Plan | Denied, request_id: str) -> Attributes:
     facts = decision.facts
     residency = decision.residency[0] if decision.residency else facts.residency
     attributes: Attributes = {semconv.REQUEST_ID: request_id}
+    for key, value in declared_keys(decision.policy.attribution, facts.metadata):
+        attributes[semconv.ATTRIBUTION + key] = cut(value)
     if facts.tenant:
-        attributes[semconv.TENANT_ID] = _text(facts.tenant)
+        attributes[semconv.TENANT_ID] = cut(facts.tenant)
     if facts.feature:
-        attributes[semconv.FEATURE] = _text(facts.feature)
+        attributes[semconv.FEATURE] = cut(facts.feature)
     if facts.task:
-        attributes[semconv.TASK_CLASS] = _text(facts.task)
+        attributes[semconv.TASK_CLASS] = cut(facts.task)
     if residency:
-        attributes[semconv.RESIDENCY] = _text(residency)
+        attributes[semconv.RESIDENCY] = cut(residency)
     if facts.session:
-        attributes[semconv.SESSION_ID] = _text(facts.session)
+        attributes[semconv.SESSION_ID] = cut(facts.session)
+    if facts.user_id:
+        attributes[semconv.USER_ID] = cut(facts.user_id)
     return attributes
 
 
@@ -76,10 +83,10 @@ def decision_attributes(decision: Plan | Denied) -> Attributes:
         semconv.REQUEST_STREAM: facts.stream,
         semconv.POLICY_NAME: policy.name,
         semconv.POLICY_VERSION: policy.version,
-        semconv.POLICY_RULE: _text(rule),
+        semconv.POLICY_RULE: cut(rule),
     }
     if facts.model:
-        attributes[semconv.REQUEST_MODEL] = _text(facts.model)
+        attributes[semconv.REQUEST_MODEL] = cut(facts.model)
     return attributes
 
 
@@ -107,6 +114,12 @@ def receipt_attributes(receipt: Receipt, decision: Plan | Denied) -> Attributes:
         attributes[semconv.REQUEST_FIRST_TOKEN] = receipt.first_token_s
     if attempts:
         _add_total(attributes, receipt)
+    if receipt.cache is not None:
+        attributes[semconv.REQUEST_CACHE] = receipt.cache
+    if receipt.saved_usd is not None:
+        attributes[semconv.REQUEST_SAVED] = float(receipt.saved_usd)
+    if receipt.escalated is not None:
+        attributes[semconv.REQUEST_ESCALATED] = cut(receipt.escalated)
     return attributes
 
 
@@ -160,7 +173,9 @@ def add_params(attributes: Attributes, params: Mapping[str, Any]) -> None:
             attributes[name] = float(value) if fraction else value
 
 
-def attempt_attributes(attempt: Attempt, answer: AnswerFacts | None) -> Attributes:
+def attempt_attributes(
+    attempt: Attempt, answer: AnswerFacts | None, dialects: frozenset[Dialect]
+) -> Attributes:
     """What is known of an attempt when it has ended. What was not observed is left out, never 0."""
     attributes: Attributes = {semconv.ATTEMPT_OUTCOME: str(attempt.outcome)}
     if attempt.status_code is not None:
@@ -168,7 +183,7 @@ def attempt_attributes(attempt: Attempt, answer: AnswerFacts | None) -> Attribut
     if attempt.first_token_s is not None:
         attributes[semconv.GEN_AI_FIRST_CHUNK] = attempt.first_token_s
     if attempt.model_served:
-        attributes[semconv.GEN_AI_RESPONSE_MODEL] = _text(attempt.model_served)
+        attributes[semconv.GEN_AI_RESPONSE_MODEL] = cut(attempt.model_served)
     if attempt.usage is not None:
         _add_usage(attributes, attempt.usage)
     if attempt.cost_usd is not None:
@@ -180,17 +195,19 @@ def attempt_attributes(attempt: Attempt, answer: AnswerFacts | None) -> Attribut
     if attempt.outcome is AttemptOutcome.FAILED and attempt.first_token_s is not None:
         # A cut stream has no finish reason; the conventions want this one in its place.
         attributes[semconv.GEN_AI_FINISH_REASONS] = ("error",)
+    if dialects:
+        attributes |= attempt_dialects(dialects, attempt)
     return attributes
 
 
 def _add_answer(attributes: Attributes, answer: AnswerFacts) -> None:
     if answer.finish_reasons:
         reasons = answer.finish_reasons[:LIST_LENGTH_MAX]
-        attributes[semconv.GEN_AI_FINISH_REASONS] = [_text(reason) for reason in reasons]
+        attributes[semconv.GEN_AI_FINISH_REASONS] = [cut(reason) for reason in reasons]
     if answer.response_id:
-        attributes[semconv.GEN_AI_RESPONSE_ID] = _text(answer.response_id)
+        attributes[semconv.GEN_AI_RESPONSE_ID] = cut(answer.response_id)
     if answer.service_tier:
-        attributes[semconv.OPENAI_SERVICE_TIER] = _text(answer.service_tier)
+        attributes[semconv.OPENAI_SERVICE_TIER] = cut(answer.service_tier)
 
 
 def _add_usage(attributes: Attributes, usage: Usage) -> None:
@@ -199,6 +216,8 @@ def _add_usage(attributes: Attributes, usage: Usage) -> None:
     attributes[semconv.USAGE_SOURCE] = str(usage.source)
     if usage.cached_input_tokens is not None:
         attributes[semconv.GEN_AI_CACHE_READ_TOKENS] = usage.cached_input_tokens
+    if usage.cache_write_tokens is not None:
+        attributes[semconv.GEN_AI_CACHE_CREATION_TOKENS] = usage.cache_write_tokens
     if usage.reasoning_tokens is not None:
         attributes[semconv.GEN_AI_REASONING_TOKENS] = usage.reasoning_tokens
 
@@ -209,7 +228,7 @@ def _add_cost(attributes: Attributes, attempt: Attempt) -> None:
     attributes[semconv.COST_AMOUNT] = amount
     attributes[semconv.LLM_COST_TOTAL] = amount
     attributes[semconv.COST_CURRENCY] = "USD"
-    attributes[semconv.COST_SOURCE] = "local"
+    attributes[semconv.COST_SOURCE] = attempt.cost_source or "local"
     if attempt.price is not None:
         attributes[semconv.COST_PRICE_ID] = attempt.price.price_id
 
@@ -237,7 +256,7 @@ def one_word(error: str | None) -> str:
     return error if error is not None and _WORD.fullmatch(error) else "error"
 
 
-def _text(chosen: str) -> str:
+def cut(chosen: str) -> str:
     r"""A text that a caller or a backend chose, cut, and such that an exporter can encode it.
 
     JSON may hold half of a surrogate pair (`"\ud800"`), and UTF-8 may not: the OTLP exporter drops

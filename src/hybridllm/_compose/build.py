@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hybridllm._adapters.environment import api_key
-from hybridllm._adapters.otel import OtelTracer
+from hybridllm._adapters.otel import OtelTracer, in_baggage
 from hybridllm._adapters.otel_metrics import OtelBreakers, OtelLoads
+from hybridllm._adapters.otel_requests import OtelRequests
 from hybridllm._runtime.chance import Chance
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
 from hybridllm._runtime.in_force import InForce
+from hybridllm._runtime.listeners import Listeners
 from hybridllm._runtime.target import Targets
 from hybridllm._runtime.transitions import log_transition
 from hybridllm._runtime.volume_book import VolumeBook
@@ -54,13 +56,14 @@ def built_engine(
 
     `ready` is called then, in the event loop of that request, and once more in every later one.
     """
-    return Engine(
+    requests = OtelRequests(meter_provider)
+    engine = Engine(
         in_force,
         lifetime,
         wire=_aiohttp_wire,
         codec=built_codec,
         targets=Targets(lambda name: api_key(environ, name)),
-        tracer=OtelTracer(tracer_provider),
+        listeners=Listeners(OtelTracer(tracer_provider), requests, in_baggage, ledger),
         clock=clock or SystemClock(),
         draw=chance or Chance(),
         keeper=keeper,
@@ -68,8 +71,9 @@ def built_engine(
         on_breaker=_told(OtelBreakers(meter_provider)),
         on_load=OtelLoads(meter_provider).told,
         wake=wake,
-        ledger=ledger,
     )
+    requests.watch(engine)
+    return engine
 
 
 def _told(counted: OtelBreakers) -> Told:

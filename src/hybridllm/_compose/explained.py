@@ -17,6 +17,7 @@ from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.problems import nearest
 from hybridllm._core.request.read import Call, facts_of
+from hybridllm._runtime.baggage import with_baggage
 from hybridllm.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def explained_now(
 
     Nothing is drawn for a split with nothing to stick to: the same call is explained alike each time.
     """
+    if wanted := policy.telemetry.from_baggage:
+        from hybridllm._adapters.otel import in_baggage
+
+        call = with_baggage(call, wanted, in_baggage)
     tags = () if engine is None else engine.taints.of(call.hints.session, policy)
     facts = facts_of(call, policy, tags)
     held = frozenset[Held]()

@@ -10,7 +10,8 @@ from hybridllm._core.decide.plan import Denied, Plan
 from hybridllm._core.policy.timeouts import total_s
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._runtime.fleet import Fleet
-from hybridllm._runtime.ports import Clock, LedgerPort, RequestTrace
+from hybridllm._runtime.listeners import Listeners
+from hybridllm._runtime.ports import Clock
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.stay import Passage
 
@@ -24,8 +25,7 @@ def begun_copy(
     clock: Clock,
     draw: Callable[[], float],
     passage: Passage,
-    traced: Callable[[Plan | Denied, str, Call], RequestTrace | None],
-    ledger: LedgerPort | None,
+    listeners: Listeners,
 ) -> Run | None:
     """Return the run of a copy; None: the policy leaves nobody to ask.
 
@@ -37,8 +37,7 @@ def begun_copy(
         clock: Time.
         draw: A number in [0, 1], drawn anew at each call.
         passage: Through the router, of the copy's own task.
-        traced: Begins its trace, if somebody listens.
-        ledger: Where it is written down.
+        listeners: Who hears of it.
     """
     started_s, started_at = clock.monotonic_s(), clock.utc_now()
     snapshot = fleet.snapshot(plan.policy, now_utc=started_at, chance=draw(), two_of=draw())
@@ -55,7 +54,8 @@ def begun_copy(
         limit_s,
         started_s + limit_s,
         passage,
-        traced(decision, request_id, call),
-        ledger=ledger,
+        listeners.traced(decision, request_id, call),
+        ledger=listeners.ledger,
         shadow_of=original,
+        metrics=listeners.metered,
     )

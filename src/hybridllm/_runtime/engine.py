@@ -5,6 +5,7 @@ Owns the request's record and its deadline; no rule about whom to ask.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -20,17 +21,16 @@ from hybridllm._core.receipt import Receipt, RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
-from hybridllm._runtime.cascades import Cascades
 from hybridllm._runtime.copies import begun_copy
-from hybridllm._runtime.failed import settle_early, settle_unsent
 from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
 from hybridllm._runtime.lifetime import Lifetime
+from hybridllm._runtime.listeners import Listeners
 from hybridllm._runtime.load_watch import LoadWatch
 from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
-from hybridllm._runtime.ports import Clock, Codec, LedgerPort, RequestTrace, Tracer, Wire
+from hybridllm._runtime.ports import Clock, Codec, LedgerPort, Wire
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.shadows import Shadows, plain_text
 from hybridllm._runtime.stay import Stay
@@ -45,11 +45,7 @@ from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, LedgerError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
-    from hybridllm._core.cascade.rule import Cascade
-    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
-
-_SPAN_PARAMS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed")
 
 
 class Engine:
@@ -67,8 +63,8 @@ class Engine:
         on_breaker: Hears of every transition of a breaker.
         on_load: Hears of a backend's load each time that it was asked.
         wake: The application's own way to wake a backend that sleeps.
+        listeners: Who hears of requests.
         keeper: Keeps the volumes, in the event loop where the router is.
-        ledger: Writes down what becomes of money; None: nobody does.
     """
 
     def __init__(
@@ -79,7 +75,7 @@ class Engine:
         wire: Callable[[], Wire],
         codec: Callable[[], Codec],
         targets: Targets,
-        tracer: Tracer,
+        listeners: Listeners,
         clock: Clock,
         draw: Callable[[], float],
         keeper: VolumeKeeper,
@@ -87,7 +83,6 @@ class Engine:
         on_breaker: Told = log_transition,
         on_load: LoadTold | None = None,
         wake: WakeHook | None = None,
-        ledger: LedgerPort | None = None,
     ) -> None:
         self._in_force = in_force
         self._lifetime = lifetime
@@ -98,11 +93,11 @@ class Engine:
         self._make_wire = wire
         self._make_codec = codec
         self._targets = targets
-        self._tracer = tracer
+        self._listeners = listeners
         self._clock = clock
         self._draw = draw
         self._keeper = keeper
-        self._ledger = ledger
+        self._ledger = listeners.ledger
         self.volumes = keeper.volumes
         self._call_ready = ready
         self._attempts: Attempts | None = None
@@ -120,11 +115,15 @@ class Engine:
         self.fleet.loads.tell = self._on_load
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
-        self.cascades = Cascades()
         self.overflows = Overflows(self._clock.monotonic_s)
         self.shadows = Shadows(self._clock, self._draw)
         self.fleet.loads.spent_usd = self.volumes.spent_usd
         self._ahead = WakeAhead(self.fleet, self.volumes, policy)
+
+    @property
+    def policy(self) -> Policy:
+        """In force now."""
+        return self._in_force.policy
 
     @property
     def now_s(self) -> float:
@@ -147,22 +146,18 @@ class Engine:
             await self._keeper.known()
         if self._ledger is not None:
             await self._written_down(self._ledger, attempts)
-        run = self._begun(call, stay)
+        run = self._begun(self._listeners.named(call, self._in_force.policy), stay)
         if isinstance(run, PolicyDenied):
             raise attempts.codec.raised(run)
         if call.hints.on_interrupt not in (None, "fail"):
             run.resume = self._resume(attempts, run)
         try:
             found = await self.turns.found(attempts, run)
-            if run.cascade is not None:
-                found = await run.cascade.accepted(
-                    run, found, lambda: self.turns.found_better(attempts, run)
-                )
         except HybridLLMError as error:
             outcome = error
         except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
             if not run.passage.was_broken_off(error):
-                settle_early(run, error, now_s=self._clock.monotonic_s())
+                self._ended_early(run, error)
                 raise error.with_traceback(None) from None  # the frames below hold the request
             outcome = RouterClosed("this router was closed while a request was under way")
         else:
@@ -174,7 +169,9 @@ class Engine:
             if run.on_answer is not None and (text := plain_text(found.value)) is not None:
                 run.on_answer(text, receipt)
             return found.value
-        settle_unsent(run, outcome, now_s=self._clock.monotonic_s())
+        if not run.settled:
+            label = "router_closed" if isinstance(outcome, RouterClosed) else "invalid_request"
+            run.settle(RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error=label)
         raise attempts.codec.raised(outcome.with_traceback(None))
 
     async def _written_down(self, ledger: LedgerPort, attempts: Attempts) -> None:
@@ -187,6 +184,16 @@ class Engine:
                 "it, or say Ledger(..., unavailable='allow')"
             )
             raise attempts.codec.raised(LedgerError(refused))
+
+    def _ended_early(self, run: Run, error: BaseException) -> None:
+        """Settle a request that was cancelled, or met a bug."""
+        if not run.settled:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            run.settle(
+                RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
+                now_s=self._clock.monotonic_s(),
+                error=None if cancelled else type(error).__name__,
+            )
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return an error as the caller should see it: an `openai` error too, where one matches."""
@@ -252,7 +259,6 @@ class Engine:
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
         self.shadows.follow(policy)
-        self.cascades.keep([route.name for route in policy.routes if route.cascade is not None])
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
         self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
@@ -264,7 +270,7 @@ class Engine:
         request_id = os.urandom(16).hex()
         self.fleet.totals.requests += 1
         decision = self._decision(call, started_at, started_s)
-        trace = self._traced(decision, request_id, call)
+        trace = self._listeners.traced(decision, request_id, call)
         if isinstance(decision, Denied):
             receipt = denied_receipt(
                 decision,
@@ -273,10 +279,7 @@ class Engine:
                 started_at=started_at,
                 duration_s=self._clock.monotonic_s() - started_s,
             )
-            if self._ledger is not None:
-                self._ledger.request(receipt, decision.facts)
-            if trace is not None:
-                trace.ended(receipt)
+            self._listeners.denied(receipt, decision, trace)
             return PolicyDenied(
                 decision.message,
                 rule=decision.rule,
@@ -299,9 +302,8 @@ class Engine:
             trace,
             self.volumes if self.volumes.counting else None,
             self._ledger,
+            metrics=self._listeners.metered,
         )
-        if decision.cascade is not None:
-            run.cascade = self._cascading(run, decision.cascade)
         if decision.policy.shadows and self.shadows.wanted(call, decision):
             run.on_answer = partial(self._copy, call, decision)
         return run
@@ -321,8 +323,7 @@ class Engine:
             clock=self._clock,
             draw=self._draw,
             passage=self._stay.enter(counted=False),
-            traced=self._traced,
-            ledger=self._ledger,
+            listeners=self._listeners,
         )
 
     async def _found_copy(self, run: Run) -> Any:
@@ -355,25 +356,10 @@ class Engine:
             self._in_force.observed.count(decision.observed)
         return decision
 
-    def _traced(self, decision: Plan | Denied, request_id: str, call: Call) -> RequestTrace | None:
-        if not self._tracer.listens():
-            return None
-        body = call.body
-        return self._tracer.request(
-            decision,
-            request_id=request_id,
-            params={name: body[name] for name in _SPAN_PARAMS if name in body},
-        )
-
     def _resume(self, attempts: Attempts, run: Run) -> Resume:
         from hybridllm._runtime.resume import Resume
 
         return Resume(run, lambda: self.turns.found_again(attempts, run))
-
-    def _cascading(self, run: Run, cascade: Cascade) -> Cascading:
-        from hybridllm._runtime.cascading import Cascading
-
-        return Cascading(cascade, run.plan, run.call, self.cascades.of(run.plan.route))
 
 
 def _all_of(*closings: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

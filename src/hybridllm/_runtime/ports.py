@@ -6,7 +6,7 @@ Small on purpose: one way to send a request, one clock, one listener.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -147,6 +147,11 @@ class OwnWire(Wire, Protocol):
 class AttemptTrace(Protocol):
     """The listener's hold on one attempt. Never made current across a yield to the caller."""
 
+    @property
+    def ids(self) -> tuple[str, str] | None:
+        """Trace and span in hex, as a ledger's row refers to them; None: nothing is recorded."""
+        ...
+
     def headers(self) -> Mapping[str, str]:
         """Trace headers for the backend; empty unless its policy says `propagate_trace`."""
         ...
@@ -221,6 +226,31 @@ class Tracer(Protocol):
             request_id: 32 hex digits.
             params: Sampling parameters of the call (`max_tokens`, `temperature`, ...); never its content.
         """
+        ...
+
+
+class Metrics(Protocol):
+    """Who adds up. Returns nothing that is used to decide; must not raise."""
+
+    def listens(self) -> bool:
+        """False if nobody would be told; asked on every request."""
+        ...
+
+    def ended(
+        self, receipt: Receipt, decision: Plan | Denied, rejected: Set[tuple[str, str]]
+    ) -> None:
+        """A request is over.
+
+        Args:
+            receipt: Of all its attempts.
+            decision: What the policy said.
+            rejected: (backend, reason) of whom it could not ask when it would have: `breaker_open`, `limit`,
+                `cold`.
+        """
+        ...
+
+    def ledger_failed(self, what: str) -> None:
+        """The ledger could not do what it should; `what` in one word."""
         ...
 
 

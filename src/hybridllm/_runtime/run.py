@@ -26,7 +26,13 @@ from hybridllm._core.receipt import (
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
 from hybridllm._runtime.permit import Permit
-from hybridllm._runtime.ports import AnswerFacts, AttemptTrace, LedgerPort, RequestTrace
+from hybridllm._runtime.ports import (
+    AnswerFacts,
+    AttemptTrace,
+    LedgerPort,
+    Metrics,
+    RequestTrace,
+)
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
 from hybridllm._runtime.totals import Total
@@ -34,7 +40,6 @@ from hybridllm._runtime.uses import Meter
 from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
-    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
@@ -52,13 +57,13 @@ class Run:
         passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
-        cascade: Checks its answers; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
         ledger: Where it is written down; None: nowhere.
+        metrics: Told when it has ended; None: nobody is.
+        rejected: (backend, reason) of whom it could not ask when it would have; only for `metrics`.
         begun: Attempts that have begun.
         on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
-        attempts_before: Those that were made before a cascade went on.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
@@ -79,12 +84,12 @@ class Run:
     passed_over: Set[int] = _NOBODY
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
-    cascade: Cascading | None = field(default=None, repr=False)
     begun: int = 0
     on_answer: Callable[[str, Receipt], None] | None = field(default=None, repr=False)
     shadow_of: str | None = None
     agreed: bool | None = None
-    attempts_before: int = 0
+    metrics: Metrics | None = field(default=None, repr=False)
+    rejected: set[tuple[str, str]] = field(default_factory=set, repr=False)
     racing: bool = False
     claimed: bool = False
 
@@ -119,12 +124,12 @@ class Run:
         self.settled = True
         self.resume = self.seam = None  # they hold the run, as it holds them
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
-        if self.cascade is not None:
-            receipt = self.cascade.told(receipt)
         if self.ledger is not None:
             self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:
             self.trace.ended(receipt)
+        if self.metrics is not None:
+            self.metrics.ended(receipt, self.plan, self.rejected)
         if self.volumes is not None:
             self.volumes.count(receipt, now_s)
         self.passage.over()
@@ -186,6 +191,7 @@ class Trial:
             self.permit.used(usage, now_s)
             said = usage.provider_cost_usd
         cost, source = _cost(usage, price, said)
+        trace_id, span_id = (self.trace.ids if self.trace is not None else None) or (None, None)
         attempt = Attempt(
             self.number,
             candidate.backend.name,
@@ -210,6 +216,8 @@ class Trial:
             service_tier,
             said,
             source,
+            trace_id=trace_id,
+            span_id=span_id,
         )
         self.run.attempts.append(attempt)
         self.total.ended(attempt)
@@ -304,7 +312,7 @@ def denied_receipt(
 def _receipt(
     run: Run, outcome: RequestOutcome, now_s: float, error: str | None, first_token_s: float | None
 ) -> Receipt:
-    plan = run.plan if run.cascade is None else run.cascade.plan
+    plan = run.plan
     facts = plan.facts
     total: Decimal | None = None
     listed: Decimal | None = None

@@ -76,10 +76,6 @@ class Turns:
         """
         now_s = self._clock.monotonic_s()
         self.spending.request(run.plan.policy.budget, now_s)
-        return await self.found_better(attempts, run)
-
-    async def found_better(self, attempts: Attempts, run: Run) -> Parsed | Stream:
-        """The same for a part of a request: it is no request more, as far as the retry budget goes."""
         step = self._step(run)
         if not isinstance(step, Call):
             step = await self._after_queue(run, step)
@@ -125,6 +121,8 @@ class Turns:
         )
         barred = run.barred
         run.passed_over = standing.refused.keys() | barred if barred else standing.refused.keys()
+        if run.metrics is not None and (standing.refused or standing.full):
+            run.rejected |= _rejected(run, standing)
         if standing.refused:
             standing = self._panicking(run, standing)
         failures = _uncounted(run, standing.cold) if standing.cold else run.failures
@@ -132,7 +130,7 @@ class Turns:
             kept=kept,
             failures=failures,
             retries_max=policy.retries_max,
-            attempts_max=policy.attempts_max - run.attempts_before,
+            attempts_max=policy.attempts_max,
             remaining_s=remaining_s,
             jitter=self._draw() if run.failures or standing.refused else 0.0,
             standing=standing,
@@ -331,7 +329,7 @@ class Turns:
                 kept=kept,
                 failures=run.failures,
                 gated=run.passed_over,
-                attempts_max=run.plan.policy.attempts_max - run.attempts_before,
+                attempts_max=run.plan.policy.attempts_max,
             )
         limit_s = attempt_limit_s(
             remaining_s=run.deadline_at_s - self._clock.monotonic_s(),
@@ -352,6 +350,16 @@ def _uncounted(run: Run, cold: Collection[int]) -> list[tuple[int, Failure]]:
     if run.seam is not None:
         return run.failures
     return [one for one in run.failures if one[0] not in cold or one[1].next is Next.STOP]
+
+
+def _rejected(run: Run, standing: Standing) -> set[tuple[str, str]]:
+    """Who cannot be asked now, and why in one word."""
+    found = {(run.plan.kept[place].candidate.backend.name, "limit") for place in standing.full}
+    for place in standing.refused:
+        why = "limit" if place in standing.gates else "breaker_open"
+        why = "cold" if place in standing.cold else why
+        found.add((run.plan.kept[place].candidate.backend.name, why))
+    return found
 
 
 async def _dropped(found: Parsed | Stream) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from hybridllm._core.cascade.rule import Escalates
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
 from hybridllm._core.money.tariff import Entry
 from hybridllm._core.policy.base_url import private_by_default
@@ -54,6 +53,7 @@ from hybridllm._core.policy.schema import (
     ResidencySpec,
     TaskSpec,
 )
+from hybridllm._core.policy.telemetry import Telemetry
 
 # A vLLM queues what it has no room for; its first token is later, yet it is coming.
 _BALANCED = (OrderBy.LOAD, OrderBy.SPLIT, OrderBy.PREFIX, OrderBy.MARGINAL_PRICE)
@@ -68,7 +68,6 @@ def compiled_policy(
     name: str,
     version: str,
     environment: str | None = None,
-    functions: Mapping[str, Escalates] = MappingProxyType({}),
 ) -> Policy:
     """Return the policy.
 
@@ -79,7 +78,6 @@ def compiled_policy(
         name: Of the file, without its ending.
         version: Digest of the file.
         environment: Goes before the file's own.
-        functions: The application's own checks, by their dotted names.
     """
     backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
     entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
@@ -87,7 +85,7 @@ def compiled_policy(
     listed = {key: prices.listed(key) for key in spec.models}
     models = _models(spec, entries, listed, book.tiers)
     candidates = _candidates(spec, backends, models, prices)
-    compiler = RouteCompiler(models, candidates, spec.buckets, functions)
+    compiler = RouteCompiler(models, candidates, spec.buckets)
     routes = tuple(
         compiler.route(route, line=key_place(root, ("routes", index)).line)
         for index, route in enumerate(spec.routes)
@@ -128,6 +126,16 @@ def compiled_policy(
         prefixes=bool(by_prefix),
         live=_live(whens),
         **price_fields(candidates, listed, used_in),
+        telemetry=_telemetry(spec),
+    )
+
+
+def _telemetry(spec: PolicySpec) -> Telemetry:
+    return Telemetry(
+        spec.telemetry.metrics.attribution,
+        frozenset(spec.telemetry.metrics.tenants or ()),
+        frozenset(spec.telemetry.dialects),
+        () if spec.attribution is None else tuple(spec.attribution.from_baggage.items()),
     )
 
 

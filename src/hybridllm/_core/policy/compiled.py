@@ -14,7 +14,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from hybridllm._core.cascade.rule import Cascade
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
@@ -30,6 +29,7 @@ from hybridllm._core.policy.hybrid import (
 )
 from hybridllm._core.policy.objectives import NO_SLO, Hedge, Slo
 from hybridllm._core.policy.shadow import Shadow
+from hybridllm._core.policy.telemetry import PLAIN, Telemetry
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
 from hybridllm._core.resilience.budget import BudgetConfig
 from hybridllm._core.resilience.limit import Concurrency
@@ -298,7 +298,6 @@ class Route:
     line: int = 0
     overflows: tuple[Overflow, ...] = ()
     shadow: Shadow | None = None
-    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -354,6 +353,7 @@ class Policy:
         known_tasks: Every task that the file names, in `tasks` or in a route; empty: any task will do.
         attribution: Keys of the caller's metadata that receipts and ledger keep.
         shadows: Of each route that has one, by its name.
+        telemetry: What metrics and spans say beyond what they always say.
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
         budget: What all requests together may spend on attempts beyond the first.
@@ -391,5 +391,6 @@ class Policy:
     taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     attribution: tuple[str, ...] = ()
     shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
+    telemetry: Telemetry = PLAIN
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

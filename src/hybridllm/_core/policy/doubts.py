@@ -23,7 +23,6 @@ from hybridllm._core.policy.document import (
     value_place,
 )
 from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
-from hybridllm._core.policy.doubts_cascade import tell_cascade_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
@@ -59,7 +58,6 @@ def tell_doubts(
     tell_capacity_doubts(policy, spec, root, findings)
     tell_hybrid_doubts(policy, root, findings)
     tell_shadow_doubts(policy, root, findings)
-    tell_cascade_doubts(policy, root, findings)
 
 
 class _Doubts:

@@ -58,6 +58,7 @@ from hybridllm._core.policy.schema_routes import (
     RouteSpec,
     SloSpec,
 )
+from hybridllm._core.policy.schema_telemetry import TelemetrySpec
 from hybridllm._core.policy.schema_tests import CaseSpec
 from hybridllm._core.policy.spec import Spec
 from hybridllm._core.policy.units import usd
@@ -374,6 +375,10 @@ class PolicySpec(Spec):
     )
     attribution: AttributionSpec | None = Field(
         default=None, description="Whom money is attributed to, on receipts and in the ledger."
+    )
+    telemetry: TelemetrySpec = Field(
+        default_factory=TelemetrySpec.model_construct,
+        description="What metrics and spans say beyond what they always say.",
     )
 
 

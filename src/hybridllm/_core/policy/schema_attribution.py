@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -10,6 +10,7 @@ from hybridllm._core.policy.fields import MetadataKey, as_list
 from hybridllm._core.policy.spec import Spec
 
 KEYS_MAX = 16
+BaggageHint = Literal["tenant", "feature", "user_id", "session"]
 
 
 class AttributionSpec(Spec):
@@ -20,7 +21,14 @@ class AttributionSpec(Spec):
         Field(min_length=1, max_length=KEYS_MAX),
         BeforeValidator(as_list, json_schema_input_type=str | list[str]),
     ] = Field(
-        description="Keys of the caller's metadata that receipts and ledger keep; all others they never see."
+        default=(),
+        description="Keys of the caller's metadata that receipts, ledger and spans keep; all others they "
+        "never see. Default: none.",
+    )
+    from_baggage: dict[BaggageHint, MetadataKey] = Field(
+        default_factory=dict,
+        description="Hints that a request without them takes from W3C baggage, and the key there. Whoever "
+        "calls your application chooses what baggage says: only where that is trusted. Default: none.",
     )
 
     @field_validator("keys")

@@ -1,1 +1,0 @@
-"""`hybridllm costs`: what a ledger says of money."""

@@ -1,1 +1,0 @@
-"""`hybridllm report`: one month on a page."""
