@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._adapters.ledger.reader import LedgerReader
     from hybridllm._adapters.price_sheets import load_price_sheet
+    from hybridllm._compose.backtest import backtest
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.status_volumes import VolumeStatus
     from hybridllm._compose.variables import variables_set
     from hybridllm._compose.world import World
+    from hybridllm._core.backtest.report import BacktestReport
     from hybridllm._core.bulk.paid import Paid
     from hybridllm._core.bulk.result import BulkProgress, BulkResult
     from hybridllm._core.cases.coverage import Coverage
@@ -83,6 +85,7 @@ __all__ = [
     "Attempt",
     "BackendStatus",
     "BackendsUnavailable",
+    "BacktestReport",
     "BatchJob",
     "BatchSummary",
     "Book",
@@ -145,6 +148,8 @@ __all__ = [
     "WarmingUp",
     "World",
     "__version__",
+    "audit",
+    "backtest",
     "check",
     "check_cases",
     "compare",
@@ -162,6 +167,8 @@ __all__ = [
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
     "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
+    "BacktestReport": ("hybridllm._core.backtest.report", "BacktestReport"),
+    "backtest": ("hybridllm._compose.backtest", "backtest"),
     "BatchJob": ("hybridllm._compose.batch", "BatchJob"),
     "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),

@@ -1,0 +1,66 @@
+"""What a backtest assumed, in words: only what had a say in its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hybridllm._core.backtest.drawn import Drawn
+from hybridllm._core.backtest.groups import Alike
+from hybridllm._core.backtest.judge import Kind
+from hybridllm._core.backtest.seen import SeenAll
+from hybridllm._core.policy.compiled import Policy
+
+
+def notes_of(
+    groups: Iterable[Alike], drawn: Drawn, policy: Policy, seen: SeenAll
+) -> tuple[str, ...]:
+    """Return the assumptions of a report."""
+    return tuple(_notes(list(groups), drawn, policy, seen))
+
+
+def _notes(groups: list[Alike], drawn: Drawn, policy: Policy, seen: SeenAll) -> Iterator[str]:
+    moved = [group for group in groups if group.same.verdict.kind is Kind.MOVED]
+    targets = [target for group in moved for target in group.same.verdict.targets]
+    if moved:
+        yield (
+            "who is asked first now is taken to be as well, as fast and as busy as the ledger has seen "
+            "him; at most as many fail as failed there"
+        )
+    names = {target.candidate.name for target in targets}
+    unseen = sorted(name for name in names if seen.of(name, None) is None)
+    if unseen:
+        yield (
+            f"hardly seen in this ledger: {', '.join(unseen)}; tokens there are taken as recorded, an "
+            "answer half to twice as long, and how long it takes is not known"
+        )
+    if any(target.spill is not None for target in targets):
+        yield (
+            "whether a backend has room for what moves there is not known: the bounds are from all of it "
+            "staying to all of it overflowing"
+        )
+    full = sum(group.requests for group in groups if group.same.verdict.full)
+    if full:
+        yield (
+            f"{full} requests go elsewhere because a backend had too much to do then; a ledger does not "
+            "say how much, so another bound of an overflow changes nothing here"
+        )
+    assumed = sum(group.requests for group in groups if group.same.verdict.assumed)
+    if assumed:
+        yield (
+            f"{assumed} requests keep their route because the ledger does not hold what a condition looks "
+            "at (volume, break-even, metadata that is not attributed): it is taken to have been as recorded"
+        )
+    if drawn.reweighed:
+        yield "a split drew otherwise than its weights say now: as many move as that takes"
+    unpriced = sum(group.unpriced_now for group in groups)
+    if unpriced:
+        yield f"{unpriced} attempts have no known cost; sums are of the others"
+    if any(group.same.cache for group in moved):
+        yield (
+            "answers of the response cache are taken to come from it still; at most, all of them are paid"
+        )
+    if any(backend.capacity is not None for backend in policy.backends.values()):
+        yield (
+            "machines that are paid by the month cost the same whatever goes there: they are not in these "
+            "sums"
+        )
