@@ -82,7 +82,6 @@ PUBLIC = [
     "WarmingUp",
     "World",
     "__version__",
-    "audit",
     "backtest",
     "check",
     "check_cases",

@@ -148,7 +148,6 @@ __all__ = [
     "WarmingUp",
     "World",
     "__version__",
-    "audit",
     "backtest",
     "check",
     "check_cases",
