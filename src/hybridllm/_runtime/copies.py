@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from hybridllm._core.decide.decide import decide
@@ -12,6 +11,7 @@ from hybridllm._core.request.read import Call, facts_of
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.listeners import Listeners
 from hybridllm._runtime.ports import Clock
+from hybridllm._runtime.request_id import RequestIds
 from hybridllm._runtime.run import Run
 from hybridllm._runtime.stay import Passage
 
@@ -26,6 +26,7 @@ def begun_copy(
     draw: Callable[[], float],
     passage: Passage,
     listeners: Listeners,
+    ids: RequestIds,
 ) -> Run | None:
     """Return the run of a copy; None: the policy leaves nobody to ask.
 
@@ -38,13 +39,14 @@ def begun_copy(
         draw: A number in [0, 1], drawn anew at each call.
         passage: Through the router, of the copy's own task.
         listeners: Who hears of it.
+        ids: Makes its id.
     """
     started_s, started_at = clock.monotonic_s(), clock.utc_now()
     snapshot = fleet.snapshot(plan.policy, now_utc=started_at, chance=draw(), two_of=draw())
     decision = decide(plan.policy, facts_of(call, plan.policy, plan.residency), snapshot)
     if isinstance(decision, Denied):
         return None
-    request_id, limit_s = os.urandom(16).hex(), total_s(decision.task)
+    request_id, limit_s = ids.new(started_at), total_s(decision.task)
     return Run(
         request_id,
         call,

@@ -6,7 +6,6 @@ Owns the request's record and its deadline; no rule about whom to ask.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -31,6 +30,7 @@ from hybridllm._runtime.load_watch import LoadWatch
 from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, LedgerPort, Wire
+from hybridllm._runtime.request_id import RequestIds
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.shadows import Shadows, plain_text
 from hybridllm._runtime.stay import Stay
@@ -100,6 +100,7 @@ class Engine:
         self._ledger = listeners.ledger
         self.volumes = keeper.volumes
         self._call_ready = ready
+        self._ids = RequestIds()
         self._attempts: Attempts | None = None
         self._health: HealthWatch | None = None
         self._waker: Waker | None = None
@@ -267,7 +268,7 @@ class Engine:
     def _begun(self, call: Call, stay: Stay) -> Run | PolicyDenied:
         """Decide, and start the request's record; or deny."""
         started_s, started_at = self._clock.monotonic_s(), self._clock.utc_now()
-        request_id = os.urandom(16).hex()
+        request_id = self._ids.new(started_at)
         self.fleet.totals.requests += 1
         decision = self._decision(call, started_at, started_s)
         trace = self._listeners.traced(decision, request_id, call)
@@ -324,6 +325,7 @@ class Engine:
             draw=self._draw,
             passage=self._stay.enter(counted=False),
             listeners=self._listeners,
+            ids=self._ids,
         )
 
     async def _found_copy(self, run: Run) -> Any:

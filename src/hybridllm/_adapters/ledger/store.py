@@ -7,8 +7,10 @@ and run by the driver: the rows are tuples in the order of the columns.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ from hybridllm.errors import LedgerError
 
 BUSY_S = 2.0
 _MODE = 0o600  # it names tenants
+_MANY_PARAMETERS = sqlite3.sqlite_version_info >= (3, 32)  # before, 999 were too many
+_ROWS_AT_ONCE = (64, 16, 4, 1) if _MANY_PARAMETERS else (16, 4, 1)  # by one statement
 _CONNECT_S = 5
 _NOT_A_LEDGER = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _DRIVERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -68,8 +72,8 @@ class LedgerDatabase:
         self._engine = _engine(url, options)
         self._connection: Connection | None = None
         self._inode: int | None = None
-        self._put_attempts = _statement(insert, ATTEMPTS, self._engine)
-        self._put_requests = _statement(insert, REQUESTS, self._engine)
+        self._put_attempts = _Putting(insert, ATTEMPTS, self._engine)
+        self._put_requests = _Putting(insert, REQUESTS, self._engine)
 
     def open(self) -> None:
         """See `LedgerStore.open`."""
@@ -81,10 +85,8 @@ class LedgerDatabase:
         with self._told():
             connection = self._connected()
             with connection.begin():
-                if attempts:
-                    connection.exec_driver_sql(self._put_attempts, list(attempts))
-                if requests:
-                    connection.exec_driver_sql(self._put_requests, list(requests))
+                self._put_attempts.put(connection, attempts)
+                self._put_requests.put(connection, requests)
 
     def prune(self, before_us: int, rows_max: int) -> int:
         """See `LedgerStore.prune`."""
@@ -205,21 +207,42 @@ def _begun(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _statement(insert: Any, table: Table, engine: Engine) -> str:
-    """Return what puts a row: an attempt's end goes over what was known of it, all else stays."""
-    putting = insert(table)
-    (key,) = table.primary_key.columns
-    if table is ATTEMPTS:
-        new, old = putting.excluded.outcome, table.c.outcome
-        # Written out, so that a row is all of the statement's parameters.
-        intent: Any = literal_column(f"'{INTENT}'")
-        unknown: Any = literal_column(f"'{UNKNOWN}'")
-        putting = putting.on_conflict_do_update(
-            index_elements=[key],
-            set_={column.name: putting.excluded[column.name] for column in table.columns},
-            where=((old == intent) & (new != intent))
-            | ((old == unknown) & (new != intent) & (new != unknown)),
-        )
-    else:
-        putting = putting.on_conflict_do_nothing(index_elements=[key])
-    return str(putting.compile(dialect=engine.dialect, column_keys=table.c.keys()))
+class _Putting:
+    """Puts rows: an attempt's end goes over what was known of it, all else stays.
+
+    Many rows by one statement: for each statement the driver lets go of Python's lock, and at each turn the
+    thread would wait for an event loop that is busy.
+    """
+
+    def __init__(self, insert: Any, table: Table, engine: Engine) -> None:
+        putting = insert(table)
+        (key,) = table.primary_key.columns
+        if table is ATTEMPTS:
+            new, old = putting.excluded.outcome, table.c.outcome
+            # Written out, so that a row is all of the statement's parameters.
+            intent: Any = literal_column(f"'{INTENT}'")
+            unknown: Any = literal_column(f"'{UNKNOWN}'")
+            putting = putting.on_conflict_do_update(
+                index_elements=[key],
+                set_={column.name: putting.excluded[column.name] for column in table.columns},
+                where=((old == intent) & (new != intent))
+                | ((old == unknown) & (new != intent) & (new != unknown)),
+            )
+        else:
+            putting = putting.on_conflict_do_nothing(index_elements=[key])
+        sql = str(putting.compile(dialect=engine.dialect, column_keys=table.c.keys()))
+        head, rest = sql.split(" VALUES (", 1)
+        row, tail = rest.split(") ON CONFLICT", 1)
+        self._statements = {
+            count: f"{head} VALUES ({'), ('.join([row] * count)}) ON CONFLICT{tail}"
+            for count in _ROWS_AT_ONCE
+        }
+
+    def put(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put rows; no two with one key."""
+        done = 0
+        for count, statement in self._statements.items():
+            while len(rows) - done >= count:
+                values = tuple(chain.from_iterable(rows[done : done + count]))
+                connection.exec_driver_sql(statement, values)
+                done += count

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+from pydantic_core import to_json
+
 from hybridllm._core.ledger.rows import AttemptRow, RequestRow
 
 HEADER = b"hybridllm-ledger-journal 1\n"
+"""The first line of a journal."""
 
 Row = AttemptRow | RequestRow
-_encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _INTEGER_MAX = 2**63 - 1  # of a database
 
 
@@ -29,7 +31,7 @@ class Lines:
     Attributes:
         rows: In the order they were written.
         torn: Whether its last line was cut off.
-        damaged: How many other lines are not as they were written.
+        damaged: How many lines are not as they were written.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -39,23 +41,27 @@ class Lines:
 
 def attempt_line(row: AttemptRow) -> bytes:
     """Return an attempt as a line."""
-    text = _encoded(row).encode()
+    text = _encoded(row)
     return b"a %08x %b\n" % (crc32(text), text)
 
 
 def request_line(row: RequestRow) -> bytes:
     """Return a request as a line."""
-    text = _encoded(row).encode()
+    text = _encoded(row)
     return b"r %08x %b\n" % (crc32(text), text)
 
 
+def _encoded(row: Row) -> bytes:
+    try:
+        return to_json(row)
+    except ValueError:  # half of a character, in a caller's tenant
+        return json.dumps(row, separators=(",", ":")).encode()
+
+
 def read_lines(lines: Iterable[bytes]) -> Lines:
-    """Return what a journal holds, its header left out."""
+    """Return what the lines hold, given without their ends and without the header."""
     found = Lines()
     for line in lines:
-        if not line.endswith(b"\n"):
-            found.torn = True  # only a last line can end so
-            continue
         row = _row(line)
         if row is None:
             found.damaged += 1
@@ -65,7 +71,7 @@ def read_lines(lines: Iterable[bytes]) -> Lines:
 
 
 def _row(line: bytes) -> Row | None:
-    kind, checksum, text = line[:2], line[2:10], line[11:-1]
+    kind, checksum, text = line[:2], line[2:10], line[11:]
     if line[10:11] != b" " or b"%08x" % crc32(text) != checksum:
         return None
     try:

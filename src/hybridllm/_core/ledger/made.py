@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from hybridllm._core.decide.filters import OUTPUT_TOKENS_ASSUMED, expected_cost_atto, input_tokens
 from hybridllm._core.ledger.rows import INTENT, AttemptRow, RequestRow
@@ -17,6 +18,7 @@ from hybridllm._core.request.facts import Facts
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _ATTO_PER_PICO = 1_000_000
 
 
@@ -25,9 +27,10 @@ def declared_keys(keys: Iterable[str], metadata: Mapping[str, str]) -> tuple[tup
     return tuple([(key, metadata[key]) for key in keys if key in metadata])
 
 
+@lru_cache(maxsize=1_024)
 def keys_text(keys: tuple[tuple[str, str], ...]) -> str | None:
     """Return declared keys as they stand in a row."""
-    return json.dumps(dict(sorted(keys)), separators=(",", ":")) if keys else None
+    return _encoded(dict(sorted(keys))) if keys else None
 
 
 def intent_row(
@@ -161,13 +164,13 @@ def request_row(receipt: Receipt, facts: Facts) -> RequestRow:
         receipt.route,
         receipt.operation,
         receipt.task,
-        ",".join(receipt.residency_tags) or None,
+        ",".join(receipt.residency_tags) if receipt.residency_tags else None,
         facts.residency,
         receipt.tenant,
         receipt.feature,
         receipt.user_id,
         receipt.session,
-        keys_text(receipt.keys),
+        keys_text(receipt.keys) if receipt.keys else None,
         facts.priority,
         int(receipt.stream),
         facts.model,
@@ -177,8 +180,8 @@ def request_row(receipt: Receipt, facts: Facts) -> RequestRow:
         facts.output_tokens_max,
         facts.answers,
         _pico(facts.max_cost_usd),
-        ",".join(sorted(facts.needs)) or None,
-        ",".join(sorted(facts.tags)) or None,
+        ",".join(sorted(facts.needs)) if facts.needs else None,
+        ",".join(sorted(facts.tags)) if facts.tags else None,
         ",".join(receipt.candidates),
         len(receipt.attempts),
         receipt.outcome.value,

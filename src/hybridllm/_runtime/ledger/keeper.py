@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OPEN_S = 3.0
 """So long the first request waits for the ledger to be opened."""
+FULL = 0.95
+"""Of a page; then the next one is taken."""
 CLOSE_S = 5.0
 """For the last writing."""
 
@@ -123,7 +125,7 @@ class LedgerKeeper:
                 reason=trial.reason,
                 policy=plan.policy.name,
                 route=plan.route,
-                keys=keys_text(run.keys),
+                keys=keys_text(keys) if (keys := run.keys) else None,
                 shadow=run.shadow_of is not None,
             )
             self._pending.append((attempt_line(row), row))
@@ -187,7 +189,7 @@ class LedgerKeeper:
         if writer is not None:
             _forsaken.append(writer)
             for page in tuple(writer.pages.all()):
-                page.segment.close()
+                page.segment.forsake()
 
     def _append(self) -> None:
         """Put what is pending into the journal, and hand it to the thread."""
@@ -197,10 +199,12 @@ class LedgerKeeper:
             self._faults += len(pending)  # ended after the router: nobody is there to write it
             return
         shared, page = writer.shared, writer.shared.page
-        if shared.spare is not None:
+        if (spare := shared.spare) is not None and (
+            page is None or page.trouble is not None or page.segment.fullness > FULL
+        ):
             if page is not None:
                 shared.retired.append(page)
-            page = shared.page = shared.spare
+            page = shared.page = spare
             shared.spare = None
         page = _journaled(page, pending)
         room = ROWS_MAX - len(shared.rows)

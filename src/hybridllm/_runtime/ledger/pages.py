@@ -9,7 +9,8 @@ from contextlib import suppress
 from hybridllm._runtime.ledger.ports import Journal, LedgerStoreError
 from hybridllm._runtime.ledger.shared import Page, Shared
 
-SEGMENT_BYTES = 4 * 2**20
+FULL_ENOUGH = 0.4
+"""Of a page; from then on the next one stands ready."""
 
 _logger = logging.getLogger("hybridllm")
 
@@ -37,7 +38,7 @@ class Pages:
             return
         if page is not None and page.trouble is None:
             shared.unjournaled = None
-            if page.segment.size < SEGMENT_BYTES:
+            if page.segment.fullness < FULL_ENOUGH:
                 return
         try:
             made = Page(self._journal.opened())

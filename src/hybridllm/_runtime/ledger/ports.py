@@ -18,14 +18,17 @@ class Segment(Protocol):
 
     Attributes:
         name: Its path.
-        size: Bytes written.
     """
 
     name: str
-    size: int
+
+    @property
+    def fullness(self) -> float:
+        """The share of it that is written; it takes more than the whole, but not as fast."""
+        ...
 
     def append(self, lines: bytes) -> None:
-        """Write lines with one system call, without waiting for the disk. Called in the event loop.
+        """Write lines, without waiting for the disk. Called in the event loop.
 
         Raises:
             OSError: If they are not all in the file; then nothing more may be appended to it.
@@ -57,7 +60,11 @@ class Segment(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave it as it is for whoever finds it. Its lock goes."""
+        """Leave it for whoever finds it. Its lock goes."""
+        ...
+
+    def forsake(self) -> None:
+        """In the child of a fork: let go of it; its lock and all that is in it are the parent's."""
         ...
 
 

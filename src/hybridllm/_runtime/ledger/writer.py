@@ -133,13 +133,11 @@ class Writer:
         if self.shared.error is None:
             self._look_around()
 
-    def _flush(self) -> bool:
-        """Write what came; return whether all of it is in the database."""
+    def _flush(self, rows_left_max: int = ROWS_AT_ONCE) -> bool:
+        """Write what came until so few rows wait that more are to gather; return whether that went well."""
         while True:
             self._gather()
-            if not self._batch:
-                return self._replay()
-            if not self._try_to(self._write):
+            if self._batch and not self._try_to(self._write):
                 self.pages.sync()
                 return False
             for page in self._stand_on:
@@ -147,6 +145,9 @@ class Writer:
                     page.done += 1
             self.shared.written += len(self._batch)
             self._batch, self._stand_on = Batch(), []
+            self.shared.waiting = 0
+            if len(self.shared.rows) <= rows_left_max:
+                return self._replay()
 
     def _gather(self) -> None:
         """Take rows into the batch, as many as go into one transaction."""
@@ -291,8 +292,9 @@ class Writer:
         """Write what is left, and leave the journal to whoever comes next if that cannot be done."""
         shared = self.shared
         with suppress(Exception):  # the journal has it, and this thread has nothing more to do
-            self._flush()
-        homeless = [*self._stand_on, *(page for _, page in shared.rows)].count(None)
+            self._flush(0)
+        ends = (page for row, page in shared.rows if row.outcome != INTENT)
+        homeless = [*self._stand_on, *ends].count(None)
         shared.lost += homeless
         left = self.pages.close()
         if left or homeless:
