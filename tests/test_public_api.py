@@ -25,6 +25,7 @@ PUBLIC = [
     "Book",
     "BookEntry",
     "BudgetExceeded",
+    "BudgetStatus",
     "BulkFileError",
     "BulkJob",
     "BulkProgress",

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from hybridllm._core.policy import (
     schema,
     schema_attribution,
+    schema_budgets,
     schema_given,
     schema_hybrid,
     schema_limits,
@@ -81,6 +82,13 @@ SECTIONS: tuple[tuple[type[Spec], str, str], ...] = (
     (schema_routes.ConstraintSpec, "Constraints", "constraints: [{...}, {...}]"),
     (schema_routes.AllowSpec, "Allowed", "constraints: [{allow: {...}}]"),
     (schema_routes.DenySpec, "Denied", "constraints: [{deny: {...}}]"),
+    (schema_budgets.SpendingSpec, "Budgets", "budgets: [{...}, {...}]"),
+    (schema_budgets.BudgetScopeSpec, "Whose budget", "budgets: [{scope: {...}}]"),
+    (
+        schema_budgets.UseInsteadSpec,
+        "Fewer models",
+        "budgets: [{at: {90%: {...}}}]",
+    ),
     (schema_tests.CaseSpec, "Tests", "tests: [{...}, {...}]"),
     (schema_tests.GivenSpec, "Given", "tests: [{given: {...}}]"),
     (schema_given.GivenLoadSpec, "Given loads", "given: {load: {<backend>: {...}}}"),
@@ -101,6 +109,8 @@ SHORT_FORMS = {
     schema_routes.UseSpec: "A text alone is the model: `use: [qwen3-8b, glm-4-9b]`, `use: qwen3-8b`.",
     schema_price.PriceSpec: "`price: free` says that tokens cost nothing; a list holds dated prices. A "
     "price of a model holds on hosted backends only; see [prices](../prices.md).",
+    schema_budgets.SpendingSpec: "`scope: all` is everybody's money together. Under `at`, `warn` tells, "
+    "`deny` ends, and [fewer models](#fewer-models) narrows.",
     schema_given.GivenLoadSpec: '`"*"` in place of a backend is every one of your own.',
     schema.ResidencySpec: "All that a tag names must hold; `public: {}` restricts nothing.",
 }

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
     from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.status import Status
+    from hybridllm._compose.status_budgets import BudgetStatus
     from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
@@ -91,6 +92,7 @@ __all__ = [
     "Book",
     "BookEntry",
     "BudgetExceeded",
+    "BudgetStatus",
     "BulkFileError",
     "BulkJob",
     "BulkProgress",
@@ -172,6 +174,7 @@ _LATER = {
     "BatchSummary": ("hybridllm._compose.batch", "BatchSummary"),
     "Book": ("hybridllm._core.money.book", "Book"),
     "BookEntry": ("hybridllm._core.money.book", "BookEntry"),
+    "BudgetStatus": ("hybridllm._compose.status_budgets", "BudgetStatus"),
     "BulkJob": ("hybridllm._runtime.bulk.job", "BulkJob"),
     "BulkProgress": ("hybridllm._core.bulk.result", "BulkProgress"),
     "BulkResult": ("hybridllm._core.bulk.result", "BulkResult"),

@@ -99,9 +99,9 @@ SHAPES = """\
 +retries: {attempts_max: «0}
 ! 0 is out of range: from 1 to 50
 @@ not-yet
-+«budgets: []
++«limits: {}
  constraints:
-! 'budgets' is not supported yet
+! 'limits' is not supported yet
 @@ variable
 -    base_url: https://eu.example.com/v1
 +    base_url: «${EU_URL}

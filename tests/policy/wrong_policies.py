@@ -364,9 +364,9 @@ WRONG = [
     ),
     (
         "routes:",
-        "«budgets: []\nroutes:",
-        "budgets",
-        "'budgets' is not supported yet in this version",
+        "budgets: [{scope: «nobody, usd: 5, per: day}]\nroutes:",
+        "budgets[0].scope",
+        "is no scope of a budget; write all",
     ),
     ("routes:", "retries: {attempts_max: «0}\nroutes:", "retries.attempts_max", "from 1 to 50"),
 ]

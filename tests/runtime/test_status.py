@@ -60,6 +60,7 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "volumes": [],
                 "shadows": [],
                 "ledger": None,
+                "budgets": [],
                 "panic": [],
                 "requests": 1,
                 "retry_budget_left": 50.2,  # a fifth of the one request

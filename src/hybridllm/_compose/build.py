@@ -9,6 +9,7 @@ from hybridllm._adapters.environment import api_key
 from hybridllm._adapters.otel import OtelTracer, in_baggage
 from hybridllm._adapters.otel_metrics import OtelBreakers, OtelLoads
 from hybridllm._adapters.otel_requests import OtelRequests
+from hybridllm._runtime.budgets.ports import BudgetStoreError
 from hybridllm._runtime.chance import Chance
 from hybridllm._runtime.clock import SystemClock
 from hybridllm._runtime.engine import Engine
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from hybridllm._compose.ledger import Ledger
     from hybridllm._core.policy.compiled import Candidate, Policy
     from hybridllm._core.resilience.breaker import BreakerState
+    from hybridllm._runtime.budgets.jobs import BudgetStore
+    from hybridllm._runtime.budgets.ports import Budgets
     from hybridllm._runtime.fleet import Told
     from hybridllm._runtime.lifetime import Lifetime
     from hybridllm._runtime.ports import Clock, Codec, LedgerPort, Wire
@@ -42,6 +46,7 @@ def built_engine(
     in_force: InForce,
     lifetime: Lifetime,
     keeper: VolumeKeeper,
+    budgets: Budgets,
     *,
     environ: Mapping[str, str],
     tracer_provider: TracerProvider | None,
@@ -67,6 +72,7 @@ def built_engine(
         clock=clock or SystemClock(),
         draw=chance or Chance(),
         keeper=keeper,
+        budgets=budgets,
         ready=ready,
         on_breaker=_told(OtelBreakers(meter_provider)),
         on_load=OtelLoads(meter_provider).told,
@@ -121,6 +127,35 @@ def _volume_file(path: Path) -> VolumeStore:
     from hybridllm._adapters.volume_store import VolumeFile
 
     return VolumeFile(path)
+
+
+def built_budgets(ledger: Ledger | str | Path | None) -> Budgets:
+    """Return what keeps budgets: the ledger, which processes share, or memory; it opens nothing yet."""
+    if ledger is None:
+        from hybridllm._runtime.budgets.memory import MemoryBudgets
+
+        return MemoryBudgets()
+    from pathlib import Path
+
+    from hybridllm._adapters.ledger.reader import ledger_url
+    from hybridllm._compose.ledger import ledger_of
+    from hybridllm._runtime.budgets.shared import SharedBudgets
+
+    url = ledger_url(ledger_of(ledger).place)
+    name = url.render_as_string(hide_password=True)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    path = None if file is None else Path(file).absolute()
+    return SharedBudgets(name if path is None else str(path), lambda: _budget_file(path))
+
+
+def _budget_file(path: Path | None) -> BudgetStore:
+    if path is None:
+        raise BudgetStoreError(
+            "budgets are kept in a ledger that is an SQLite file, not in others yet"
+        )
+    from hybridllm._adapters.ledger.budget_store import BudgetFile
+
+    return BudgetFile(path)
 
 
 def _aiohttp_wire() -> Wire:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from hybridllm._adapters.status_socket import StatusSocket
     from hybridllm._compose.ledger import Ledger
+    from hybridllm._compose.status_budgets import BudgetStatus
     from hybridllm._core.policy.compiled import Policy
+    from hybridllm._runtime.budgets.ports import Budgets
     from hybridllm._runtime.engine import Engine
     from hybridllm._runtime.ledger.keeper import LedgerKeeper
     from hybridllm._runtime.lifetime import Lifetime
@@ -71,11 +73,13 @@ class Parts:
         self._socket: StatusSocket | None = None
         self._volume_file = volume_file
         self._ledger = None if ledger is None else _built_ledger(ledger)
+        self._ledger_given = ledger
         self._closed = False
         self._lifetime = Once(self._made_lifetime)
         self._engine_once = Once(self._made_engine)
         self._keeper = Once(self._made_keeper)
         self._reloader = Once(self._made_reloader)
+        self._budgets = Once(self._made_budgets)
 
     @property
     def _engine(self) -> Engine:
@@ -91,6 +95,7 @@ class Parts:
             self._in_force,
             self._lifetime(),
             self._keeper(),
+            self._budgets(),
             environ=self._environ,
             tracer_provider=self._tracer_provider,
             meter_provider=self._meter_provider,
@@ -114,6 +119,23 @@ class Parts:
         path = None if self._volume_file is None else Path(self._volume_file).absolute()
         return built_keeper(self._in_force.policy, clock=self._clock, path=path)
 
+    def _made_budgets(self) -> Budgets:
+        from hybridllm._compose.build import built_budgets
+
+        return built_budgets(self._ledger_given)
+
+    def _budget_rows(self) -> tuple[BudgetStatus, ...]:
+        """How the policy's budgets stand, as far as is known without asking a file."""
+        from hybridllm._compose.status_budgets import budget_rows
+
+        budgets = self._budgets()
+        return budget_rows(
+            self._in_force.policy,
+            budgets.known(),
+            kept_in=budgets.place,
+            now_utc=utc_by(self._clock),
+        )
+
     @property
     def _volumes(self) -> Volumes | None:
         """What is counted; None: nothing is yet."""
@@ -121,10 +143,12 @@ class Parts:
         return None if keeper is None else keeper.volumes
 
     async def _counting(self) -> None:
-        """Begin to count volumes, with what is known of earlier runs."""
+        """Begin to count volumes and money, with what is known of earlier runs."""
         if not self._closed and self._ledger is not None:
             self._ledger.begin()
             await self._ledger.opened()
+        if not self._closed and self._in_force.policy.budgets:
+            await self._budgets().look(utc_by(self._clock))
         if not self._closed and (self._volume_file is not None or self._in_force.policy.live):
             keeper = self._keeper()
             keeper.begin()
@@ -195,5 +219,7 @@ class Parts:
                         if self._ledger is not None:
                             await self._ledger.close()
             finally:  # last: who looks how the router ends can still ask
+                if (budgets := self._budgets.made) is not None:
+                    await budgets.close()
                 if self._socket is not None:
                     await self._socket.close()

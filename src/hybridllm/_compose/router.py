@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -236,7 +237,7 @@ class Router(Parts):
 
     def _status(self) -> Status:
         reloader = self._reloader.made
-        return status_of(
+        found = status_of(
             self._in_force,
             self._engine_once.made,
             self._volumes,
@@ -244,6 +245,7 @@ class Router(Parts):
             file=None if self._source is None else self._source[0].file,
             watching=reloader is not None and reloader.watching,
         )
+        return replace(found, budgets=self._budget_rows())
 
     def explain(
         self,

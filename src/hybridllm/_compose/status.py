@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hybridllm._compose.status_budgets import BudgetStatus
 from hybridllm._compose.status_ledger import LedgerStatus, ledger_status
 from hybridllm._compose.status_overflow import OverflowStatus, overflow_rows
 from hybridllm._compose.status_rows import (
@@ -56,6 +57,7 @@ class Status:
         volumes: The conditions of the policy on volume and break-even, in its order.
         shadows: The routes of the policy that have copies of requests sent to another model, in its order.
         ledger: How the ledger stands; None: there is none.
+        budgets: The budgets of the policy, in its order; of those that each has for itself, the most used.
         panic: Models of which every candidate is refused by a breaker or a gate: requests for them are let
             through in part, see "When everybody is refused" in the documentation.
         requests: That were decided since this router began, denied ones included.
@@ -79,6 +81,7 @@ class Status:
     volumes: tuple[VolumeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
     ledger: LedgerStatus | None = None
+    budgets: tuple[BudgetStatus, ...] = ()
     panic: tuple[str, ...] = ()
     requests: int = 0
     retry_budget_left: float = 0.0
@@ -103,6 +106,7 @@ class Status:
             "volumes": [row.to_dict() for row in self.volumes],
             "shadows": [row.to_dict() for row in self.shadows],
             "ledger": None if self.ledger is None else self.ledger.to_dict(),
+            "budgets": [row.to_dict() for row in self.budgets],
             "panic": list(self.panic),
             "requests": self.requests,
             "retry_budget_left": self.retry_budget_left,
@@ -126,7 +130,9 @@ class Status:
         for row in self.backends:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
-        lines += [str(row) for row in (*self.overflows, *self.volumes, *self.shadows)]
+        lines += [
+            str(row) for row in (*self.overflows, *self.volumes, *self.shadows, *self.budgets)
+        ]
         lines += [] if self.ledger is None else [str(self.ledger)]
         lines += load_lines(self.backends)
         if self.panic:

@@ -177,7 +177,7 @@ class Attempts:
         kept = run.plan.kept[step.index]
         assert_residency(run.plan, kept.candidate)
         permit = self.fleet.take(kept.candidate, run.call)
-        run.begun += 1
+        run.begin(step.index)
         started_at = self.clock.utc_now()
         backend, fleet = kept.candidate.backend, self.fleet
         meter, total = fleet.uses.meter(backend), fleet.totals.of(backend.name)

@@ -20,6 +20,8 @@ from hybridllm._core.receipt import Receipt, RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
+from hybridllm._runtime.budgets.admission import Admission
+from hybridllm._runtime.budgets.ports import Budgets
 from hybridllm._runtime.copies import begun_copy
 from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
@@ -65,6 +67,7 @@ class Engine:
         wake: The application's own way to wake a backend that sleeps.
         listeners: Who hears of requests.
         keeper: Keeps the volumes, in the event loop where the router is.
+        budgets: Keeps what may be spent.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Engine:
         clock: Clock,
         draw: Callable[[], float],
         keeper: VolumeKeeper,
+        budgets: Budgets,
         ready: Callable[[], None] | None = None,
         on_breaker: Told = log_transition,
         on_load: LoadTold | None = None,
@@ -99,6 +103,7 @@ class Engine:
         self._keeper = keeper
         self._ledger = listeners.ledger
         self.volumes = keeper.volumes
+        self.admission = Admission(budgets, clock)
         self._call_ready = ready
         self._ids = RequestIds()
         self._attempts: Attempts | None = None
@@ -153,6 +158,7 @@ class Engine:
         if call.hints.on_interrupt not in (None, "fail"):
             run.resume = self._resume(attempts, run)
         try:
+            await self.admission.admit(run)
             found = await self.turns.found(attempts, run)
         except HybridLLMError as error:
             outcome = error
@@ -216,6 +222,7 @@ class Engine:
         if stay.cut_off or not stay.goes_on:
             # What was under way there would stay counted, and hold its slots, for ever.
             self._know_nothing()
+            self.admission.budgets.cut_off()
         self._attempts = Attempts(
             wire,
             self._make_codec(),
@@ -331,6 +338,7 @@ class Engine:
     async def _found_copy(self, run: Run) -> Any:
         if self._attempts is None:
             raise AssertionError("a copy is made of what was answered")
+        await self.admission.admit(run)
         found = await self.turns.found(self._attempts, run)
         return None if isinstance(found, Stream) else found.value
 

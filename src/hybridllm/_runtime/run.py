@@ -40,6 +40,7 @@ from hybridllm._runtime.uses import Meter
 from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
+    from hybridllm._runtime.budgets.hold import Hold
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
@@ -64,6 +65,7 @@ class Run:
         begun: Attempts that have begun.
         on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
+        hold: What is reserved for it of budgets; None: nobody asks what it costs.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
@@ -90,6 +92,7 @@ class Run:
     agreed: bool | None = None
     metrics: Metrics | None = field(default=None, repr=False)
     rejected: set[tuple[str, str]] = field(default_factory=set, repr=False)
+    hold: Hold | None = field(default=None, repr=False)
     racing: bool = False
     claimed: bool = False
 
@@ -104,6 +107,12 @@ class Run:
         plan = self.plan
         declared = plan.policy.attribution
         return declared_keys(declared, plan.facts.metadata) if declared else ()
+
+    def begin(self, place: int) -> None:
+        """Count one more attempt, at the candidate of that place."""
+        self.begun += 1
+        if self.hold is not None:
+            self.hold.begun[self.begun] = place
 
     def claim(self) -> bool:
         """Return whether an attempt that has an answer may give it: the first of those that race."""
@@ -124,6 +133,8 @@ class Run:
         self.settled = True
         self.resume = self.seam = None  # they hold the run, as it holds them
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
+        if self.hold is not None:
+            self.hold.settle(self.attempts)
         if self.ledger is not None:
             self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:

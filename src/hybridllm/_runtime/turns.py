@@ -12,6 +12,7 @@ from typing import Any
 
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptReason
+from hybridllm._core.resilience.classify import classify_wire
 from hybridllm._core.resilience.hedge import hedge_after_s, hedge_place
 from hybridllm._core.resilience.next_step import (
     Call,
@@ -23,9 +24,10 @@ from hybridllm._core.resilience.next_step import (
     candidates_left,
     next_step,
 )
-from hybridllm._core.resilience.outcome import Failure, Next
+from hybridllm._core.resilience.outcome import Failure, FailureKind, Next
 from hybridllm._core.resilience.standing import Standing
 from hybridllm._runtime.attempt import Attempts
+from hybridllm._runtime.budgets.extra import funded, has_room
 from hybridllm._runtime.failed import Refused, failed, overloaded, warming_up
 from hybridllm._runtime.fleet import Fleet
 from hybridllm._runtime.ports import Clock, Parsed
@@ -255,6 +257,9 @@ class Turns:
         while step.after_s:
             await self._clock.sleep(step.after_s)
             step = await self._after_wait(run, step)
+        if run.hold is not None and run.begun:
+            lets_go = self._fleet.slots.hold(run.plan.kept[step.index].candidate.backend.name)
+            await self._funded(run, step, lets_go)
         task = run.plan.task
         if task is None or task.hedge is None or run.failures or step.panic:
             return await self._attempted(attempts, run, step)
@@ -271,6 +276,20 @@ class Turns:
             return await self._attempted(attempts, run, step)
         return await self._raced(attempts, run, step, after_s)
 
+    async def _funded(self, run: Run, step: Call, let_go: Callable[[], None]) -> None:
+        """Reserve what one more attempt may cost; its slot is held meanwhile.
+
+        Raises:
+            HybridLLMError: If there is no room for it. The request is settled then.
+        """
+        try:
+            await funded(run, step.index, self._clock)
+        except BaseException:
+            let_go()
+            self._fleet.slots.freed(run.plan.kept[step.index].candidate.backend.name)
+            raise
+        let_go()
+
     async def _raced(
         self, attempts: Attempts, run: Run, step: Call, after_s: float
     ) -> Parsed | Stream | Failure:
@@ -284,6 +303,8 @@ class Turns:
             held.extend(lets_go)
 
             async def attempted() -> Parsed | Stream | Failure:
+                if call.reason is AttemptReason.HEDGE and not await has_room(run, call.index):
+                    return classify_wire(FailureKind.LOCAL, "its budgets have no room for a hedge")
                 for let_go in lets_go:
                     let_go()
                 return await self._attempted(attempts, run, call)

@@ -18,14 +18,16 @@ class LedgerError(HybridLLMError):
 
 
 class BudgetExceeded(RequestFailed):
-    """A budget of the policy has no room for the request. Nothing was sent to anybody.
+    """A budget of the policy, or the request's own `max_cost_usd`, has no room for it.
+
+    Nothing was sent to anybody; or no further attempt, after some that failed: see its receipt.
 
     Attributes:
         budget: Which, in the policy's words: `tenant acme, 200 USD per month`.
         limit_usd: What it allows in its period.
         spent_usd: What was spent of it so far; `reserved_usd`: what requests under way may still cost.
         needed_usd: What the request may cost at most.
-        resets_at: When its next period begins, UTC.
+        resets_at: When its next period begins, UTC; None: it is the request's own.
         retry_after_s: Until then, in seconds.
     """
 
@@ -38,8 +40,8 @@ class BudgetExceeded(RequestFailed):
         spent_usd: Decimal,
         reserved_usd: Decimal,
         needed_usd: Decimal,
-        resets_at: datetime,
-        retry_after_s: float,
+        resets_at: datetime | None,
+        retry_after_s: float | None,
         receipt: Receipt | None = None,
         status_code: int | None = 429,
         code: str | None = "insufficient_quota",

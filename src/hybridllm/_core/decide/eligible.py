@@ -7,15 +7,15 @@ folded by intersection, in any order: what one of them drops, none of the others
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
 from hybridllm._core.decide import filters
-from hybridllm._core.decide.plan import Dropped, Kept
+from hybridllm._core.decide.plan import Dropped, DropReason, Kept, Plan
 from hybridllm._core.decide.snapshot import EPOCH
 from hybridllm._core.policy.compiled import (
     Candidate,
@@ -212,6 +212,28 @@ def _too_dear_so_long(
         return None
     tokens = filters.input_tokens(facts)
     return filters.price_drop(candidate, ceiling.usd, at, input_tokens=tokens, rule=ceiling.rule)
+
+
+def affordable(plan: Plan, closed: Mapping[int, tuple[str, str]]) -> Plan:
+    """Return a plan without those whom a budget has no room for.
+
+    Args:
+        plan: The plan.
+        closed: (rule, reason in words) by their place in it; not everybody's.
+    """
+    if not closed:
+        return plan
+    dropped = tuple(
+        Dropped(plan.kept[place].candidate, DropReason.BUDGET, detail, rule)
+        for place, (rule, detail) in closed.items()
+    )
+    return replace(
+        plan,
+        kept=tuple([one for place, one in enumerate(plan.kept) if place not in closed]),
+        dropped=plan.dropped + dropped,
+        dropped_names=plan.dropped_names
+        + tuple((one.candidate.name, one.detail) for one in dropped),
+    )
 
 
 def _told_once(dropped: Iterable[Dropped], groups: Iterable[Group]) -> tuple[Dropped, ...]:

@@ -26,6 +26,7 @@ class DropReason(StrEnum):
     CONSTRAINT = "constraint"  # one of the policy's constraints, on something else than price
     PRICE = "price"  # above a ceiling on prices, or not known under one
     CONTEXT = "context"
+    BUDGET = "budget"  # a budget of the policy has no room for it, or allows other models only
     COST = "cost"  # above a ceiling on what the request costs, or not known under one
 
 

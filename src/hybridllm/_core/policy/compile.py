@@ -11,6 +11,7 @@ from types import MappingProxyType
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
 from hybridllm._core.money.tariff import Entry
 from hybridllm._core.policy.base_url import private_by_default
+from hybridllm._core.policy.compile_budgets import compiled_budgets
 from hybridllm._core.policy.compile_hybrid import (
     compiled_capacity,
     compiled_cold_start,
@@ -126,6 +127,7 @@ def compiled_policy(
         prefixes=bool(by_prefix),
         live=_live(whens),
         **price_fields(candidates, listed, used_in),
+        budgets=compiled_budgets(spec.budgets, root),
         telemetry=_telemetry(spec),
     )
 

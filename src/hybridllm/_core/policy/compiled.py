@@ -16,6 +16,7 @@ from typing import Any
 
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
+from hybridllm._core.policy.budgets import Budget
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.conditions import ALWAYS, When
 from hybridllm._core.policy.hybrid import (
@@ -357,6 +358,7 @@ class Policy:
         retries_max: Repeats on one candidate, within one request.
         attempts_max: Attempts of one request, all candidates together.
         budget: What all requests together may spend on attempts beyond the first.
+        budgets: Money that may be spent; every one that fits a request holds.
     """
 
     name: str
@@ -392,5 +394,6 @@ class Policy:
     attribution: tuple[str, ...] = ()
     shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
     telemetry: Telemetry = PLAIN
+    budgets: tuple[Budget, ...] = ()
     # What decisions remember; it goes when the policy goes.
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)

@@ -22,6 +22,7 @@ from hybridllm._core.policy.document import (
     listed,
     value_place,
 )
+from hybridllm._core.policy.doubts_budgets import tell_budget_doubts
 from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
@@ -58,6 +59,7 @@ def tell_doubts(
     tell_capacity_doubts(policy, spec, root, findings)
     tell_hybrid_doubts(policy, root, findings)
     tell_shadow_doubts(policy, root, findings)
+    tell_budget_doubts(policy, root, findings)
 
 
 class _Doubts:

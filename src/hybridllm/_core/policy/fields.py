@@ -219,6 +219,13 @@ UsdPerMtok = Annotated[
         json_schema_input_type=Annotated[float, Field(ge=0, le=100_000)] | str,
     ),
 ]
+BudgetUsd = Annotated[
+    Decimal,
+    BeforeValidator(
+        _bounded(units.usd, 0, 9_000_000),  # its sums in 10^-12 USD are integers of 64 bits
+        json_schema_input_type=Annotated[float, Field(ge=0, le=9_000_000)] | str,
+    ),
+]
 UsdMonthly = Annotated[
     Decimal,
     BeforeValidator(

@@ -23,6 +23,7 @@ from hybridllm._core.policy.document import (
     shown,
 )
 from hybridllm._core.policy.names import Names, is_glob
+from hybridllm._core.policy.references_budgets import check_budgets
 from hybridllm._core.policy.references_constraints import check_constraint
 from hybridllm._core.policy.references_hybrid import HybridNames
 from hybridllm._core.policy.references_prices import check_prices
@@ -61,6 +62,7 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
                 hybrid_names.check_constraint(rule, path)
             check_when(child(rule, "when"), (*path, "when"), names)
             hybrid_names.check_when(child(rule, "when"), (*path, "when"))
+    check_budgets(root, names, routes=_named(root, "routes"))
     _check_patterns(root, findings)
     check_prices(root, names)
 
@@ -68,6 +70,14 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
 def _rules(root: MapNode, section: str) -> tuple[Node, ...]:
     rules = root.get(section)
     return rules.items if isinstance(rules, ListNode) else ()
+
+
+def _named(root: MapNode, section: str) -> frozenset[str] | None:
+    """Return the names of a section's rules; None: not readable."""
+    if not isinstance(root.get(section), ListNode):
+        return None
+    names = (child(rule, "name") for rule in _rules(root, section))
+    return frozenset(str(one.value) for one in names if isinstance(one, Scalar))
 
 
 def _check_models(root: MapNode, names: Names) -> None:

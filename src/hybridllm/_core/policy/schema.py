@@ -41,6 +41,7 @@ from hybridllm._core.policy.fields import (
     as_list,
 )
 from hybridllm._core.policy.schema_attribution import AttributionSpec
+from hybridllm._core.policy.schema_budgets import Budgets
 from hybridllm._core.policy.schema_hybrid import CapacitySpec, ColdStartSpec, SaturationSpec
 from hybridllm._core.policy.schema_limits import (
     HealthPath,
@@ -355,6 +356,9 @@ class PolicySpec(Spec):
     )
     constraints: tuple[ConstraintSpec, ...] = Field(
         default=(), description="Restrictions; every one that fits holds."
+    )
+    budgets: Budgets = Field(
+        default=(), description="Money that may be spent; every one that fits holds."
     )
     tests: tuple[CaseSpec, ...] = Field(
         default=(), description="Cases that must hold, or the policy is refused."

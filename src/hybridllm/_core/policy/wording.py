@@ -34,7 +34,7 @@ from hybridllm._core.policy.schema_when import UNWRITTEN
 from hybridllm._core.policy.spec import Spec
 
 _Schema = TypeVar("_Schema", bound=Spec)
-_NOT_YET = frozenset({"budgets", "limits"})
+_NOT_YET = frozenset({"limits"})
 _HOLDS_A_SECRET = re.compile(
     r"(?:api_?)?key|token|secret|password|authorization|bearer", re.IGNORECASE
 )

@@ -42,6 +42,7 @@ def picture(found: Found, folder: str) -> RenderableType:
             *_overflows(told),
             *_volumes(told),
             *_shadows(told),
+            *_budgets(told),
         ]:
             parts += [*lines, Text()]
     parts += [Text(f"{name}: {why}", style="yellow") for name, why in found.silent]
@@ -202,6 +203,18 @@ def _shadows(told: dict[str, Any]) -> Iterator[Text]:
         standing = text(row, "standing")
         line.append(standing, style="yellow" if standing in ("proposed", "rolled back") else "")
         yield line.append(f"; {figures.percent(agreed)} of {seen} answers agree")
+
+
+def _budgets(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "budgets"):
+        whose, resets_at = text(row, "whose"), moment(row, "resets_at")
+        spent, held = money(row, "spent_usd"), money(row, "reserved_usd")
+        line = Text(f"budget {text(row, 'budget')}{f' of {whose}' if whose else ''}: ")
+        line.append(f"{figures.money(spent)} spent and {figures.money(held)} reserved")
+        line.append(f" of {figures.money(money(row, 'limit_usd'))}")
+        line.append("" if resets_at is None else f", until {resets_at:%Y-%m-%d %H:%M} UTC")
+        reached = texts(row, "reached")
+        yield line.append(f"; reached: {', '.join(reached)}" if reached else "", style="yellow")
 
 
 def _table() -> Table:
