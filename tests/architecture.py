@@ -40,6 +40,7 @@ LAYERS = {
 DOORS = {
     "aiohttp": {"_adapters/aiohttp_wire.py", "_adapters/aiohttp_names.py"},
     "cachetools": {"_runtime/cool_offs.py"},
+    "genai_prices": {"_adapters/genai_catalogue.py"},
     "httpx": {"_adapters/httpx_wire.py"},
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -31,9 +31,18 @@ warnings, errors and receipts go to standard error.
 def page() -> str:
     """Return the page."""
     parts = [_HEAD, _exit_codes()]
-    commands = (command.callback for command in app_with().registered_commands)
-    parts.extend(_command(function) for function in commands if function is not None)
+    app = app_with()
+    parts.extend(_commands(app, ""))
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            parts.extend(_commands(group.typer_instance, f"{group.name} "))
     return "\n".join(parts)
+
+
+def _commands(app: typer.Typer, group: str) -> Iterator[str]:
+    for command in app.registered_commands:
+        if command.callback is not None:
+            yield _command(command.callback, f"{group}{command.name}")
 
 
 def _exit_codes() -> str:
@@ -45,10 +54,9 @@ def _exit_codes() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _command(function: Callable[..., Any]) -> str:
+def _command(function: Callable[..., Any], name: str) -> str:
     hints = typing.get_type_hints(function, include_extras=True)
     arguments, options = [], []
-    name = function.__name__.replace("_", "-")
     usage = f"hybridllm {name}"
     for key, parameter in inspect.signature(function).parameters.items():
         annotation, info = typing.get_args(hints[key])

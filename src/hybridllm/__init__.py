@@ -57,6 +57,14 @@ if TYPE_CHECKING:
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
     from hybridllm._compose.ledger import Ledger
+    from hybridllm._compose.prices import (
+        ImportedPrices,
+        PriceCatalogue,
+        exported_prices,
+        imported_prices,
+        price_catalogue,
+        price_drift,
+    )
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_budgets import BudgetStatus
     from hybridllm._compose.status_ledger import LedgerStatus
@@ -74,6 +82,8 @@ if TYPE_CHECKING:
     from hybridllm._core.compare.comparison import Comparison
     from hybridllm._core.compare.live import ShadowSummary
     from hybridllm._core.money.book import Book, BookEntry
+    from hybridllm._core.money.catalogue.drift import PriceComparison, PriceDrift
+    from hybridllm._core.money.catalogue.export import PriceExport
     from hybridllm._core.money.price import Price
     from hybridllm._core.policy.repriced import PriceSheet, with_prices
     from hybridllm._core.proof.diff import PolicyDiff
@@ -112,6 +122,7 @@ __all__ = [
     "Explanation",
     "HttpxWire",
     "HybridLLMError",
+    "ImportedPrices",
     "InvalidOutput",
     "InvalidRequest",
     "Kept",
@@ -130,6 +141,10 @@ __all__ = [
     "PolicyError",
     "PolicyReport",
     "Price",
+    "PriceCatalogue",
+    "PriceComparison",
+    "PriceDrift",
+    "PriceExport",
     "PriceSheet",
     "Problem",
     "ReachMatrix",
@@ -157,8 +172,12 @@ __all__ = [
     "context",
     "deadline_from",
     "diff",
+    "exported_prices",
+    "imported_prices",
     "load_price_sheet",
     "model_book",
+    "price_catalogue",
+    "price_drift",
     "receipt",
     "shadow_report",
     "variables_set",
@@ -206,6 +225,15 @@ _LATER = {
     "World": ("hybridllm._compose.world", "World"),
     "check_cases": ("hybridllm._compose.cases", "check_cases"),
     "load_price_sheet": ("hybridllm._adapters.price_sheets", "load_price_sheet"),
+    "ImportedPrices": ("hybridllm._compose.prices", "ImportedPrices"),
+    "PriceCatalogue": ("hybridllm._compose.prices", "PriceCatalogue"),
+    "PriceComparison": ("hybridllm._core.money.catalogue.drift", "PriceComparison"),
+    "PriceDrift": ("hybridllm._core.money.catalogue.drift", "PriceDrift"),
+    "PriceExport": ("hybridllm._core.money.catalogue.export", "PriceExport"),
+    "exported_prices": ("hybridllm._compose.prices", "exported_prices"),
+    "imported_prices": ("hybridllm._compose.prices", "imported_prices"),
+    "price_catalogue": ("hybridllm._compose.prices", "price_catalogue"),
+    "price_drift": ("hybridllm._compose.prices", "price_drift"),
     "with_prices": ("hybridllm._core.policy.repriced", "with_prices"),
     "model_book": ("hybridllm._adapters.book_data", "shipped_book"),
     "variables_set": ("hybridllm._compose.variables", "variables_set"),

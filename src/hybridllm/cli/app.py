@@ -17,7 +17,8 @@ import typer
 
 from hybridllm.cli.exits import EXIT_CODES, Exit
 
-# Each is a function of that name, with `_` for `-`, in the module, in the order of the help.
+# Each is a function of that name, with `_` for `-`, in the module, or a group of them; in the order
+# of the help.
 COMMANDS = {
     "init": "hybridllm.cli.init.command",
     "check": "hybridllm.cli.check",
@@ -28,6 +29,7 @@ COMMANDS = {
     "batch": "hybridllm.cli.batch.command",
     "compare": "hybridllm.cli.compare.command",
     "models": "hybridllm.cli.models",
+    "prices": "hybridllm.cli.prices.command",
     "break-even": "hybridllm.cli.break_even.command",
     "backtest": "hybridllm.cli.backtest.command",
     "status": "hybridllm.cli.status.command",
@@ -53,9 +55,11 @@ def app_with(names: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_about)
     for name in names:
-        app.command(name, epilog=EXIT_CODES)(
-            getattr(import_module(COMMANDS[name]), name.replace("-", "_"))
-        )
+        found = getattr(import_module(COMMANDS[name]), name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, epilog=EXIT_CODES)
+        else:
+            app.command(name, epilog=EXIT_CODES)(found)
     return app
 
 

@@ -14,7 +14,7 @@ class Exit(IntEnum):
     USAGE = 2  # typer's own code for a wrong option; also a file that is not there
     DENIED = 3
     WARNINGS = 4  # only with `check --strict`
-    CHANGED = 5  # only with `diff --exit-code`
+    CHANGED = 5  # only with `diff --exit-code` and `prices diff`
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     TERMINATED = 143  # 128 + SIGTERM
 
@@ -26,7 +26,7 @@ Exit codes:
   2    wrong usage: an unknown option, a file that is not there or is in the way
   3    the policy denies the request; nothing was sent
   4    `check --strict` found warnings
-  5    `diff --exit-code` found that something changes
+  5    `diff --exit-code` found that something changes, `prices diff` that a price differs
   130  interrupted with Ctrl-C
   143  ended by SIGTERM; the demo, if that was in good order, ends with 0
 """
