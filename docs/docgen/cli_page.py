@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
+import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from hybridllm.cli.app import app_with

@@ -6,7 +6,7 @@ once for every day on which something of a model changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -27,7 +27,7 @@ _LONG_AGO = datetime(1990, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
 
 
-def genai_entries(asked: str, *, provider: str | None = None) -> list[CatalogueEntry]:
+def genai_entries(asked: str, *, providers: Collection[str] = ()) -> list[CatalogueEntry]:
     """Return the entries of a model; a name matches as the catalogue says, a pattern by the catalogue's ids.
 
     Raises:
@@ -42,7 +42,7 @@ def genai_entries(asked: str, *, provider: str | None = None) -> list[CatalogueE
     is_pattern = not GLOB_SIGNS.isdisjoint(asked)
     found: list[CatalogueEntry] = []
     for seller in data_snapshot.get_snapshot().providers:
-        if provider is not None and provider != seller.id:
+        if providers and seller.id not in providers:
             continue
         for model in seller.models:
             fits = fnmatchcase(model.id, asked) if is_pattern else model.is_match(asked)

@@ -6,7 +6,7 @@ No network: a catalogue is a file that the user has, or the data that an install
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,7 +24,6 @@ from hybridllm._core.money.catalogue.entry import (
 from hybridllm._core.money.catalogue.export import WRITERS, PriceExport, exported
 from hybridllm._core.money.catalogue.litellm import litellm_entries
 from hybridllm._core.policy.compiled import Policy
-from hybridllm._core.policy.conditions import GLOB_SIGNS
 from hybridllm._runtime.wall_clock import utc_now
 from hybridllm.errors import InvalidRequest
 
@@ -46,19 +45,19 @@ class PriceCatalogue:
     path: str | None = None
     table: dict[str, Any] | None = None
 
-    def entries(self, model: str, *, provider: str | None = None) -> list[CatalogueEntry]:
+    def entries(self, model: str, *, providers: Collection[str] = ()) -> list[CatalogueEntry]:
         """Return what the catalogue says of a model; nothing: it does not know it.
 
         Args:
             model: A name, or a pattern with *, ? and [abc].
-            provider: Only of this one, as the catalogue calls it.
+            providers: Only of these, as the catalogue calls them; empty: of all.
         """
         if self.kind == LITELLM:
             source = f"LiteLLM {Path(self.path or '').name}"
-            return litellm_entries(self.table or {}, model, provider=provider, source=source)
+            return litellm_entries(self.table or {}, model, providers=providers, source=source)
         from hybridllm._adapters.genai_catalogue import genai_entries
 
-        return genai_entries(model, provider=provider)
+        return genai_entries(model, providers=providers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def imported_prices(
     catalogue: PriceCatalogue,
     models: Iterable[str],
     *,
-    provider: str | None = None,
+    providers: Collection[str] = (),
     since: date | None = None,
 ) -> ImportedPrices:
     """Return entries of a price sheet for models.
@@ -123,7 +122,7 @@ def imported_prices(
     Args:
         catalogue: See `price_catalogue`.
         models: Names or patterns.
-        provider: Only of this one, as the catalogue calls it.
+        providers: Only of these, as the catalogue calls them; empty: of all.
         since: First day of what the catalogue gives no date for. Default: it has always been so.
 
     Raises:
@@ -133,13 +132,15 @@ def imported_prices(
     unknown = []
     today = utc_now().date().isoformat()
     for asked in dict.fromkeys(models):
-        entries = catalogue.entries(asked, provider=provider)
+        entries = catalogue.entries(asked, providers=providers)
         if not entries:
             unknown.append(asked)
             continue
-        if GLOB_SIGNS.isdisjoint(asked):
-            entries = _of_one(entries, asked)
-        found += [_dated(one, since, today) for one in entries]
+        by_model: dict[str, list[CatalogueEntry]] = {}
+        for one in entries:
+            by_model.setdefault(one.values["model"], []).append(one)
+        for model, own in by_model.items():
+            found += [_dated(one, since, today) for one in _of_one(own, model)]
     text = sheet_text(found) if found else ""
     if text:
         read_price_sheet(text.encode(), source="imported", name="imported")  # what we print, loads
@@ -155,7 +156,7 @@ def price_drift(
     policy: Policy,
     catalogue: PriceCatalogue,
     *,
-    provider: str | None = None,
+    providers: Collection[str] = (),
     at: datetime | None = None,
 ) -> PriceComparison:
     """Compare a policy's prices of hosted models with a catalogue's.
@@ -163,7 +164,7 @@ def price_drift(
     Args:
         policy: Its candidates are looked up by their names on the wire, else by their models'.
         catalogue: See `price_catalogue`.
-        provider: Only of this one, as the catalogue calls it.
+        providers: Only of these, as the catalogue calls them; empty: of all.
         at: When. Default: now.
 
     Raises:
@@ -173,7 +174,7 @@ def price_drift(
     for candidate in hosted(policy):
         for name in (candidate.wire_model, candidate.model.name):
             if name not in found:
-                found[name] = _of_one(catalogue.entries(name, provider=provider), name)
+                found[name] = _of_one(catalogue.entries(name, providers=providers), name)
             if found[name]:
                 break
     named = [
@@ -204,7 +205,7 @@ def exported_prices(policy: Policy, to: str, *, at: datetime | None = None) -> P
 
 def _of_one(entries: list[CatalogueEntry], asked: str) -> list[CatalogueEntry]:
     try:
-        return list(of_provider(entries, asked))
+        return of_provider(entries, asked)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
 

@@ -49,9 +49,13 @@ File = Annotated[
         "--file", metavar="FILE", help="LiteLLM's model_prices_and_context_window.json; no network."
     ),
 ]
-Provider = Annotated[
-    str | None,
-    typer.Option("--provider", metavar="NAME", help="Who sells it, as the catalogue says: openai."),
+Providers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME,...",
+        help="Who sells it, as the catalogue says: openai,anthropic.",
+    ),
 ]
 At = Annotated[
     str | None,
@@ -70,7 +74,7 @@ def import_(
         Source, typer.Option("--from", help="Catalogue: genai-prices (extra `prices`), or litellm.")
     ] = Source.GENAI,
     file: File = None,
-    provider: Provider = None,
+    provider: Providers = None,
     since: Annotated[
         str | None,
         typer.Option("--since", metavar="DATE", help="First day of what the catalogue dates not."),
@@ -88,7 +92,7 @@ def import_(
         found = imported_prices(
             _catalogue(source, file),
             hints.listed(models),
-            provider=provider,
+            providers=hints.listed(provider),
             since=None if begins is None else begins.date(),
         )
     if as_json:
@@ -109,7 +113,7 @@ def diff(
         Source, typer.Option("--with", help="Catalogue: genai-prices (extra `prices`), or litellm.")
     ] = Source.GENAI,
     file: File = None,
-    provider: Provider = None,
+    provider: Providers = None,
     at: At = None,
     as_json: hints.AsJson = False,
 ) -> None:
@@ -122,7 +126,9 @@ def diff(
     path, moment = policy_path(policy), _moment(at, "--at")
     with errors_told(as_json=as_json):
         report = check(path)
-        found = price_drift(report.policy, _catalogue(source, file), provider=provider, at=moment)
+        found = price_drift(
+            report.policy, _catalogue(source, file), providers=hints.listed(provider), at=moment
+        )
     if as_json:
         print_json(found.to_dict())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,6 +11,8 @@ from hybridllm._core.policy.schema_price import RATES
 
 Rates = Mapping[str, Decimal]
 """By their keys in a price sheet."""
+_ABOUT = frozenset({"model", "source", "checked"})
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
 
 
@@ -67,9 +70,22 @@ def sheet_text(entries: Iterable[CatalogueEntry]) -> str:
     """Return entries as the text of a price sheet, ready to be looked over."""
     lines = ["version: 1", "prices:"]
     for entry in entries:
-        lines.append(f"  - {_flow(entry.values)}")
-        lines += [f"    # not taken over: {words}" for words in entry.left_out]
+        told = [line for key, value in entry.values.items() for line in _lines(key, value)]
+        told += [f"# not taken over: {words}" for words in entry.left_out]
+        lines += [f"  {'- ' if place == 0 else '  '}{line}" for place, line in enumerate(told)]
     return "\n".join(lines) + "\n"
+
+
+def _lines(key: str, value: Any) -> Iterator[str]:
+    """Yield a key with its value; of a mapping or a list, each part on a line of its own."""
+    if isinstance(value, Mapping):
+        yield f"{key}:"
+        yield from (f"  {_flow(name)}: {_flow(one)}" for name, one in value.items())
+    elif isinstance(value, list):
+        yield f"{key}:"
+        yield from (f"  - {_flow(one)}" for one in value)
+    else:
+        yield f"{key}: {_flow(value)}"
 
 
 def _flow(value: Any) -> str:
@@ -81,7 +97,9 @@ def _flow(value: Any) -> str:
     if isinstance(value, Decimal):
         return plain_number(value)
     text = str(value)
-    plain = isinstance(value, int) or (text[:1].isalpha() and _PLAIN_SIGNS.issuperset(text))
+    plain = text[:1].isalpha() and _PLAIN_SIGNS.issuperset(text)
+    if isinstance(value, int) or _DAY.fullmatch(text):
+        return text
     return text if plain and text not in ("true", "false", "null") else _quoted(text)
 
 
@@ -103,15 +121,23 @@ def jsonable(value: Any) -> Any:
     return plain_number(value) if isinstance(value, Decimal) else value
 
 
-def of_provider(found: Sequence[CatalogueEntry], asked: str) -> Iterator[CatalogueEntry]:
-    """Yield the entries of a model if one provider sells it.
+def of_provider(found: Sequence[CatalogueEntry], asked: str) -> list[CatalogueEntry]:
+    """Return the entries of a model if one provider sells it, or several at the same prices.
 
     Raises:
-        ValueError: If several do, so that nobody can tell which price is meant.
+        ValueError: If nobody can tell which price is meant.
     """
-    providers = sorted({one.provider for one in found})
-    if len(providers) > 1:
+    by_provider: dict[str, list[CatalogueEntry]] = {}
+    for one in found:
+        by_provider.setdefault(one.provider, []).append(one)
+    offers = {tuple(map(_price_text, entries)) for entries in by_provider.values()}
+    if len(offers) > 1:
         raise ValueError(
-            f"model {asked!r} is sold by {', '.join(providers)}; say which one with --provider"
+            f"model {asked!r} is sold by {', '.join(sorted(by_provider))} at different prices; say which "
+            "one with --provider"
         )
-    yield from found
+    return next(iter(by_provider.values()), [])
+
+
+def _price_text(entry: CatalogueEntry) -> str:
+    return _flow({key: value for key, value in entry.values.items() if key not in _ABOUT})

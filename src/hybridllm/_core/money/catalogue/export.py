@@ -21,6 +21,8 @@ _CREATE_MODEL = (
     "{ createModel(input: $input) { model { id name } } }"
 )
 
+_SPECIAL = re.compile(r"[.^$*+?{}()|\[\]\\]")
+_ESCAPED = r"\\\g<0>"
 _CACHED = ("input_cached_tokens", "cache_read_input_tokens", "input_cache_read")
 _WRITTEN = ("input_cache_creation", "cache_creation_input_tokens")
 
@@ -126,7 +128,7 @@ def _phoenix_model(one: _Known) -> dict[str, Any]:
     )
     return {
         "name": one.name,
-        "namePattern": f"^{re.escape(one.name)}$",
+        "namePattern": _pattern(one.name),
         "costs": [
             {"tokenType": token, "kind": kind, "costPerMillionTokens": float(rate)}
             for token, kind, rate in kinds
@@ -135,11 +137,16 @@ def _phoenix_model(one: _Known) -> dict[str, Any]:
     }
 
 
+def _pattern(name: str) -> str:
+    """A regular expression that fits this name alone."""
+    return f"^{_SPECIAL.sub(_ESCAPED, name)}$"
+
+
 def _langfuse(known: list[_Known], at: datetime) -> Any:
     return [
         {
             "modelName": one.name,
-            "matchPattern": f"^{re.escape(one.name)}$",
+            "matchPattern": _pattern(one.name),
             "startDate": at.isoformat(),
             "unit": "TOKENS",
             "pricingTiers": list(_langfuse_tiers(one)),

@@ -9,7 +9,7 @@ Source: https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_wi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
@@ -30,14 +30,14 @@ _COST = re.compile(r"_cost|cost_per_")
 
 
 def litellm_entries(
-    table: Mapping[str, Any], asked: str, *, provider: str | None = None, source: str
+    table: Mapping[str, Any], asked: str, *, providers: Collection[str] = (), source: str
 ) -> list[CatalogueEntry]:
     """Return the entries of a model: by its whole name, else by what follows its provider's.
 
     Args:
         table: The file, numbers as `Decimal`.
         asked: A name, or a pattern with *, ? and [abc].
-        provider: Only of this one.
+        providers: Only of these; empty: of all.
         source: What to call the file.
     """
     exact: list[CatalogueEntry] = []
@@ -47,7 +47,7 @@ def litellm_entries(
             continue
         seller = row["litellm_provider"]
         name = key.removeprefix(f"{seller}/")
-        if provider is not None and provider != seller:
+        if providers and seller not in providers:
             continue
         if asked in (key, name) or fnmatchcase(name, asked):
             entry = _entry(name, row, f"{source} {key}")
