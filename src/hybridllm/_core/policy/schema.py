@@ -382,7 +382,7 @@ class PolicySpec(Spec):
     )
     telemetry: TelemetrySpec = Field(
         default_factory=TelemetrySpec.model_construct,
-        description="What metrics and spans say beyond what they always say.",
+        description="More than metrics and spans always say.",
     )
 
 
