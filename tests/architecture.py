@@ -45,7 +45,7 @@ DOORS = {
     # openai's errors hold an httpx2 request and response: there is no other way to make one.
     "httpx2": {"_adapters/httpx_wire.py", "_adapters/openai_errors.py"},
     "jsonschema": {"_adapters/json_schemas.py"},
-    "matplotlib": {"cli/break_even/plots.py", "cli/chaos/plots.py"},
+    "matplotlib": {"cli/break_even/plots.py", "cli/chaos/plots.py", "cli/costs/plots.py"},
     "openai": {
         "_adapters/openai_errors.py",
         "_adapters/openai_parse.py",

@@ -10,7 +10,7 @@ from hybridllm._core.policy.compiled import BackendKind, Timeouts
 from hybridllm._core.resilience.breaker import BreakerConfig
 from hybridllm._core.resilience.classify import classify_status, classify_wire
 from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Next
-from hybridllm._runtime.attempt import _no_key
+from hybridllm._runtime.exchange import no_key
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _NEXT = {
@@ -70,7 +70,7 @@ def wire_table() -> str:
     """Return what happens when no whole answer came."""
     rows = _head("in the receipt", "what happened")
     failures = [(classify_wire(kind), said) for kind, said in _WIRE.items()]
-    failures.append((_no_key(""), "the variable that its key is read from is not set"))
+    failures.append((no_key(""), "the variable that its key is read from is not set"))
     rows += [f"| `{failure.label}` | {said} | {_verdict(failure)} |" for failure, said in failures]
     return "\n".join(rows)
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
+    from hybridllm._compose.costs import audit, costs, settle
     from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.prices import (
         ImportedPrices,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     )
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_budgets import BudgetStatus
+    from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
     from hybridllm._compose.status_rows import BackendStatus, CandidateStatus
@@ -77,10 +79,15 @@ if TYPE_CHECKING:
     from hybridllm._core.backtest.report import BacktestReport
     from hybridllm._core.bulk.paid import Paid
     from hybridllm._core.bulk.result import BulkProgress, BulkResult
+    from hybridllm._core.cascade.said import CascadeAnswer
     from hybridllm._core.cases.coverage import Coverage
     from hybridllm._core.cases.run import CaseResult
     from hybridllm._core.compare.comparison import Comparison
     from hybridllm._core.compare.live import ShadowSummary
+    from hybridllm._core.ledger.apportion import FixedDay
+    from hybridllm._core.ledger.audit import Audited
+    from hybridllm._core.ledger.costs import CostReport, CostRow, MachineRow
+    from hybridllm._core.ledger.what_if import Supposed, WhatIf
     from hybridllm._core.money.book import Book, BookEntry
     from hybridllm._core.money.catalogue.drift import PriceComparison, PriceDrift
     from hybridllm._core.money.catalogue.export import PriceExport
@@ -94,6 +101,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt",
+    "Audited",
     "BackendStatus",
     "BackendsUnavailable",
     "BacktestReport",
@@ -109,17 +117,22 @@ __all__ = [
     "BulkResult",
     "Candidate",
     "CandidateStatus",
+    "CascadeAnswer",
+    "CascadeStatus",
     "CaseResult",
     "CasesReport",
     "CompareProgress",
     "Comparison",
     "ContentFiltered",
     "Continued",
+    "CostReport",
+    "CostRow",
     "Coverage",
     "DeadlineExceeded",
     "Denied",
     "Dropped",
     "Explanation",
+    "FixedDay",
     "HttpxWire",
     "HybridLLMError",
     "ImportedPrices",
@@ -130,6 +143,7 @@ __all__ = [
     "LedgerError",
     "LedgerReader",
     "LedgerStatus",
+    "MachineRow",
     "OutcomeUnknown",
     "OverflowStatus",
     "Overloaded",
@@ -160,16 +174,20 @@ __all__ = [
     "Status",
     "Stream",
     "StreamInterrupted",
+    "Supposed",
     "TruncatedOutput",
     "VolumeStatus",
     "WarmingUp",
+    "WhatIf",
     "World",
     "__version__",
+    "audit",
     "backtest",
     "check",
     "check_cases",
     "compare",
     "context",
+    "costs",
     "deadline_from",
     "diff",
     "exported_prices",
@@ -179,6 +197,7 @@ __all__ = [
     "price_catalogue",
     "price_drift",
     "receipt",
+    "settle",
     "shadow_report",
     "variables_set",
     "with_prices",
@@ -186,6 +205,16 @@ __all__ = [
 
 # Loaded when first named, so that what needs none of them starts the sooner.
 _LATER = {
+    "Audited": ("hybridllm._core.ledger.audit", "Audited"),
+    "CostReport": ("hybridllm._core.ledger.costs", "CostReport"),
+    "CostRow": ("hybridllm._core.ledger.costs", "CostRow"),
+    "FixedDay": ("hybridllm._core.ledger.apportion", "FixedDay"),
+    "MachineRow": ("hybridllm._core.ledger.costs", "MachineRow"),
+    "Supposed": ("hybridllm._core.ledger.what_if", "Supposed"),
+    "WhatIf": ("hybridllm._core.ledger.what_if", "WhatIf"),
+    "audit": ("hybridllm._compose.costs", "audit"),
+    "costs": ("hybridllm._compose.costs", "costs"),
+    "settle": ("hybridllm._compose.costs", "settle"),
     "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "BacktestReport": ("hybridllm._core.backtest.report", "BacktestReport"),
     "backtest": ("hybridllm._compose.backtest", "backtest"),
@@ -208,6 +237,8 @@ _LATER = {
     "shadow_report": ("hybridllm._compose.compare", "shadow_report"),
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
+    "CascadeAnswer": ("hybridllm._core.cascade.said", "CascadeAnswer"),
+    "CascadeStatus": ("hybridllm._compose.status_cascade", "CascadeStatus"),
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),
     "PolicyDiff": ("hybridllm._core.proof.diff", "PolicyDiff"),

@@ -38,7 +38,7 @@ tasks:
 routes:
   - {name: shadow, mode: observe, when: {task: summarize}, use: [large]}
   - {name: of-acme, when: {tenant: acme-*}, use: [large]}
-  - {name: of-chat, when: {feature: chat}, use: [large]}
+  - {name: of-chat, when: {feature: chat}, use: [large, small], cascade: {first: large, then: small}}
   - {name: of-tags, when: {tags: beta}, use: [large]}
   - {name: of-pro, when: {metadata: {plan: pro, seats: {gte: 100}}}, use: [large]}
   - {name: of-streams, when: {stream: true}, use: [large], slo: {ttft_ms: {p90: 800}}}

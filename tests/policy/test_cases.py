@@ -139,6 +139,8 @@ EXPECTED: list[tuple[str, dict[str, Any], dict[str, Any], str | None]] = [
     ("candidates", AT_HOME, {"candidates": "own/large"}, None),
     ("never", AT_HOME, {"never": ["us", "eu"]}, None),
     ("never", AT_HOME, {"never": ["us", "own"]}, "never: expected us, own, got own/large"),
+    ("escalates_to", {"feature": "chat"}, {"escalates_to": "small"}, None),
+    ("escalates_to", {}, {"escalates_to": "large"}, "escalates_to: expected large, got nobody"),
     # A denial that nobody spoke of
     ("error", NOBODY_LEFT, {"route": "default"},
      "error: expected no error, got policy_denied (residency 'phi')"),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._compose.status_budgets import BudgetStatus
+from hybridllm._compose.status_cascade import CascadeStatus, cascade_rows
 from hybridllm._compose.status_ledger import LedgerStatus, ledger_status
 from hybridllm._compose.status_overflow import OverflowStatus, overflow_rows
 from hybridllm._compose.status_rows import (
@@ -54,6 +55,7 @@ class Status:
         candidates: Every backend and model of the policy, in its order.
         backends: The policy's backends, in its order.
         overflows: The routes of the policy that overflow, in its order.
+        cascades: The routes of the policy that cascade, in its order.
         volumes: The conditions of the policy on volume and break-even, in its order.
         shadows: The routes of the policy that have copies of requests sent to another model, in its order.
         ledger: How the ledger stands; None: there is none.
@@ -78,6 +80,7 @@ class Status:
     candidates: tuple[CandidateStatus, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     overflows: tuple[OverflowStatus, ...] = ()
+    cascades: tuple[CascadeStatus, ...] = ()
     volumes: tuple[VolumeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
     ledger: LedgerStatus | None = None
@@ -103,6 +106,7 @@ class Status:
             "candidates": [row.to_dict() for row in self.candidates],
             "backends": [row.to_dict() for row in self.backends],
             "overflows": [row.to_dict() for row in self.overflows],
+            "cascades": [row.to_dict() for row in self.cascades],
             "volumes": [row.to_dict() for row in self.volumes],
             "shadows": [row.to_dict() for row in self.shadows],
             "ledger": None if self.ledger is None else self.ledger.to_dict(),
@@ -131,7 +135,14 @@ class Status:
             if row.limit is not None:
                 lines.append(f"limit of {row.backend}: {row.limit} at once, {row.waiting} waiting")
         lines += [
-            str(row) for row in (*self.overflows, *self.volumes, *self.shadows, *self.budgets)
+            str(row)
+            for row in (
+                *self.overflows,
+                *self.cascades,
+                *self.volumes,
+                *self.shadows,
+                *self.budgets,
+            )
         ]
         lines += [] if self.ledger is None else [str(self.ledger)]
         lines += load_lines(self.backends)
@@ -222,6 +233,7 @@ def _read(
         candidates=rows,
         backends=backends,
         overflows=overflow_rows(policy, engine, now_s=now_s),
+        cascades=cascade_rows(policy, engine),
         volumes=volume_rows(policy, volumes),
         shadows=shadow_rows(policy, engine),
         ledger=ledger_status(ledger),

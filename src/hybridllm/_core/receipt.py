@@ -124,6 +124,10 @@ class Receipt:
             under way; None: it was sent.
         saved_usd: What that saved; None: nothing, or not known.
         escalated: Why a cascade went on to its better model, in words; None: it did not.
+        not_escalated: Why an answer that did not pass its cascade's checks was handed out all the same: what
+            did not pass, and why nobody better answered; None: it passed, or there was no check.
+        cascade_saved_usd: What the better model would have cost alone less what all attempts did: known of
+            its own attempt, or estimated for the same tokens; negative where both were asked. None: unknown.
         shadow_of: The request that it is a copy of, made for comparison; None: it is none.
         agreed: Whether the copy's answer agrees with the one that was given; None: it was not compared.
     """
@@ -161,12 +165,16 @@ class Receipt:
     escalated: str | None = None
     shadow_of: str | None = None
     agreed: bool | None = None
+    not_escalated: str | None = None
+    cascade_saved_usd: Decimal | None = None
 
     @property
     def served(self) -> Attempt | None:
         """The attempt that bought the answer; None if there is no answer."""
         for attempt in reversed(self.attempts):
             if attempt.outcome is AttemptOutcome.SERVED:
+                return attempt
+            if attempt.outcome is AttemptOutcome.ESCALATED and self.not_escalated is not None:
                 return attempt
         return None
 

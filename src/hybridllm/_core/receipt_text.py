@@ -47,6 +47,12 @@ def receipt_text(receipt: Receipt) -> str:
         lines.append(_attempt_line(attempt))
         if attempt.fixed is not None:
             lines.append(_fixed_line(attempt, attempt.fixed))
+    if receipt.escalated is not None:
+        lines.append(f"  escalated: {receipt.escalated}")
+    if receipt.not_escalated is not None:
+        lines.append(f"  not escalated: {receipt.not_escalated}")
+    if receipt.cascade_saved_usd is not None:
+        lines.append(f"  saved by the cascade: {usd(receipt.cascade_saved_usd)}")
     lines += [f"  observed: {what}" for what in receipt.observed]
     if receipt.cost_wasted_usd:
         lines.append(f"  wasted on failed attempts: {usd(receipt.cost_wasted_usd)}")

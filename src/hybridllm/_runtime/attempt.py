@@ -7,10 +7,8 @@ and its breaker would never open.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import BackendKind, Candidate, Timeouts
@@ -18,20 +16,21 @@ from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptOutcome
 from hybridllm._core.resilience.breaker import Phase
 from hybridllm._core.resilience.classify import (
-    CREDENTIAL_COOL_OFF_S,
     classify_error_body,
     classify_wire,
     invalid_response,
 )
 from hybridllm._core.resilience.error_body import ErrorBody
 from hybridllm._core.resilience.next_step import Call as Step
-from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind, Gate
+from hybridllm._core.resilience.outcome import BreakerEffect, Failure, FailureKind
 from hybridllm._core.telemetry.load_header import TOLD_IN
+from hybridllm._runtime.beginning import first_chunks, read_whole
 from hybridllm._runtime.exchange import (
     Body,
     assert_residency,
     encoded,
     is_json,
+    no_key,
     open_answer,
     read_answer,
     usage_wanted,
@@ -50,8 +49,6 @@ from hybridllm.errors import InvalidRequest
 
 COLD_START_TIMES = 3.0
 """A server of our own that comes back has a model to load: a probe's first token may take so much longer."""
-
-HELD_MAX = 1_024  # chunks without output that are kept for the caller, the latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +125,16 @@ class Attempts:
                 usage_wanted=usage_wanted(run.call.body),
                 answers=run.call.answers,
             )
-            held = await self._committed(run, upstream, until_s)
+            idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
+            held = await first_chunks(
+                upstream, clock=self.clock, until_s=until_s, deadline_at_s=deadline_at_s
+            )
+            checking = run.cascade is not None and run.cascade.checks(trial.kept)
+            if checking:
+                held = await read_whole(upstream, held, idle_s=idle_s, deadline_at_s=deadline_at_s)
             if upstream.failure is not None:
-                failure = upstream.failure
-                if failure.kind in (FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.ATTEMPT_TIMEOUT):
-                    failure = self._out_of_time(trial, timeouts, FailureKind.FIRST_TOKEN_TIMEOUT)
                 await upstream.close()
-                return self._failed(trial, permit, step, failure)
+                return self._broken_unseen(upstream, step, timeouts, upstream.failure)
             if not run.claim():
                 await upstream.close()
                 return self._lost(trial, permit, estimated_usage(run, upstream.state.tokens_seen))
@@ -146,14 +146,13 @@ class Attempts:
                 clock=self.clock,
                 settle_failure=self._settle_broken,
             )
-            idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
+            resume = run.resume
+            if checking and run.cascade is not None:
+                await upstream.close()
+                end.whole(run.cascade.outcome_of(trial.kept, held))
+                resume = None
             return Stream(
-                upstream,
-                held,
-                end,
-                idle_s=idle_s,
-                deadline_at_s=deadline_at_s,
-                resume=run.resume,
+                upstream, held, end, idle_s=idle_s, deadline_at_s=deadline_at_s, resume=resume
             )
         except BaseException:
             self._abandoned(trial, permit)
@@ -167,8 +166,9 @@ class Attempts:
         Raises:
             InvalidRequest: If it cannot be said.
         """
-        wire_model = run.plan.kept[step.index].candidate.wire_model
-        body = encoded(run.call, wire_model, self.codec)
+        kept = run.plan.kept[step.index]
+        call = run.call if run.cascade is None else run.cascade.call_for(kept, run.call)
+        body = encoded(call, kept.candidate.wire_model, self.codec)
         if isinstance(body, InvalidRequest):
             raise body
         return body
@@ -181,10 +181,11 @@ class Attempts:
         started_at = self.clock.utc_now()
         backend, fleet = kept.candidate.backend, self.fleet
         meter, total = fleet.uses.meter(backend), fleet.totals.of(backend.name)
-        trial = Trial(run, kept, run.begun, step.reason, started_at, permit, total, meter)
+        reason = step.reason if run.cascade is None else run.cascade.reason(step.reason)
+        trial = Trial(run, kept, run.begun, reason, started_at, permit, total, meter)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
-                kept, number=trial.number, reason=step.reason, breaker=permit.phase.value
+                kept, number=trial.number, reason=reason, breaker=permit.phase.value
             )
         if run.ledger is not None:
             run.ledger.intent(trial)
@@ -197,7 +198,7 @@ class Attempts:
         try:
             target: Target = self.targets.of(candidate.backend)
         except KeyMissing as error:
-            return _no_key(str(error))
+            return no_key(str(error))
         timeouts = timeouts_for(run.plan.task, candidate.backend)
         request = wire_request(
             run.call,
@@ -271,22 +272,6 @@ class Attempts:
             dimensions=run.call.body.get("dimensions") or declared,
         )
 
-    async def _committed(self, run: Run, upstream: Upstream, until_s: float) -> deque[Any]:
-        """Read up to the first semantic token, or the whole answer if it has none; return it so far."""
-        limit_s = until_s - self.clock.monotonic_s()
-        held: deque[Any] = deque(maxlen=HELD_MAX)
-        while not upstream.over and not upstream.state.tokens_seen:
-            chunk = upstream.take()
-            if chunk is not None:
-                held.append(chunk)
-            elif not upstream.over:
-                await upstream.pull(
-                    limit_s=limit_s,
-                    kind=FailureKind.FIRST_TOKEN_TIMEOUT,
-                    deadline_at_s=run.deadline_at_s,
-                )
-        return held
-
     def _committed_to(self, upstream: Upstream) -> None:
         """The first token is here, or a whole answer without one: note how long that took."""
         trial, permit = upstream.trial, upstream.permit
@@ -316,8 +301,11 @@ class Attempts:
         usage = found.usage or estimated_usage(run, found.output_tokens_estimate)
         if permit.stands:
             self.fleet.answered(permit, now_s - trial.started_s, now_s)
+        outcome = AttemptOutcome.SERVED
+        if run.cascade is not None:
+            outcome = run.cascade.outcome(trial.kept, found.value)
         trial.ended(
-            AttemptOutcome.SERVED,
+            outcome,
             now_s=now_s,
             usage=usage,
             model_served=found.model,
@@ -360,6 +348,24 @@ class Attempts:
         if upstream.permit.stands:
             self.fleet.cool_off(trial.kept.candidate, failure)
 
+    def _broken_unseen(
+        self, upstream: Upstream, step: Step, timeouts: Timeouts, failure: Failure
+    ) -> Failure:
+        """A stream broke of which its caller has seen nothing; one read whole may have had tokens."""
+        run, late = upstream.trial.run, failure.kind is FailureKind.ATTEMPT_TIMEOUT
+        if upstream.first_token_s is None:
+            if late or failure.kind is FailureKind.FIRST_TOKEN_TIMEOUT:
+                kind = FailureKind.FIRST_TOKEN_TIMEOUT
+                failure = self._out_of_time(upstream.trial, timeouts, kind)
+            return self._failed(upstream.trial, upstream.permit, step, failure)
+        if late:  # tokens came until the deadline: nothing is wrong with the backend
+            failure = replace(failure, breaker=BreakerEffect.ABANDONED)
+        usage = upstream.state.usage and self.codec.usage(upstream.state.usage)
+        usage = usage or estimated_usage(run, upstream.state.tokens_seen)
+        self._settle_broken(upstream, failure, usage)
+        run.failures.append((step.index, failure))
+        return failure
+
     def _abandoned(self, trial: Trial, permit: Permit) -> None:
         if trial.run.racing and trial.run.claimed:
             self._lost(trial, permit, None)
@@ -380,17 +386,6 @@ class Attempts:
             usage=usage or estimated_usage(trial.run, 0),
         )
         return classify_wire(FailureKind.LOCAL, "another attempt answered first")
-
-
-def _no_key(detail: str) -> Failure:
-    """The backend's key is not there: nothing can be sent to it until somebody has set it."""
-    return replace(
-        classify_wire(FailureKind.LOCAL, detail),
-        label="no_key",
-        cool_off_s=CREDENTIAL_COOL_OFF_S,
-        cool_off_backend=True,
-        gate=Gate.CREDENTIAL,
-    )
 
 
 def _patient(limit_s: float, permit: Permit) -> float:

@@ -5,7 +5,6 @@ Owns the request's record and its deadline; no rule about whom to ask.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +21,9 @@ from hybridllm._core.resilience.breaker import BreakerState, Phase
 from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.budgets.admission import Admission
 from hybridllm._runtime.budgets.ports import Budgets
+from hybridllm._runtime.cascades import Cascades
 from hybridllm._runtime.copies import begun_copy
+from hybridllm._runtime.failed import settle_early, settle_unsent
 from hybridllm._runtime.fleet import Fleet, Told
 from hybridllm._runtime.health import HealthWatch
 from hybridllm._runtime.in_force import InForce
@@ -47,6 +48,8 @@ from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, LedgerError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
+    from hybridllm._core.cascade.rule import Cascade
+    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
 
 
@@ -121,6 +124,7 @@ class Engine:
         self.fleet.loads.tell = self._on_load
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
+        self.cascades = Cascades()
         self.overflows = Overflows(self._clock.monotonic_s)
         self.shadows = Shadows(self._clock, self._draw)
         self.fleet.loads.spent_usd = self.volumes.spent_usd
@@ -160,11 +164,15 @@ class Engine:
         try:
             await self.admission.admit(run)
             found = await self.turns.found(attempts, run)
+            if run.cascade is not None:
+                found = await run.cascade.accepted(
+                    run, found, lambda: self.turns.found_better(attempts, run)
+                )
         except HybridLLMError as error:
             outcome = error
         except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
             if not run.passage.was_broken_off(error):
-                self._ended_early(run, error)
+                settle_early(run, error, now_s=self._clock.monotonic_s())
                 raise error.with_traceback(None) from None  # the frames below hold the request
             outcome = RouterClosed("this router was closed while a request was under way")
         else:
@@ -176,9 +184,7 @@ class Engine:
             if run.on_answer is not None and (text := plain_text(found.value)) is not None:
                 run.on_answer(text, receipt)
             return found.value
-        if not run.settled:
-            label = "router_closed" if isinstance(outcome, RouterClosed) else "invalid_request"
-            run.settle(RequestOutcome.ERROR, now_s=self._clock.monotonic_s(), error=label)
+        settle_unsent(run, outcome, now_s=self._clock.monotonic_s())
         raise attempts.codec.raised(outcome.with_traceback(None))
 
     async def _written_down(self, ledger: LedgerPort, attempts: Attempts) -> None:
@@ -191,16 +197,6 @@ class Engine:
                 "it, or say Ledger(..., unavailable='allow')"
             )
             raise attempts.codec.raised(LedgerError(refused))
-
-    def _ended_early(self, run: Run, error: BaseException) -> None:
-        """Settle a request that was cancelled, or met a bug."""
-        if not run.settled:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            run.settle(
-                RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
-                now_s=self._clock.monotonic_s(),
-                error=None if cancelled else type(error).__name__,
-            )
 
     def raised(self, error: HybridLLMError) -> HybridLLMError:
         """Return an error as the caller should see it: an `openai` error too, where one matches."""
@@ -267,6 +263,7 @@ class Engine:
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
         self.shadows.follow(policy)
+        self.cascades.keep([route.name for route in policy.routes if route.cascade is not None])
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
         self._ahead.follow(policy)
         rekeyed = self._targets.follow(policy.backends)
@@ -312,6 +309,8 @@ class Engine:
             self._ledger,
             metrics=self._listeners.metered,
         )
+        if decision.cascade is not None:
+            run.cascade = self._cascading(run, decision.cascade)
         if decision.policy.shadows and self.shadows.wanted(call, decision):
             run.on_answer = partial(self._copy, call, decision)
         return run
@@ -370,6 +369,11 @@ class Engine:
         from hybridllm._runtime.resume import Resume
 
         return Resume(run, lambda: self.turns.found_again(attempts, run))
+
+    def _cascading(self, run: Run, cascade: Cascade) -> Cascading:
+        from hybridllm._runtime.cascading import Cascading
+
+        return Cascading(cascade, run.plan, run.call, self.cascades.of(run.plan.route))
 
 
 def _all_of(*closings: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

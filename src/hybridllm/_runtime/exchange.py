@@ -7,7 +7,7 @@ carry prompts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,13 @@ from hybridllm._core.decide.filters import residency_drop
 from hybridllm._core.decide.plan import Plan
 from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.request.read import Call
-from hybridllm._core.resilience.classify import classify_status, classify_wire, invalid_response
-from hybridllm._core.resilience.outcome import Failure
+from hybridllm._core.resilience.classify import (
+    CREDENTIAL_COOL_OFF_S,
+    classify_status,
+    classify_wire,
+    invalid_response,
+)
+from hybridllm._core.resilience.outcome import Failure, FailureKind, Gate
 from hybridllm._core.telemetry.load_header import ASKED_WITH
 from hybridllm._core.wire.depth import NESTING_MAX, nesting_exceeds
 from hybridllm._runtime.ports import Codec, Wire, WireError, WireRequest, WireResponse
@@ -157,3 +162,14 @@ def is_plain(headers: Mapping[str, Any]) -> bool:
     """Whether a body comes as it is, as we asked."""
     encoding = headers.get("Content-Encoding")
     return encoding is None or encoding.lower() == "identity"
+
+
+def no_key(detail: str) -> Failure:
+    """The backend's key is not there: nothing can be sent to it until somebody has set it."""
+    return replace(
+        classify_wire(FailureKind.LOCAL, detail),
+        label="no_key",
+        cool_off_s=CREDENTIAL_COOL_OFF_S,
+        cool_off_backend=True,
+        gate=Gate.CREDENTIAL,
+    )

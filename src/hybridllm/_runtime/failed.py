@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,12 @@ from hybridllm._runtime.run import Run
 from hybridllm.errors import (
     BackendsUnavailable,
     DeadlineExceeded,
+    HybridLLMError,
     Overloaded,
     RequestFailed,
     RequestRejected,
     RouteExhausted,
+    RouterClosed,
     WarmingUp,
 )
 
@@ -63,6 +66,24 @@ def failed(
             return _unavailable(run, now_s, refused, back_in_s)
         case GiveUpReason.EXHAUSTED | GiveUpReason.ATTEMPTS | GiveUpReason.BUDGET:
             return _exhausted(run, now_s, refused, budget=verdict.reason is GiveUpReason.BUDGET)
+
+
+def settle_unsent(run: Run, error: HybridLLMError, *, now_s: float) -> None:
+    """Settle a request that cannot be sent, or whose router was closed; unless it is settled."""
+    if not run.settled:
+        label = "router_closed" if isinstance(error, RouterClosed) else "invalid_request"
+        run.settle(RequestOutcome.ERROR, now_s=now_s, error=label)
+
+
+def settle_early(run: Run, error: BaseException, *, now_s: float) -> None:
+    """Settle a request that was cancelled, or met a bug; unless it is settled."""
+    if not run.settled:
+        cancelled = isinstance(error, CancelledError)
+        run.settle(
+            RequestOutcome.CANCELLED if cancelled else RequestOutcome.ERROR,
+            now_s=now_s,
+            error=None if cancelled else type(error).__name__,
+        )
 
 
 def _rejected(run: Run, now_s: float) -> RequestFailed:

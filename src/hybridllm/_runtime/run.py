@@ -41,6 +41,7 @@ from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
     from hybridllm._runtime.budgets.hold import Hold
+    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
@@ -58,6 +59,7 @@ class Run:
         passed_over: Who could not be asked when the last attempt was chosen.
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
+        cascade: Checks its answers; None: nobody does.
         volumes: Where it is counted when it has ended; None: nowhere.
         ledger: Where it is written down; None: nowhere.
         metrics: Told when it has ended; None: nobody is.
@@ -66,6 +68,7 @@ class Run:
         on_answer: Told the text of a whole answer, and the receipt; None: nobody is.
         shadow_of: The request that it is a copy of; `agreed`: whether the answers agree, once compared.
         hold: What is reserved for it of budgets; None: nobody asks what it costs.
+        attempts_before: Those that were made before a cascade went on.
         racing: True while attempts run side by side, of which one may answer; `claimed`: one has.
     """
 
@@ -86,10 +89,12 @@ class Run:
     passed_over: Set[int] = _NOBODY
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
+    cascade: Cascading | None = field(default=None, repr=False)
     begun: int = 0
     on_answer: Callable[[str, Receipt], None] | None = field(default=None, repr=False)
     shadow_of: str | None = None
     agreed: bool | None = None
+    attempts_before: int = 0
     metrics: Metrics | None = field(default=None, repr=False)
     rejected: set[tuple[str, str]] = field(default_factory=set, repr=False)
     hold: Hold | None = field(default=None, repr=False)
@@ -135,6 +140,8 @@ class Run:
         receipt = _receipt(self, outcome, now_s, error, first_token_s)
         if self.hold is not None:
             self.hold.settle(self.attempts)
+        if self.cascade is not None:
+            receipt = self.cascade.told(receipt)
         if self.ledger is not None:
             self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:
@@ -323,7 +330,7 @@ def denied_receipt(
 def _receipt(
     run: Run, outcome: RequestOutcome, now_s: float, error: str | None, first_token_s: float | None
 ) -> Receipt:
-    plan = run.plan
+    plan = run.plan if run.cascade is None else run.cascade.plan
     facts = plan.facts
     total: Decimal | None = None
     listed: Decimal | None = None

@@ -147,6 +147,14 @@ class Stream:
         self._upstream.trial.run.passage.stream = self._end
         del begun._pid
 
+    def handed_out(self) -> None:
+        """Its caller gets it now; if all of it was read before, its first token is no earlier."""
+        self._end.handed_out()
+
+    def forget(self) -> None:
+        """Nobody will read it, nor be told of it: another answer took its place."""
+        del self._pid
+
     def _at_home(self) -> bool:
         """False in another loop than its own, where there is nothing left to wait for.
 

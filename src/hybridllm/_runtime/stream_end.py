@@ -52,6 +52,7 @@ class StreamEnd:
         self._before = run.seam  # the answer's beginning, if this attempt goes on with one
         self._asked = run.call if run.seam is None else run.seam.asked
         self._attempt_over = False
+        self._handed_out_s: float | None = None  # if all of it was read before
 
     def served(self) -> None:
         """The answer is whole."""
@@ -60,6 +61,15 @@ class StreamEnd:
         state, tell = self._upstream.state, self._run.on_answer
         if tell is not None and state.plain_text and self.receipt is not None:
             tell(self.said.text, self.receipt)
+
+    def whole(self, outcome: AttemptOutcome) -> None:
+        """All of it is here before its caller has seen any: its attempt is over, the request is not."""
+        self._end_attempt(outcome, BreakerEffect.SUCCESS)
+
+    def handed_out(self) -> None:
+        """Its caller gets it now."""
+        if self._attempt_over:
+            self._handed_out_s = self._clock.monotonic_s() - self._run.started_s
 
     def left(self, cause: str) -> None:
         """The caller does not want the rest: `closed`, `cancelled` or `dropped`."""
@@ -116,6 +126,8 @@ class StreamEnd:
     @property
     def first_token_s(self) -> float | None:
         """From the request to the first token of what the caller has."""
+        if self._handed_out_s is not None:
+            return self._handed_out_s
         if self._before is not None and self._before.first_token_s is not None:
             return self._before.first_token_s
         own_s, trial, run = self._upstream.first_token_s, self._upstream.trial, self._run

@@ -78,6 +78,10 @@ class Turns:
         """
         now_s = self._clock.monotonic_s()
         self.spending.request(run.plan.policy.budget, now_s)
+        return await self.found_better(attempts, run)
+
+    async def found_better(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+        """The same for a part of a request: it is no request more, as far as the retry budget goes."""
         step = self._step(run)
         if not isinstance(step, Call):
             step = await self._after_queue(run, step)
@@ -132,7 +136,7 @@ class Turns:
             kept=kept,
             failures=failures,
             retries_max=policy.retries_max,
-            attempts_max=policy.attempts_max,
+            attempts_max=policy.attempts_max - run.attempts_before,
             remaining_s=remaining_s,
             jitter=self._draw() if run.failures or standing.refused else 0.0,
             standing=standing,
@@ -350,7 +354,7 @@ class Turns:
                 kept=kept,
                 failures=run.failures,
                 gated=run.passed_over,
-                attempts_max=run.plan.policy.attempts_max,
+                attempts_max=run.plan.policy.attempts_max - run.attempts_before,
             )
         limit_s = attempt_limit_s(
             remaining_s=run.deadline_at_s - self._clock.monotonic_s(),

@@ -33,6 +33,12 @@ def draw(explanation: Explanation) -> None:
         show(_asked_in_order(told["candidates"]))
         typer.echo()
         show(_reasons(told["candidates"]))
+        if (cascade := told["cascade"]) is not None:
+            typer.echo()
+            note(
+                f"an answer of {cascade['first']} is checked ({', '.join(cascade['checks'])}), then "
+                f"{cascade['then']} is asked"
+            )
     else:
         denied = typer.style("denied", fg="red", bold=True)
         typer.echo(f"{denied} by {explanation.rule}; nothing would be sent")

@@ -65,9 +65,23 @@ class LedgerReader:
         Raises:
             LedgerError: For whatever the database says.
         """
+        with self._told(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Yield the engine, for transactions of one's own.
+
+        Raises:
+            LedgerError: For whatever the database says.
+        """
+        with self._told():
+            yield self._engine
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with self._engine.connect() as connection:
-                yield connection
+            yield
         except DBAPIError as error:
             raise LedgerError(f"{self.name}: {error.orig}") from None
         except SQLAlchemyError as error:

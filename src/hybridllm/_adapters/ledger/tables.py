@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table
 
+from hybridllm._core.ledger.apportion import FixedDay
 from hybridllm._core.ledger.rows import AttemptRow, RequestRow
 
 VERSION = 1
@@ -14,12 +15,12 @@ VERSION = 1
 SCHEMA = MetaData()
 
 
-def _columns(row: type[Any], key: str) -> list[Column[Any]]:
+def _columns(row: type[Any], *key: str) -> list[Column[Any]]:
     return [
         Column(
             name,
             BigInteger if int in (kind, *getattr(kind, "__args__", ())) else String,
-            primary_key=name == key,
+            primary_key=name in key,
             nullable=type(None) in getattr(kind, "__args__", ()),
         )
         for name, kind in get_type_hints(row).items()
@@ -28,6 +29,7 @@ def _columns(row: type[Any], key: str) -> list[Column[Any]]:
 
 ATTEMPTS = Table("hybridllm_attempts", SCHEMA, *_columns(AttemptRow, "attempt_id"))
 REQUESTS = Table("hybridllm_requests", SCHEMA, *_columns(RequestRow, "request_id"))
+FIXED_DAYS = Table("hybridllm_fixed_days", SCHEMA, *_columns(FixedDay, "day", "backend"))
 META = Table(
     "hybridllm_ledger",
     SCHEMA,

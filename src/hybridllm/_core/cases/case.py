@@ -31,6 +31,7 @@ class Expected:
         rule: That denies.
         candidates: All of them, in order.
         never: Backends that are not among the candidates.
+        escalates_to: Model that a cascade asks next.
     """
 
     route: str | None = None
@@ -41,6 +42,7 @@ class Expected:
     rule: str | None = None
     candidates: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    escalates_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +182,5 @@ def _expected(expect: ExpectSpec) -> Expected:
         expect.rule,
         expect.candidates or (),
         expect.never or (),
+        expect.escalates_to,
     )

@@ -118,13 +118,14 @@ class _Names:
     def of_expected(self, expect: ExpectSpec, path: Path) -> Iterator[_Use]:
         """Yield the names that are expected, or expected not to be."""
         path = (*path, "expect")
-        for what, name, known in (
-            ("route", expect.route, self.routes),
-            ("backend", expect.backend, self.backends),
-            ("model", expect.model, self.models),
+        for key, what, name, known in (
+            ("route", "route", expect.route, self.routes),
+            ("backend", "backend", expect.backend, self.backends),
+            ("model", "model", expect.model, self.models),
+            ("escalates_to", "model", expect.escalates_to, self.models),
         ):
             if name is not None:
-                yield _Use(what, name, known, (*path, what))
+                yield _Use(what, name, known, (*path, key))
         for index, name in enumerate(expect.candidates or ()):
             yield _Use("candidate", name, self.candidates, (*path, "candidates", index))
         for index, name in enumerate(expect.never or ()):

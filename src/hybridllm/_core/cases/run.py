@@ -103,6 +103,7 @@ class _Outcome:
     error: str | None
     rule: str | None
     candidates: tuple[str, ...]
+    escalates_to: str | None = None
 
     @classmethod
     def of(cls, explanation: Explanation) -> _Outcome:
@@ -113,14 +114,15 @@ class _Outcome:
         if answers is None:
             return cls(plan.route, None, None, None, explanation.error, None, names)
         one = plan.kept[answers.index].candidate
-        reason = answers.reason.value
-        return cls(plan.route, one.backend.name, one.model.name, reason, None, None, names)
+        reason, cascade = answers.reason.value, plan.cascade
+        then = cascade.then if cascade is not None and cascade.first == one.model.name else None
+        return cls(plan.route, one.backend.name, one.model.name, reason, None, None, names, then)
 
 
 def _checks(expected: Expected, came: _Outcome) -> Iterator[Check]:
     if expected.route is not None:
         yield _check("route", expected.route, came.route, absent="none")
-    for key in ("backend", "model", "reason"):
+    for key in ("backend", "model", "reason", "escalates_to"):
         wanted = getattr(expected, key)
         if wanted is not None:
             yield _check(key, wanted, getattr(came, key), absent=_NOBODY)
@@ -146,7 +148,7 @@ def _unexpected(expected: Expected, came: _Outcome) -> bool:
     """
     if expected.rule is not None or came.error is None:
         return False
-    answer = expected.backend or expected.model or expected.reason
+    answer = expected.backend or expected.model or expected.reason or expected.escalates_to
     if came.error != DENIED:
         return bool(answer)
     return bool(answer or expected.route or expected.candidates)

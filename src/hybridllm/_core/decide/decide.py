@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from hybridllm._core.cascade.rule import Cascade
+from hybridllm._core.decide.cascade import applying
 from hybridllm._core.decide.eligible import Eligible, Limits, eligible, fitting, too_dear
 from hybridllm._core.decide.match import Subject, fits, holds
 from hybridllm._core.decide.order import ordered
@@ -76,7 +78,10 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     left: Left | None = None
     if choice.spills is not None:
         kept, left = overflowed(kept, choice.spills, snapshot)
-    return Plan(policy, facts, route, kept, dropped, names, known.task, known.tags, observed, left)
+    cascade = choice.cascade and applying(choice.cascade, kept)
+    return Plan(
+        policy, facts, route, kept, dropped, names, known.task, known.tags, observed, left, cascade
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class _Choice:
     slos: tuple[Slo, ...] = ()
     denied: tuple[str, str] | None = None
     spills: Route | None = None
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +313,9 @@ def _choice(
     slos = tuple(slo for slo in own if slo)
     names = tuple([(drop.candidate.name, drop.detail) for drop in found.dropped])
     spills = route if route is not None and route.overflows else None
-    return _Choice(name, found, found.dropped, names, slos, spills=spills)
+    chat = route is not None and facts.operation == "chat"
+    cascade = route.cascade if route is not None and chat else None
+    return _Choice(name, found, found.dropped, names, slos, spills=spills, cascade=cascade)
 
 
 def _vector_space(uses: tuple[Use, ...], facts: Facts) -> str | None:

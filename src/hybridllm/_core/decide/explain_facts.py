@@ -65,11 +65,20 @@ def explanation_dict(explanation: Explanation) -> dict[str, Any]:
         "residency_tags": _residency_tags(explanation),
         "routes": _routes(explanation),
         "constraints": _constraints(explanation),
+        "cascade": cascade_facts(plan),
         "observed": list(plan.observed),
     }
     if isinstance(plan, Denied):
         told |= {"rule": plan.rule, "message": plan.message}
     return told
+
+
+def cascade_facts(plan: Plan | Denied) -> dict[str, Any] | None:
+    """Return the cascade that holds for the request; None: nobody's answer is checked."""
+    if isinstance(plan, Denied) or plan.cascade is None:
+        return None
+    cascade = plan.cascade
+    return {"first": cascade.first, "then": cascade.then, "checks": list(cascade.checks)}
 
 
 def request_facts(facts: Facts, policy: Policy) -> dict[str, Any]:

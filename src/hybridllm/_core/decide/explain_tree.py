@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from hybridllm._core.decide.considered import constraint_terms, residency_terms, terms_text
 from hybridllm._core.decide.explain import DOWN
-from hybridllm._core.decide.explain_facts import candidate_facts, request_facts, world_facts
+from hybridllm._core.decide.explain_facts import (
+    candidate_facts,
+    cascade_facts,
+    request_facts,
+    world_facts,
+)
 from hybridllm._core.decide.plan import Denied
 from hybridllm._core.receipt_text import usd
 
 if TYPE_CHECKING:
     from hybridllm._core.decide.considered import ConsideredConstraint, ConsideredRoute, HeldTag
     from hybridllm._core.decide.explain import Explanation
+    from hybridllm._core.decide.plan import Plan
     from hybridllm._core.decide.world import World
     from hybridllm._core.policy.compiled import Policy
     from hybridllm._core.request.facts import Facts
@@ -136,6 +142,17 @@ def tag_text(held: HeldTag) -> str:
     return f"residency {held.tag.tag}, {sources}: {terms_text(residency_terms(held.tag))}"
 
 
+def cascade_text(plan: Plan | Denied) -> str | None:
+    """Return whose answers are checked, how, and who is asked then; None: nobody's are."""
+    told = cascade_facts(plan)
+    if told is None:
+        return None
+    checks = ", ".join(told["checks"])
+    return (
+        f"cascade: an answer of {told['first']} is checked ({checks}), then {told['then']} is asked"
+    )
+
+
 def constraint_text(one: ConsideredConstraint) -> str:
     """Return a constraint that applies: what it restricts, and what it did."""
     terms = terms_text(constraint_terms(one.constraint))
@@ -161,6 +178,8 @@ def _branches(explanation: Explanation) -> Iterator[_Branch]:
     yield from (
         _Branch(constraint_text(one)) for one in explanation.constraints if one.failing is None
     )
+    if (cascade := cascade_text(plan)) is not None:
+        yield _Branch(cascade)
     if explanation.routes:
         yield _Branch("routes looked at", [_Branch(route_text(one)) for one in explanation.routes])
     if explanation.allowed:

@@ -15,6 +15,7 @@ from hybridllm._core.decide.explain_tree import (
     SOURCES,
     answer_text,
     candidate_notes,
+    cascade_text,
     request_text,
     world_text,
 )
@@ -124,6 +125,8 @@ def _candidates(flow: _Flow, explanation: Explanation) -> None:
     else:
         flow.lines.append(f"answer([{label(answer_text(explanation))}])")
         flow.lines.append(f"candidate{found.index + 1} ==> answer")
+    if (cascade := cascade_text(explanation.plan)) is not None:
+        flow.lines.append(f"answer --- cascade[/{label(cascade)}/]")
 
 
 def _cut(text: str) -> str:

@@ -10,6 +10,7 @@ from hybridllm._core.policy.compiled import Candidate, Policy, Task
 from hybridllm._core.request.facts import Facts
 
 if TYPE_CHECKING:
+    from hybridllm._core.cascade.rule import Cascade
     from hybridllm._core.decide.overflow import Left
 
 
@@ -78,6 +79,7 @@ class Plan:
             and those that its session keeps.
         observed: What routes and constraints in `mode: observe` would have done, in words.
         left: What the route's overflows made of the order; None: it has none.
+        cascade: Whose answers are checked, and who is asked if one does not pass; None: nobody's.
     """
 
     policy: Policy
@@ -90,6 +92,7 @@ class Plan:
     residency: tuple[str, ...] = ()
     observed: tuple[str, ...] = ()
     left: Left | None = None
+    cascade: Cascade | None = None
 
     @property
     def waits(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from hybridllm._core.cascade.rule import Escalates
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
 from hybridllm._core.money.tariff import Entry
 from hybridllm._core.policy.base_url import private_by_default
@@ -69,6 +70,7 @@ def compiled_policy(
     name: str,
     version: str,
     environment: str | None = None,
+    functions: Mapping[str, Escalates] = MappingProxyType({}),
 ) -> Policy:
     """Return the policy.
 
@@ -79,6 +81,7 @@ def compiled_policy(
         name: Of the file, without its ending.
         version: Digest of the file.
         environment: Goes before the file's own.
+        functions: The application's own checks, by their dotted names.
     """
     backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
     entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
@@ -86,7 +89,7 @@ def compiled_policy(
     listed = {key: prices.listed(key) for key in spec.models}
     models = _models(spec, entries, listed, book.tiers)
     candidates = _candidates(spec, backends, models, prices)
-    compiler = RouteCompiler(models, candidates, spec.buckets)
+    compiler = RouteCompiler(models, candidates, spec.buckets, functions)
     routes = tuple(
         compiler.route(route, line=key_place(root, ("routes", index)).line)
         for index, route in enumerate(spec.routes)
@@ -97,7 +100,6 @@ def compiled_policy(
     )
     whens = [*(one.when for one in routes), *(one.when for one in constraints)]
     by_prefix = _by_prefix(routes)
-    default = spec.default_residency
     used_in = environment if environment is not None else spec.environment or ""
     return Policy(
         name=name,
@@ -116,8 +118,8 @@ def compiled_policy(
         measures=_measures(routes, spec),
         attribution=() if spec.attribution is None else spec.attribution.keys,
         shadows=MappingProxyType({one.name: one.shadow for one in routes if one.shadow}),
-        default_residency=None if default == DENY else default,
-        deny_untagged=default == DENY,
+        default_residency=None if spec.default_residency == DENY else spec.default_residency,
+        deny_untagged=spec.default_residency == DENY,
         known_tasks=frozenset(spec.tasks).union(*(named(when, "task") for when in whens)),
         retries_max=spec.retries.same_backend_max,
         attempts_max=spec.retries.attempts_max,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 
+from hybridllm._core.cascade.rule import Cascade, Escalates
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.compile_hybrid import (
     compiled_break_even,
@@ -35,6 +36,7 @@ from hybridllm._core.policy.conditions import (
     When,
 )
 from hybridllm._core.policy.objectives import NO_SLO, Slo
+from hybridllm._core.policy.schema_cascade import CascadeSpec
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
     CeilingsSpec,
@@ -56,11 +58,16 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class RouteCompiler:
-    """Resolves the names in routes; all of them are known to be right."""
+    """Resolves the names in routes; all of them are known to be right.
+
+    Attributes:
+        functions: The application's own checks, by their dotted names.
+    """
 
     models: Mapping[str, Model]
     candidates: Candidates
     buckets: Mapping[Bucket, BucketSpec]
+    functions: Mapping[str, Escalates] = field(default_factory=dict)
 
     def route(self, spec: RouteSpec, *, line: int) -> Route:
         """Return a route; its `order_by` makes one entry of all that it uses."""
@@ -81,6 +88,20 @@ class RouteCompiler:
             line=line,
             overflows=compiled_overflows(spec.overflow),
             shadow=compiled_shadow(spec.shadow),
+            cascade=None if spec.cascade is None else self._cascade(spec.cascade),
+        )
+
+    def _cascade(self, spec: CascadeSpec) -> Cascade:
+        checks = spec.escalate_if
+        return Cascade(
+            spec.first,
+            spec.then,
+            checks.phrases or (),
+            checks.min_chars,
+            None if checks.low_logprob is None else float(checks.low_logprob),
+            checks.schema_invalid,
+            checks.python,
+            None if checks.python is None else self.functions.get(checks.python),
         )
 
     def uses_of(self, spec: UseSpec) -> tuple[Use, ...]:

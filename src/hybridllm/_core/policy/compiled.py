@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from hybridllm._core.cascade.rule import Cascade
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
 from hybridllm._core.policy.budgets import Budget
@@ -75,6 +76,10 @@ class OrderBy(StrEnum):
         "marginal_price"  # what this request adds to the bill; own machines are paid already
     )
     PREFIX = "prefix"  # requests that begin alike go where that beginning is cached
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +257,7 @@ class Task:
     name: str
     bucket: Bucket | None = None
     residency: str | None = None
-    timeouts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    timeouts: Mapping[str, float] = field(default_factory=_nothing)
     slo: Slo = NO_SLO
     priority: str | None = None
     hedge: Hedge | None = None
@@ -299,6 +304,7 @@ class Route:
     line: int = 0
     overflows: tuple[Overflow, ...] = ()
     shadow: Shadow | None = None
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -384,15 +390,13 @@ class Policy:
     loaded: frozenset[str] = frozenset()
     prefixes: bool = False
     live: tuple[Volume | BreakEven, ...] = ()
-    list_prices: Mapping[str, tuple[Price, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
-    listed: Mapping[str, tuple[Entry, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    list_prices: Mapping[str, tuple[Price, ...]] = field(default_factory=_nothing)
+    listed: Mapping[str, tuple[Entry, ...]] = field(default_factory=_nothing)
     prices_move: bool = False
     prices_differ: bool = False
-    taints: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    taints: Mapping[str, float] = field(default_factory=_nothing)
     attribution: tuple[str, ...] = ()
-    shadows: Mapping[str, Shadow] = field(default_factory=lambda: MappingProxyType({}))
+    shadows: Mapping[str, Shadow] = field(default_factory=_nothing)
     telemetry: Telemetry = PLAIN
     budgets: tuple[Budget, ...] = ()
     # What decisions remember; it goes when the policy goes.

@@ -24,6 +24,7 @@ from hybridllm._core.policy.document import (
 )
 from hybridllm._core.policy.doubts_budgets import tell_budget_doubts
 from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
+from hybridllm._core.policy.doubts_cascade import tell_cascade_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
 from hybridllm._core.policy.doubts_hybrid import tell_hybrid_doubts
 from hybridllm._core.policy.doubts_routes import tell_route_doubts
@@ -60,6 +61,7 @@ def tell_doubts(
     tell_hybrid_doubts(policy, root, findings)
     tell_shadow_doubts(policy, root, findings)
     tell_budget_doubts(policy, root, findings)
+    tell_cascade_doubts(policy, root, findings)
 
 
 class _Doubts:

@@ -24,6 +24,7 @@ from hybridllm._core.policy.document import (
 )
 from hybridllm._core.policy.names import Names, is_glob
 from hybridllm._core.policy.references_budgets import check_budgets
+from hybridllm._core.policy.references_cascade import check_cascade
 from hybridllm._core.policy.references_constraints import check_constraint
 from hybridllm._core.policy.references_hybrid import HybridNames
 from hybridllm._core.policy.references_prices import check_prices
@@ -57,6 +58,7 @@ def check_references(root: Node, book: Book, findings: Findings) -> None:
             if section == "routes":
                 route_names.check_route(rule, path)
                 hybrid_names.check_route(rule, path)
+                check_cascade(child(rule, "cascade"), (*path, "cascade"), names)
             else:
                 check_constraint(rule, path, names)
                 hybrid_names.check_constraint(rule, path)

@@ -27,6 +27,7 @@ from hybridllm._core.policy.fields import (
     Weight,
     as_list,
 )
+from hybridllm._core.policy.schema_cascade import CascadeSpec
 from hybridllm._core.policy.schema_overflow import Overflows
 from hybridllm._core.policy.schema_shadow import ShadowSpec
 from hybridllm._core.policy.schema_when import WhenSpec
@@ -211,6 +212,11 @@ class RouteSpec(CeilingsSpec):
     shadow: ShadowSpec | None = Field(
         default=None,
         description="Copies of some requests go to another model, to compare. Default: none.",
+    )
+    cascade: CascadeSpec | None = Field(
+        default=None,
+        description="A cheap answer first, and a better model where it does not pass. Both are in `use` or "
+        "`fallbacks`.",
     )
 
 

@@ -39,7 +39,7 @@ CandidateNames = Annotated[
     Field(min_length=1),
     BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
-_OF_AN_ANSWER = ("backend", "model", "reason")
+_OF_AN_ANSWER = ("backend", "model", "reason", "escalates_to")
 
 
 class GivenSpec(Spec):
@@ -137,6 +137,10 @@ class ExpectSpec(Spec):
     rule: str | None = Field(default=None, description="What denies it: residency 'phi'.")
     candidates: CandidateNames | None = Field(
         default=None, description="All that may be asked, backend/model, in order."
+    )
+    escalates_to: ModelName | None = Field(
+        default=None,
+        description="The model that a cascade asks if the answer does not pass its checks.",
     )
     never: Names | None = Field(
         default=None, description="Backends that may not be among the candidates."

@@ -51,9 +51,11 @@ _SHORT_FORMS = {
 _IN_WORDS = {
     "BoundsSpec": "this test",
     "CapacitySpec": "this capacity",
+    "CascadeSpec": "this cascade",
     "CausesSpec": "this condition",
     "ConstraintSpec": "this constraint",
     "ContextTierSpec": "this step",
+    "EscalateIfSpec": "this list of checks",
     "ExpectSpec": "this case",
     "GivenVolumeSpec": "this volume",
     "MetadataTestSpec": "this test",

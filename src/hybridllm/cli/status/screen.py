@@ -40,6 +40,7 @@ def picture(found: Found, folder: str) -> RenderableType:
             *_loads(told),
             *_drifts(told),
             *_overflows(told),
+            *_cascades(told),
             *_volumes(told),
             *_shadows(told),
             *_budgets(told),
@@ -182,6 +183,16 @@ def _overflows(told: dict[str, Any]) -> Iterator[Text]:
             now = f"; ON for {figures.spell(number(row, 'on_for_s'))}: {text(row, 'why')}"
             line.append(now, style="yellow")
         yield line
+
+
+def _cascades(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "cascades"):
+        line = Text(
+            f"cascade of {text(row, 'route')}: {text(row, 'first')} -> {text(row, 'then')}; "
+        )
+        escalated, checked = number(row, "escalated"), number(row, "checked")
+        line.append(f"{figures.count(escalated)} of {figures.count(checked)} answers escalated")
+        yield line.append(f"; saved ${text(row, 'saved_usd')}")
 
 
 def _volumes(told: dict[str, Any]) -> Iterator[Text]:

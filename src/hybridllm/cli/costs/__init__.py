@@ -1,0 +1,1 @@
+"""`hybridllm costs`: what a ledger says of money."""

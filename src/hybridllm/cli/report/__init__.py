@@ -1,0 +1,1 @@
+"""`hybridllm report`: one month on a page."""
