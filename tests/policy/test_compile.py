@@ -17,10 +17,10 @@ from hybridllm._core.policy.compiled import (
     OrderBy,
     Policy,
     Residency,
-    Timeouts,
     Use,
 )
 from hybridllm._core.policy.conditions import ALWAYS, Text, When
+from hybridllm._core.policy.objectives import Timeouts
 from hybridllm.errors import PolicyError
 from policy.policy_text import GOOD, changed, load
 

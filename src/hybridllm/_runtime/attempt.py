@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import BackendKind, Candidate, Timeouts
+from hybridllm._core.policy.compiled import BackendKind, Candidate
+from hybridllm._core.policy.objectives import Timeouts
 from hybridllm._core.policy.timeouts import timeouts_for
 from hybridllm._core.receipt import AttemptOutcome
 from hybridllm._core.resilience.breaker import Phase

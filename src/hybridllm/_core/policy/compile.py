@@ -41,10 +41,10 @@ from hybridllm._core.policy.compiled import (
     Residency,
     Route,
     Task,
-    Timeouts,
 )
 from hybridllm._core.policy.conditions import Live, When, facts_looked_at, leaves, named
 from hybridllm._core.policy.document import Node, key_place
+from hybridllm._core.policy.objectives import Timeouts
 from hybridllm._core.policy.pricing import Prices, price_fields
 from hybridllm._core.policy.references import DENY
 from hybridllm._core.policy.schema import (

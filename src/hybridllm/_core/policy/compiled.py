@@ -29,7 +29,7 @@ from hybridllm._core.policy.hybrid import (
     Saturation,
     Volume,
 )
-from hybridllm._core.policy.objectives import NO_SLO, Hedge, Slo
+from hybridllm._core.policy.objectives import NO_SLO, Hedge, Slo, Timeouts
 from hybridllm._core.policy.shadow import Shadow
 from hybridllm._core.policy.telemetry import PLAIN, Telemetry
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
@@ -80,25 +80,6 @@ class OrderBy(StrEnum):
 
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Limits in seconds; each is also clipped to what is left of the request's deadline.
-
-    Attributes:
-        total_s: The whole request, retries and stream included, unless the caller sets a deadline.
-        connect_s: DNS, TCP and TLS of one attempt.
-        first_token_s: From sending to the first semantic token of a stream.
-        idle_s: Between two semantic tokens of a stream.
-        attempt_s: One non-stream attempt; None: an equal share of the time left.
-    """
-
-    total_s: float = 60.0
-    connect_s: float = 2.0
-    first_token_s: float = 10.0
-    idle_s: float = 20.0
-    attempt_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

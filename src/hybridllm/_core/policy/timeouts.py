@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from hybridllm._core.policy.compiled import Backend, Task, Timeouts
+from hybridllm._core.policy.compiled import Backend, Task
+from hybridllm._core.policy.objectives import Timeouts
 
 _DEFAULT_TOTAL_S = Timeouts().total_s
 
