@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,8 +10,19 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.conftest import run_process
+from hybridllm import Router
 from hybridllm.cli.app import app_with
+from hybridllm.testing import Reply, ScriptedWire
 
+POLICY = """
+version: 1
+backends:
+  cloud: {kind: api, base_url: "https://cloud.test/v1"}
+  own: {kind: vllm, base_url: "https://own.test/v1", operator: self, price: free,
+        capacity: {usd_per_month: 1500, hidden_usd_per_month: 300, tokens_per_day: 50M}}
+models: {m: {price: {input_per_1m: 1, output_per_1m: 4}, on: {cloud: m, own: m}}}
+routes: [{name: default, use: [{model: m, on: [cloud]}]}]
+"""
 APP = app_with(["break-even"])
 OWN = ("--model", "gpt-4o", "--input-share", "0.7", "--tokens-per-day", "250M", "--gpu", "8xA100-80GB",
        "--gpu-tokens-per-day", "200M", "--utilisation", "0.4..0.6")  # fmt: skip
@@ -108,6 +120,10 @@ def test_json_is_one_object() -> None:
             ("--model", "a=x", "--model", "b=0.5", "--tokens-per-day", "5M"),
             "--model: 'x' is not a share",
         ),
+        (
+            ("--model", "gpt-4o", "--tokens-per-day", "5M", "--price", "1"),
+            "--price: 1 is not a price; write IN/OUT",
+        ),
         (("--policy", "api-first"), "--policy goes with --ledger"),
         (("--scenario", "early", "--ledger", "x.db"), "take one of them"),
         (("--ledger", "x.db", "--since", "month"), "write 30d or 12h"),
@@ -131,6 +147,27 @@ def test_what_is_wrong_with_a_file_is_told_at_its_place(tmp_path: Path) -> None:
     assert f"{file}:3:9: cached: 2 is out of range" in done.output
     told = json.loads(typed(str(file), "--json").stdout)
     assert told["error"]["problems"][0]["line"] == 3
+
+
+def test_real_traffic_comes_from_a_ledger(tmp_path: Path) -> None:
+    """A router writes it; its policy has the prices and the machines."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY, encoding="utf-8")
+    ledger = tmp_path / "ledger.db"
+
+    async def work() -> None:
+        wire = ScriptedWire({"cloud.test": Reply.chat("hi", usage=(700_000, 300_000))})
+        async with Router.from_file(policy, environ={}, wire=wire, ledger=ledger) as router:
+            for _ in range(3):
+                await router.chat.completions.create(messages=[{"role": "user", "content": "?"}])
+
+    asyncio.run(work())
+    done = typed("--ledger", str(ledger), "--policy", str(policy), "--since", "7d", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["api_usd_per_mtok"] == "1.9"
+    assert told["scenario"]["machines"]["usd_per_month"]["likely"] == "1800"
+    assert "days of traffic are in the ledger" in told["scenario"]["notes"][0]
 
 
 def test_several_models_share_the_options_of_their_mix() -> None:

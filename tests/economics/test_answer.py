@@ -240,7 +240,8 @@ def test_it_is_sure_where_the_ranges_do_not_meet() -> None:
 def test_an_answer_is_json() -> None:
     """Amounts are texts, so that none passes through a float."""
     told = answer().to_dict()
-    assert told["api_usd"]["likely"] == f"{answer().api_usd.likely:f}"
+    assert isinstance(told["api_usd"]["likely"], str)
+    assert Decimal(told["api_usd"]["likely"]) == answer().api_usd.likely
     assert told["decision"]["branch"] == "total_cost"
 
 

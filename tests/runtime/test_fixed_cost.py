@@ -34,6 +34,7 @@ models:
 tasks: {t: {}}
 routes:
   - {name: cheapest, when: {tenant: cheapest}, use: [{model: m, order_by: marginal_price}]}
+  - {name: away, when: {tenant: away}, use: [{model: m, on: [eu]}]}
   - {name: own, use: [{model: m, on: [own, eu]}]}
 """
 BIG = Reply.chat("hi", usage=(900, 100))
@@ -83,14 +84,41 @@ def test_a_receipt_shows_what_a_token_cost_and_what_it_would_have_cost_at_an_api
         assert told.cost_usd == 0
         assert later.attempts[0].fixed is not None
         assert later.attempts[0].fixed.tokens_per_s == pytest.approx(7_000 / 56.9, rel=1e-3)
-        assert str(told).splitlines()[-1] == (
+        assert str(told).splitlines()[-2] == (
             "     paid by the month: 53 % used, $9.5 per 1M tokens on average, 1M more would add $0, "
             "at an API $0.0013 (policy:m)"
         )
+        # What it cost here is its share at the average price: 1,000 tokens of it.
+        assert attempt.own_cost_usd == told.all_own_usd
+        assert told.all_own_usd == round(fixed.average_usd_per_mtok / 1_000, 12)
+        assert told.all_api_usd == Decimal("0.0013")
+        assert (
+            str(told).splitlines()[-1] == "  all of it on own machines: $0.0095; at APIs: $0.0013"
+        )
+        assert first.all_own_usd is None  # it was not measured yet
         shown = json.loads(json.dumps(told.to_dict()))
         assert shown["list_cost_usd"] == "0.0013"
         assert shown["attempts"][0]["fixed"]["marginal_usd_per_mtok"] == "0"
         assert shown["attempts"][0]["list_price"]["usd_per_mtok_in"] == "1"
+
+    run_in_virtual_time(main)
+
+
+def test_an_attempt_at_an_api_says_what_it_would_have_cost_at_home() -> None:
+    """At the average price of the machine that serves the same model; both ways are on the receipt."""
+
+    async def main() -> None:
+        async with scripted(POLICY, own=BIG, eu=BIG) as here:
+            home = await asked(here, every_s=10, times=12)
+            away = await asked(here, every_s=0, times=1, tenant="away")
+        assert home.attempts[0].fixed is not None
+        average = home.attempts[0].fixed.average_usd_per_mtok
+        assert average is not None
+        assert served_by(away) == "eu"
+        (attempt,) = away.attempts
+        assert attempt.fixed is None
+        assert attempt.own_cost_usd == away.all_own_usd == round(average / 1_000, 12)
+        assert away.all_api_usd == away.cost_usd == Decimal("0.0013")
 
     run_in_virtual_time(main)
 

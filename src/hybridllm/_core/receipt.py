@@ -72,6 +72,9 @@ class Attempt:
         cost_source: `local`: `cost_usd` is by our price; `provider`: by the backend's own words, for we have
             no price; None: it is not known.
         trace_id: 32 hex digits, `span_id`: 16; None: no span was recorded of it.
+        own_cost_usd: What its tokens cost on machines that are paid by the month, at their average price when
+            it ended: its own backend's, else the cheapest one's that serves the model. None: there are none,
+            or nobody knows their use.
     """
 
     number: int
@@ -99,6 +102,7 @@ class Attempt:
     cost_source: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
+    own_cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,9 @@ class Receipt:
             its own attempt, or estimated for the same tokens; negative where both were asked. None: unknown.
         shadow_of: The request that it is a copy of, made for comparison; None: it is none.
         agreed: Whether the copy's answer agrees with the one that was given; None: it was not compared.
+        all_api_usd: What the tokens of its attempts would have cost at hosted APIs alone, as far as attempts
+            told their tokens; None: of one of them it is not known.
+        all_own_usd: The same on machines that are paid by the month alone: their average price at the time.
     """
 
     request_id: str
@@ -167,6 +174,8 @@ class Receipt:
     agreed: bool | None = None
     not_escalated: str | None = None
     cascade_saved_usd: Decimal | None = None
+    all_api_usd: Decimal | None = None
+    all_own_usd: Decimal | None = None
 
     @property
     def served(self) -> Attempt | None:

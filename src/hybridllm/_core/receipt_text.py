@@ -54,6 +54,11 @@ def receipt_text(receipt: Receipt) -> str:
     if receipt.cascade_saved_usd is not None:
         lines.append(f"  saved by the cascade: {usd(receipt.cascade_saved_usd)}")
     lines += [f"  observed: {what}" for what in receipt.observed]
+    if receipt.all_own_usd is not None:
+        at_apis = "unknown" if receipt.all_api_usd is None else usd(receipt.all_api_usd)
+        lines.append(
+            f"  all of it on own machines: {_about(receipt.all_own_usd)}; at APIs: {at_apis}"
+        )
     if receipt.cost_wasted_usd:
         lines.append(f"  wasted on failed attempts: {usd(receipt.cost_wasted_usd)}")
     return "\n".join(lines)

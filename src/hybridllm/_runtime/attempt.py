@@ -181,9 +181,9 @@ class Attempts:
         run.begin(step.index)
         started_at = self.clock.utc_now()
         backend, fleet = kept.candidate.backend, self.fleet
-        meter, total = fleet.uses.meter(backend), fleet.totals.of(backend.name)
+        total = fleet.totals.of(backend.name)
         reason = step.reason if run.cascade is None else run.cascade.reason(step.reason)
-        trial = Trial(run, kept, run.begun, reason, started_at, permit, total, meter)
+        trial = Trial(run, kept, run.begun, reason, started_at, permit, total, fleet.uses)
         if run.trace is not None:
             trial.trace = run.trace.attempt(
                 kept, number=trial.number, reason=reason, breaker=permit.phase.value

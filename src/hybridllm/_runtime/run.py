@@ -25,6 +25,7 @@ from hybridllm._core.receipt import (
 )
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.elsewhere import all_at_apis_usd, all_at_home_usd, own_cost_usd
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import (
     AnswerFacts,
@@ -36,7 +37,7 @@ from hybridllm._runtime.ports import (
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stay import Passage
 from hybridllm._runtime.totals import Total
-from hybridllm._runtime.uses import Meter
+from hybridllm._runtime.uses import Meter, Uses
 from hybridllm._runtime.volumes import Volumes
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ class Trial:
     Attributes:
         permit: To make it; of the record of its candidate.
         total: Of its backend, where it is counted.
-        meter: Counts its tokens, if its backend is paid by the month.
+        uses: Of all backends that are paid by the month.
+        meter: Counts its tokens, if its backend is paid so.
         row: That its intent has left in the ledger.
     """
 
@@ -172,9 +174,13 @@ class Trial:
     started_at: datetime
     permit: Permit = field(repr=False)
     total: Total = field(repr=False)
-    meter: Meter | None = field(default=None, repr=False)
+    uses: Uses = field(repr=False)
+    meter: Meter | None = field(init=False, repr=False)
     trace: AttemptTrace | None = field(default=None, repr=False)
     row: AttemptRow | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.meter = self.uses.meter(self.kept.candidate.backend)
 
     @property
     def started_s(self) -> float:
@@ -236,6 +242,7 @@ class Trial:
             source,
             trace_id=trace_id,
             span_id=span_id,
+            own_cost_usd=own_cost_usd(usage, fixed, candidate, self.run.plan.policy, self.uses),
         )
         self.run.attempts.append(attempt)
         self.total.ended(attempt)
@@ -381,4 +388,6 @@ def _receipt(
         run.keys,
         shadow_of=run.shadow_of,
         agreed=run.agreed,
+        all_api_usd=all_at_apis_usd(run.attempts, plan.policy),
+        all_own_usd=all_at_home_usd(run.attempts),
     )

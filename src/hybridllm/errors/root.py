@@ -22,7 +22,7 @@ class HybridLLMError(Exception):
 
 
 class PolicyError(HybridLLMError):
-    """A policy file is wrong.
+    """A policy file is wrong, or another file of ours that is written as one: a price sheet, a scenario.
 
     Attributes:
         source: The file's name, as given.

@@ -107,7 +107,11 @@ def _month(value: object) -> Decimal:
 
 
 def _price(value: object) -> object:
-    if not isinstance(value, str) or not _PRICE_TEXT.match(value):
+    if isinstance(value, int | Decimal) or (
+        isinstance(value, str) and not _PRICE_TEXT.match(value)
+    ):
+        raise ValueError("is not a price; write IN/OUT or IN/OUT/CACHED per 1M tokens: 0.18/0.25")
+    if not isinstance(value, str):
         return value
     keys = ("input_per_1m", "output_per_1m", "cached_input_per_1m")
     return dict(zip(keys, (part.strip() for part in value.split("/")), strict=False))

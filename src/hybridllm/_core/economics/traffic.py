@@ -44,8 +44,8 @@ class Window:
 
     @property
     def days(self) -> Decimal:
-        """How long it is."""
-        return max(Decimal(self.until_us - self.first_us), Decimal(1)) / _DAY_US
+        """How long it is; a day at least, for minutes say nothing of a day."""
+        return max(Decimal(1), (self.until_us - self.first_us) / _DAY_US)
 
 
 @dataclass(frozen=True, slots=True)
