@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from hybridllm.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from hybridllm._core.policy.compiled import Policy
     from hybridllm._runtime.ledger.keeper import LedgerKeeper
 
 RETENTION_DAYS_MAX = 36_500
@@ -67,8 +69,12 @@ def ledger_of(given: Ledger | str | Path) -> Ledger:
     return given if isinstance(given, Ledger) else Ledger(given)
 
 
-def built_ledger(ledger: Ledger) -> LedgerKeeper:
+def built_ledger(ledger: Ledger, policy: Callable[[], Policy]) -> LedgerKeeper:
     """Return what keeps a ledger; it opens nothing yet.
+
+    Args:
+        ledger: As the router was given it.
+        policy: Returns the one in force.
 
     Raises:
         LedgerError: If it is no place that a ledger can be kept in, or a driver is not installed.
@@ -93,7 +99,11 @@ def built_ledger(ledger: Ledger) -> LedgerKeeper:
 
     def writer() -> Writer:
         return Writer(
-            name, LedgerDatabase(url), JournalFolder(folder), retention_days=ledger.retention_days
+            name,
+            LedgerDatabase(url),
+            JournalFolder(folder),
+            retention_days=ledger.retention_days,
+            policy=policy,
         )
 
     return LedgerKeeper(name, writer, deny=ledger.unavailable == "deny")

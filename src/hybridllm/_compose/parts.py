@@ -37,10 +37,11 @@ WATCH_S = 1.0
 _Read = TypeVar("_Read")
 
 
-def _built_ledger(given: Ledger | str | Path) -> LedgerKeeper:
+def _built_ledger(given: Ledger | str | Path, in_force: InForce) -> LedgerKeeper:
     from hybridllm._compose.ledger import built_ledger, ledger_of
 
-    return built_ledger(ledger_of(given))
+    # Not the router's method: its thread would hold the router, which nobody could drop then.
+    return built_ledger(ledger_of(given), lambda: in_force.policy)
 
 
 class Parts:
@@ -72,7 +73,7 @@ class Parts:
         self._watch_s: float | None = None
         self._socket: StatusSocket | None = None
         self._volume_file = volume_file
-        self._ledger = None if ledger is None else _built_ledger(ledger)
+        self._ledger = None if ledger is None else _built_ledger(ledger, self._in_force)
         self._ledger_given = ledger
         self._closed = False
         self._lifetime = Once(self._made_lifetime)

@@ -10,10 +10,21 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    delete,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+    update,
+)
 
 from hybridllm._adapters.ledger.tables import ATTEMPTS, FIXED_DAYS
-from hybridllm._core.ledger.apportion import FixedDay, day_pico, in_force, shares
+from hybridllm._core.ledger.apportion import FixedDay, day_pico, in_force, news, shares
 from hybridllm._core.ledger.periods import DAY_US, day_began_us
 
 
@@ -25,24 +36,68 @@ def fixed_days(connection: Connection) -> list[FixedDay]:
     return [FixedDay._make(row) for row in connection.execute(wanted)]
 
 
-def declare(engine: Engine, said: Iterable[FixedDay]) -> None:
-    """Write what policies say of days; the last word on a day holds, a settled day stays as it is."""
+def declare(
+    engine: Engine,
+    said: Iterable[FixedDay],
+    *,
+    policy: str | None = None,
+    today: date | None = None,
+) -> None:
+    """Write what is said of days; the last word on a day holds, a settled day stays as it is.
+
+    Args:
+        engine: Of the ledger.
+        said: Words on days.
+        policy: Whose words these are: all that it has to say. What it said of other machines ends `today`;
+            what nobody spoke of before holds from its first attempt on.
+        today: Only with `policy`.
+    """
     said = list(said)
+    if policy is not None and today is not None:
+        with engine.connect() as connection:
+            known = fixed_days(connection)
+            spoken_of = {one.backend for one in known}
+            said = [
+                one if one.backend in spoken_of else _from_its_first(connection, one)
+                for one in news(known, said, policy, today)
+            ]
+    if not said:
+        return
     with engine.begin() as connection:
         FIXED_DAYS.create(connection, checkfirst=True)
         for one in said:
             _put(connection, one, only_unsettled=True)
 
 
-def settle(engine: Engine, today: date, now_us: int) -> list[FixedDay]:
-    """Share out every day before `today` that is not settled, or not any more; return those days."""
+def _from_its_first(connection: Connection, one: FixedDay) -> FixedDay:
+    c = ATTEMPTS.c
+    first_us = connection.scalar(select(func.min(c.started_us)).where(c.backend == one.backend))
+    if first_us is None:
+        return one
+    return one._replace(day=min(one.day, _day(first_us // DAY_US)))
+
+
+def settle(
+    engine: Engine, today: date, now_us: int, *, since: date | None = None
+) -> list[FixedDay]:
+    """Share out every day before `today` that is not settled, or not any more; return those days.
+
+    Args:
+        engine: Of the ledger.
+        today: Goes on.
+        now_us: When this is.
+        since: Settled days before are taken to be in order; None: all are looked at.
+    """
     with engine.connect() as connection:
         said = fixed_days(connection)
         if not said:
             return []
         first = date.fromisoformat(min(one.day for one in said))
         days = in_force(said, first, today - timedelta(days=1))
-        used = _used(connection, {one.backend for one in days})
+        if since is not None:
+            late = since.isoformat()
+            days = [one for one in days if one.settled_us is None or one.day >= late]
+        used = _used(connection, days)
     due = [one for one in days if not _in_order(one, used.get((one.day, one.backend), _NO_USE))]
     return [_settled(engine, one, now_us) for one in due]
 
@@ -51,16 +106,19 @@ _NO_USE = (0, 0, 0)
 
 
 def _used(
-    connection: Connection, backends: Iterable[str]
+    connection: Connection, days: Sequence[FixedDay]
 ) -> dict[tuple[str, str], tuple[int, ...]]:
     """Attempts, tokens and shares of each backend's days."""
+    if not days:
+        return {}
     c = ATTEMPTS.c
     day = (c.started_us // DAY_US).label("at")
     tokens = func.coalesce(c.input_tokens, 0) + func.coalesce(c.output_tokens, 0)
+    since_us = day_began_us(date.fromisoformat(days[0].day))
     wanted = (
         select(c.backend, day, func.count(), func.sum(tokens), func.sum(c.fixed_pico))
-        .where(c.backend.in_(list(backends)))
-        .group_by(c.backend, day)
+        .where(c.started_us >= since_us, c.backend.in_({one.backend for one in days}))
+        .group_by(c.backend, literal_column("at"))
     )
     return {
         (_day(at), backend): (int(count), int(used or 0), int(fixed or 0))

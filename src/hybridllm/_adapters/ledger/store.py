@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from hybridllm._adapters.ledger.fixed_days import declare, settle
 from hybridllm._adapters.ledger.migrations import migrate
 from hybridllm._adapters.ledger.tables import ATTEMPTS, REQUESTS
+from hybridllm._core.ledger.apportion import FixedDay
 from hybridllm._core.ledger.rows import INTENT, UNKNOWN, AttemptRow, RequestRow
 from hybridllm._runtime.ledger.ports import LedgerStoreError
 from hybridllm.errors import LedgerError
@@ -40,6 +43,8 @@ _MODE = 0o600  # it names tenants
 _MANY_PARAMETERS = sqlite3.sqlite_version_info >= (3, 32)  # before, 999 were too many
 _ROWS_AT_ONCE = (64, 16, 4, 1) if _MANY_PARAMETERS else (16, 4, 1)  # by one statement
 _CONNECT_S = 5
+_LATE_DAYS = 7
+"""So long after a day rows of it may come, and are given their share; `settle` looks at all days."""
 _NOT_A_LEDGER = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _DRIVERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sqlite": (sqlite.insert, {"timeout": BUSY_S, "check_same_thread": False}),
@@ -108,6 +113,13 @@ class LedgerDatabase:
             connection = self._connected()
             with connection.begin():
                 connection.execute(update(ATTEMPTS).where(late).values(outcome=UNKNOWN))
+
+    def machines(self, policy: str, said: Sequence[FixedDay], today: date, now_us: int) -> None:
+        """See `LedgerStore.machines`."""
+        with self._told():
+            self._connected()
+            declare(self._engine, said, policy=policy, today=today)
+            settle(self._engine, today, now_us, since=today - timedelta(days=_LATE_DAYS))
 
     def close(self) -> None:
         """See `LedgerStore.close`."""

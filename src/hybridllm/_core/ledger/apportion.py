@@ -88,6 +88,24 @@ def in_force(said: Iterable[FixedDay], first: date, last: date) -> list[FixedDay
     return sorted(found, key=lambda one: (one.day, one.backend))
 
 
+def news(
+    known: Iterable[FixedDay], said: Iterable[FixedDay], policy: str, today: date
+) -> list[FixedDay]:
+    """Return what a policy says today that the ledger does not know yet.
+
+    A machine that this policy spoke of last, and is silent of now, costs nothing from today on.
+    """
+    latest = {one.backend: one for one in sorted(known, key=lambda one: one.day)}
+    found = []
+    for one in said:
+        before = latest.pop(one.backend, None)
+        if before is None or before[3:7] != one[3:7]:
+            found.append(one)
+    gone = [one for one in latest.values() if one.policy == policy and _costs(one)]
+    nothing = Capacity(Decimal(0))
+    return found + [declared(today, one.backend, policy, nothing) for one in gone]
+
+
 def day_pico(capacity: Capacity, day: date, tokens: int) -> int:
     """Return what a day of a month costs; the days of a month sum to what the month costs.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Protocol
 
+from hybridllm._core.ledger.apportion import FixedDay
 from hybridllm._core.ledger.lines import Lines
 from hybridllm._core.ledger.rows import AttemptRow, RequestRow
 
@@ -117,6 +119,14 @@ class LedgerStore(Protocol):
 
     def give_up(self, before_us: int) -> None:
         """Mark the intents that began before as `unknown`: their end will not come.
+
+        Raises:
+            LedgerStoreError: If it cannot be done.
+        """
+        ...
+
+    def machines(self, policy: str, said: Sequence[FixedDay], today: date, now_us: int) -> None:
+        """Note what a policy says that machines cost from today on, and share out the days before.
 
         Raises:
             LedgerStoreError: If it cannot be done.

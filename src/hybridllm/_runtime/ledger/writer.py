@@ -14,14 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from hybridllm._core.ledger.batch import Batch, recovered
 from hybridllm._core.ledger.lines import Row, storable
 from hybridllm._core.ledger.made import unsettled
 from hybridllm._core.ledger.rows import INTENT, AttemptRow
+from hybridllm._runtime.ledger.machines import Machines
 from hybridllm._runtime.ledger.pages import Pages
 from hybridllm._runtime.ledger.ports import Journal, LedgerStore, LedgerStoreError, Segment
 from hybridllm._runtime.ledger.shared import Page, Shared
+
+if TYPE_CHECKING:
+    from hybridllm._core.policy.compiled import Policy
 
 GATHER_S = 0.01
 """So long rows gather, once there is one."""
@@ -57,10 +62,17 @@ class Writer:
     Args:
         name: Of the ledger, for messages; without a password.
         retention_days: Rows that are older than the latest by more are removed; None: none are.
+        policy: Returns the one in force: it says what machines cost by the month.
     """
 
     def __init__(
-        self, name: str, store: LedgerStore, journal: Journal, *, retention_days: int | None
+        self,
+        name: str,
+        store: LedgerStore,
+        journal: Journal,
+        *,
+        retention_days: int | None,
+        policy: Callable[[], Policy],
     ) -> None:
         self.name = name
         self.shared = Shared()
@@ -69,6 +81,7 @@ class Writer:
         self._store = store
         self._journal = journal
         self._retention_days = retention_days
+        self._machines = Machines(store, policy)
         self._stop = threading.Event()
         self._batch = Batch()  # that is to be written
         self._stand_on: list[Page | None] = []  # one of each row that the batch settles
@@ -245,6 +258,8 @@ class Writer:
         now_s = time.monotonic()  # noqa: TID251 - so too
         if now_s >= self._look_at_s and self._try_to(self._adopt):
             self._look_at_s = now_s + LOOK_S
+        if self._machines.due(self._latest_us):
+            self._try_to(partial(self._machines.tell, self._latest_us))
         if self._pruning:
             self._try_to(self._prune)
 
@@ -293,6 +308,8 @@ class Writer:
         shared = self.shared
         with suppress(Exception):  # the journal has it, and this thread has nothing more to do
             self._flush(0)
+            if shared.error is None and self._machines.due(self._latest_us):
+                self._machines.tell(self._latest_us)
         ends = (page for row, page in shared.rows if row.outcome != INTENT)
         homeless = [*self._stand_on, *ends].count(None)
         shared.lost += homeless
