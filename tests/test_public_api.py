@@ -113,6 +113,7 @@ PUBLIC = [
     "price_catalogue",
     "price_drift",
     "receipt",
+    "record_success",
     "settle",
     "shadow_report",
     "variables_set",

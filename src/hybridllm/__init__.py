@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.batch import BatchJob, BatchSummary
     from hybridllm._compose.cases import CasesReport, check_cases
     from hybridllm._compose.compare import CompareProgress, compare, shadow_report
-    from hybridllm._compose.costs import audit, costs, settle
+    from hybridllm._compose.costs import audit, costs, record_success, settle
     from hybridllm._compose.ledger import Ledger
     from hybridllm._compose.prices import (
         ImportedPrices,
@@ -197,6 +197,7 @@ __all__ = [
     "price_catalogue",
     "price_drift",
     "receipt",
+    "record_success",
     "settle",
     "shadow_report",
     "variables_set",
@@ -214,6 +215,7 @@ _LATER = {
     "WhatIf": ("hybridllm._core.ledger.what_if", "WhatIf"),
     "audit": ("hybridllm._compose.costs", "audit"),
     "costs": ("hybridllm._compose.costs", "costs"),
+    "record_success": ("hybridllm._compose.costs", "record_success"),
     "settle": ("hybridllm._compose.costs", "settle"),
     "BackendStatus": ("hybridllm._compose.status_rows", "BackendStatus"),
     "BacktestReport": ("hybridllm._core.backtest.report", "BacktestReport"),

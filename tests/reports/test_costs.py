@@ -194,3 +194,14 @@ def test_elsewhere_is_told_with_bounds(tmp_path: Path) -> None:
     low = 3_000_100 * price.usd_per_mtok_in + 1_000_050 * price.usd_per_mtok_out
     assert found.all_on_model.low_usd == low / 1_000_000
     assert found.all_on_model.high_usd > found.all_on_model.low_usd
+
+
+def test_what_the_application_says_of_answers_is_their_success(tmp_path: Path) -> None:
+    """The last word holds; of requests that are not there, the ids come back."""
+    made = [(request(each * 32), [attempt(each * 32)]) for each in "abc"]
+    path = written(tmp_path / "l.db", made)
+    assert hybridllm.record_success(path, {"a" * 32: True, "b" * 32: True}) == set()
+    assert hybridllm.record_success(path, {"b" * 32: False, "d" * 32: True}) == {"d" * 32}
+    assert hybridllm.record_success(path, {}) == set()
+    total = hybridllm.costs(path, now=NOW).total
+    assert (total.requests, total.succeeded, total.answers_known) == (3, 2, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +98,26 @@ def settle(
         if added:
             fixed_days.declare(engine, added)
         return tuple(fixed_days.settle(engine, day_of(now_us), now_us))
+
+
+def record_success(ledger: str | Path, said: Mapping[str, bool]) -> frozenset[str]:
+    """Write whether answers were right, as the application found out: what success rates are made of.
+
+    Args:
+        ledger: A file's path, or a database's URL.
+        said: By `receipt.request_id`. Of a request that was spoken of before, the last word holds.
+
+    Returns:
+        The ids of which the ledger has no row: it is written a moment after the request has ended.
+
+    Raises:
+        LedgerError: If the ledger cannot be written.
+    """
+    from hybridllm._adapters.ledger.reader import LedgerReader
+    from hybridllm._adapters.ledger.successes import put_successes
+
+    with LedgerReader(ledger).engine() as engine:
+        return put_successes(engine, said)
 
 
 def audit(
