@@ -15,7 +15,8 @@ _AT_ONCE = 500
 def put_successes(engine: Engine, said: Mapping[str, bool]) -> frozenset[str]:
     """Write them, all or none; return the ids of requests that the ledger has no row of (yet)."""
     c = REQUESTS.c
-    ids, known = iter(said), set()
+    ids = iter(said)
+    known: set[str] = set()
     with engine.begin() as connection:
         while part := list(islice(ids, _AT_ONCE)):
             known.update(connection.scalars(select(c.request_id).where(c.request_id.in_(part))))
