@@ -166,3 +166,17 @@ def test_a_file_that_is_not_there_is_wrong_usage(
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
+
+
+def test_the_price_in_force_now_is_shown(hybridllm, policy_file: Path) -> None:
+    """Of dated ones neither the last nor the first, but that of today."""
+    dated = "[{input_per_1m: 1, output_per_1m: 1}, {from: 2020-01-01, input_per_1m: 7, output_per_1m: 8},"
+    later = " {from: 2999-01-01, input_per_1m: 9, output_per_1m: 9}]"
+    policy_file.write_text(
+        policy_file.read_text().replace(
+            "{input_per_1m: 0.01, output_per_1m: 0.02}", f"{dated}{later}"
+        )
+    )
+    told = json.loads(hybridllm("check", policy_file, "--json").stdout)
+    price = told["models"]["small"]["on"]["us"]["price"]
+    assert (price["price_id"], price["input_per_1m"]) == ("policy:small@2020-01-01", "7")

@@ -15,10 +15,14 @@ import hybridllm
 from hybridllm._adapters.yaml_document import read_document
 from hybridllm._core.policy.document import Findings, plain
 from hybridllm._core.policy.json_schema import json_schema
+from hybridllm._core.policy.schema import PolicySpec
+from hybridllm._core.policy.schema_price import PriceSheetSpec
+from hybridllm._core.policy.spec import Spec
 from policy.json_schema_rules import faults
 from policy.seeded_mistakes import POLICY, SEEDS, Seed
 
-FILE = Path(hybridllm.__file__).parent / "data" / "policy.schema.json"
+DATA = Path(hybridllm.__file__).parent / "data"
+FILE, SHEET_FILE = DATA / "policy.schema.json", DATA / "prices.schema.json"
 SHIPPED = sorted(
     path
     for path in (Path(__file__).parents[2] / "policies").glob("*.yaml")
@@ -35,13 +39,14 @@ saturation-typo cold-start-takes cold-start-word capacity-gpus
 UNDERLINED = frozenset(OF_SHAPE.split())
 
 
-def text() -> str:
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+def text(of: type[Spec] = PolicySpec) -> str:
+    return json.dumps(json_schema(of), indent=2, ensure_ascii=False) + "\n"
 
 
 def test_the_checked_in_schema_is_current() -> None:
     """Written anew after every change of the policy's schema."""
     assert FILE.read_text(encoding="utf-8") == text(), f"run: python {Path(__file__).name}"
+    assert SHEET_FILE.read_text(encoding="utf-8") == text(PriceSheetSpec)
 
 
 def definitions() -> dict[str, Any]:
@@ -102,3 +107,4 @@ def test_short_forms_are_allowed() -> None:
 
 if __name__ == "__main__":
     FILE.write_text(text(), encoding="utf-8")
+    SHEET_FILE.write_text(text(PriceSheetSpec), encoding="utf-8")

@@ -23,7 +23,7 @@ from hybridllm.cli.picture_hybrid import (
 from hybridllm.cli.tables import Cell, Coloured, Table, show
 
 if TYPE_CHECKING:
-    from hybridllm import PolicyReport
+    from hybridllm import Candidate, PolicyReport
 
 PINNED = "(pinned)"
 _ORDERS = {
@@ -52,7 +52,7 @@ def facts(report: PolicyReport) -> dict[str, Any]:
                 "on": {
                     candidate.backend.name: {
                         "name": candidate.wire_model,
-                        "price": _price_facts(candidate.price),
+                        "price": _price_facts(_price(candidate, report)),
                     }
                     for candidate in policy.candidates.get(name, ())
                 },
@@ -166,7 +166,7 @@ def _models(report: PolicyReport) -> Table:
     for name, model in policy.models.items():
         head = (name, tokens(model.context_tokens), ", ".join(sorted(model.capabilities)) or "-")
         for candidate in policy.candidates.get(name, ()):
-            price = candidate.price
+            price = _price(candidate, report)
             made.add_row(
                 *head,
                 candidate.backend.name,
@@ -287,6 +287,12 @@ def _uses(uses: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _price(candidate: Candidate, report: PolicyReport) -> Any:
+    """The price of a short request when the policy was checked; without a time, the last declared."""
+    at = report.checked_at
+    return candidate.price if at is None else candidate.price_at(at)
+
+
 def _price_facts(price: Any) -> dict[str, str | None] | None:
     if price is None:
         return None
@@ -294,5 +300,8 @@ def _price_facts(price: Any) -> dict[str, str | None] | None:
         "input_per_1m": str(price.usd_per_mtok_in),
         "output_per_1m": str(price.usd_per_mtok_out),
         "cached_input_per_1m": price.usd_per_mtok_cached_in and str(price.usd_per_mtok_cached_in),
+        "cache_write_per_1m": price.usd_per_mtok_cache_write
+        and str(price.usd_per_mtok_cache_write),
+        "per_request": price.usd_per_request and str(price.usd_per_request),
         "price_id": price.price_id,
     }

@@ -1,15 +1,16 @@
-"""The JSON Schema of a policy file, as editors use it: what the models give, made plainer."""
+"""The JSON Schema of a policy file or a price sheet, as editors use it: what models give, made plainer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hybridllm._core.policy.schema import PolicySpec
+from hybridllm._core.policy.spec import Spec
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a policy file, as editors use it."""
-    schema = PolicySpec.model_json_schema()
+def json_schema(of: type[Spec] = PolicySpec) -> dict[str, Any]:
+    """Return the JSON Schema of a file, as editors use it."""
+    schema = of.model_json_schema()
     for model in (schema, *schema["$defs"].values()):
         for name, key in model.get("properties", {}).items():
             model["properties"][name] = _without_null(key)
