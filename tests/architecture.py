@@ -60,6 +60,7 @@ DOORS = {
     },
     "pydantic": {
         "_core/economics/schema.py",
+        "_core/simulate/schema.py",
         "_core/policy",
         "_adapters/openai_parse.py",
         "_adapters/openai_types.py",

@@ -87,6 +87,7 @@ PUBLIC = [
     "RouterClosed",
     "ShadowStatus",
     "ShadowSummary",
+    "SimulationReport",
     "Status",
     "Stream",
     "StreamInterrupted",
@@ -116,6 +117,7 @@ PUBLIC = [
     "record_success",
     "settle",
     "shadow_report",
+    "simulate",
     "variables_set",
     "with_prices",
 ]

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         price_catalogue,
         price_drift,
     )
+    from hybridllm._compose.simulate import simulate
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_budgets import BudgetStatus
     from hybridllm._compose.status_cascade import CascadeStatus
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from hybridllm._core.proof.diff import PolicyDiff
     from hybridllm._core.proof.matrix import ReachMatrix
     from hybridllm._core.resilience.seams import Continued, Restarted
+    from hybridllm._core.simulate.report import SimulationReport
     from hybridllm._runtime.bulk.job import BulkJob
     from hybridllm._runtime.stream import Stream
 
@@ -171,6 +173,7 @@ __all__ = [
     "RouterClosed",
     "ShadowStatus",
     "ShadowSummary",
+    "SimulationReport",
     "Status",
     "Stream",
     "StreamInterrupted",
@@ -200,6 +203,7 @@ __all__ = [
     "record_success",
     "settle",
     "shadow_report",
+    "simulate",
     "variables_set",
     "with_prices",
 ]
@@ -248,6 +252,8 @@ _LATER = {
     "PriceSheet": ("hybridllm._core.policy.repriced", "PriceSheet"),
     "ReachMatrix": ("hybridllm._core.proof.matrix", "ReachMatrix"),
     "Restarted": ("hybridllm._core.resilience.seams", "Restarted"),
+    "SimulationReport": ("hybridllm._core.simulate.report", "SimulationReport"),
+    "simulate": ("hybridllm._compose.simulate", "simulate"),
     "Status": ("hybridllm._compose.status", "Status"),
     "Stream": ("hybridllm._runtime.stream", "Stream"),
     "VolumeStatus": ("hybridllm._compose.status_volumes", "VolumeStatus"),

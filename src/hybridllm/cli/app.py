@@ -35,6 +35,7 @@ COMMANDS = {
     "costs": "hybridllm.cli.costs.command",
     "audit": "hybridllm.cli.audit",
     "report": "hybridllm.cli.report.command",
+    "simulate": "hybridllm.cli.simulate.command",
     "status": "hybridllm.cli.status.command",
     "top": "hybridllm.cli.top.command",
     "chaos": "hybridllm.cli.chaos.command",

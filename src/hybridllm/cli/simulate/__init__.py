@@ -1,0 +1,1 @@
+"""`hybridllm simulate`: what traffic that may come would cost, and ask of each backend."""
