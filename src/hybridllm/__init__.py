@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from hybridllm._adapters.book_data import shipped_book as model_book
     from hybridllm._adapters.httpx_wire import HttpxWire
     from hybridllm._adapters.ledger.reader import LedgerReader
+    from hybridllm._adapters.ledger.upkeep import LedgerInfo, LedgerUpkeep
     from hybridllm._adapters.price_sheets import load_price_sheet
     from hybridllm._compose.backtest import backtest
     from hybridllm._compose.batch import BatchJob, BatchSummary
@@ -143,8 +144,10 @@ __all__ = [
     "Kept",
     "Ledger",
     "LedgerError",
+    "LedgerInfo",
     "LedgerReader",
     "LedgerStatus",
+    "LedgerUpkeep",
     "MachineRow",
     "OutcomeUnknown",
     "OverflowStatus",
@@ -259,6 +262,8 @@ _LATER = {
     "VolumeStatus": ("hybridllm._compose.status_volumes", "VolumeStatus"),
     "Ledger": ("hybridllm._compose.ledger", "Ledger"),
     "LedgerStatus": ("hybridllm._compose.status_ledger", "LedgerStatus"),
+    "LedgerInfo": ("hybridllm._adapters.ledger.upkeep", "LedgerInfo"),
+    "LedgerUpkeep": ("hybridllm._adapters.ledger.upkeep", "LedgerUpkeep"),
     "LedgerReader": ("hybridllm._adapters.ledger.reader", "LedgerReader"),
     "HttpxWire": ("hybridllm._adapters.httpx_wire", "HttpxWire"),
     "World": ("hybridllm._compose.world", "World"),

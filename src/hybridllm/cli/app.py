@@ -29,6 +29,7 @@ COMMANDS = {
     "batch": "hybridllm.cli.batch.command",
     "compare": "hybridllm.cli.compare.command",
     "models": "hybridllm.cli.models",
+    "ledger": "hybridllm.cli.ledger",
     "prices": "hybridllm.cli.prices.command",
     "break-even": "hybridllm.cli.break_even.command",
     "backtest": "hybridllm.cli.backtest.command",

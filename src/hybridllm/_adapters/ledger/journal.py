@@ -178,3 +178,13 @@ class JournalFolder:
 
 def _trouble(path: Path, what: str, error: OSError) -> LedgerStoreError:
     return LedgerStoreError(f"{path} {what}: {error.strerror or type(error).__name__}")
+
+
+def waiting_segments(folder: Path | None) -> list[Path]:
+    """Return the segments of a journal; None: it is not known where that is."""
+    return [] if folder is None else sorted(folder.glob(f"*{_ENDING}"))
+
+
+def damaged_segments(folder: Path | None) -> list[Path]:
+    """Return the segments that were set aside."""
+    return [] if folder is None else sorted(folder.glob(f"*{_DAMAGED}"))

@@ -76,6 +76,7 @@ class LedgerKeeper:
         self._closed = False
         self._pending: list[tuple[bytes, Row]] = []  # of attempts whose request ends at once
         self._faults = 0
+        self._paused = False
         _keepers.add(self)
 
     def begin(self) -> None:
@@ -183,10 +184,20 @@ class LedgerKeeper:
                 CLOSE_S,
             )
 
+    def forking(self) -> None:
+        """Called before the process is forked."""
+        self._paused = self._writer is not None and self._writer.pause()
+
+    def resume(self) -> None:
+        """Called in the parent, after that."""
+        if self._paused and self._writer is not None:
+            self._writer.resume()
+
     def forked(self) -> None:
         """Called in the child: forget what is the parent's, and release its files without unlocking them."""
         writer, self._writer, self._pending = self._writer, None, []
         if writer is not None:
+            self._closed = self._closed or not self._paused  # the file cannot be shared safely
             _forsaken.append(writer)
             for page in tuple(writer.pages.all()):
                 page.segment.forsake()
@@ -246,10 +257,17 @@ async def _in_a_thread(wait: Callable[[], bool]) -> bool:
         await thread.close()
 
 
-def _forked() -> None:
-    for keeper in tuple(_keepers):
-        keeper.forked()
+def _each(act: Callable[[LedgerKeeper], None]) -> Callable[[], None]:
+    def call() -> None:
+        for keeper in tuple(_keepers):
+            act(keeper)
+
+    return call
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(
+        before=_each(LedgerKeeper.forking),
+        after_in_parent=_each(LedgerKeeper.resume),
+        after_in_child=_each(LedgerKeeper.forked),
+    )

@@ -38,6 +38,8 @@ LOOK_S = 30.0
 RETRY_S = (0.1, 2.0)
 """Between two tries while the database cannot be written: at first, and at last."""
 PRUNE_ROWS = 1_000
+PAUSE_S = 10.0
+"""So long a fork waits for the thread: more than that does for a database that is locked."""
 INTENT_DAYS_MAX = 2
 """No attempt takes as long: one that has no end then will have none."""
 _DAY_US = 86_400 * 10**6
@@ -83,6 +85,7 @@ class Writer:
         self._retention_days = retention_days
         self._machines = Machines(store, policy)
         self._stop = threading.Event()
+        self._at_work = threading.Lock()
         self._batch = Batch()  # that is to be written
         self._stand_on: list[Page | None] = []  # one of each row that the batch settles
         self._held: dict[str, _Held] = {}
@@ -91,6 +94,21 @@ class Writer:
         self._pruned_day = 0
         self._look_at_s = 0.0
         self.thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
+
+    def pause(self) -> bool:
+        """Keep the thread from its work, for a process that is about to be forked; return whether it rests.
+
+        What a database's library locks for a moment would stay locked in the child, for ever. And SQLite
+        would take the child for the parent, who has the file open and its locks: so nobody has it open.
+        """
+        if not self._at_work.acquire(timeout=PAUSE_S):
+            return False
+        self._store.close()
+        return True
+
+    def resume(self) -> None:
+        """Let the thread work again, in the process whose it is."""
+        self._at_work.release()
 
     def stop(self) -> None:
         """Have it write what is left, once, and end."""
@@ -109,13 +127,15 @@ class Writer:
     def _work(self) -> None:
         shared = self.shared
         try:
-            self.pages.turn()
-            self._try_to(self._store.open)
+            with self._at_work:
+                self.pages.turn()
+                self._try_to(self._store.open)
         finally:
             self.opened.set()
         while not self._stop.is_set():
             try:
-                self._cycle()
+                with self._at_work:
+                    self._cycle()
             except (
                 Exception
             ) as error:  # a border: the rows are in the journal, the thread must live on
