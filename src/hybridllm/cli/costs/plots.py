@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from hybridllm.cli.costs.screen import key_cells
+from hybridllm.cli.costs.screen import IDLE, key_cells
 
 if TYPE_CHECKING:
     from hybridllm import CostReport, CostRow
@@ -63,7 +63,8 @@ def _over_time(axis: Any, report: CostReport, place: int) -> None:
         time = row.key[place] or ""
         here[time] = here.get(time, 0) + row.spent_pico
     below = [0.0] * len(times)
-    for number, (name, found) in enumerate(_dearest(sums).items()):
+    paid = {name: found for name, found in sums.items() if any(found.values())}
+    for number, (name, found) in enumerate(_dearest(paid).items()):
         heights = [_usd(found.get(time, 0)) for time in times]
         axis.bar(times, heights, bottom=below, label=name, color=_COLOURS[number], width=0.8)
         below = [low + height for low, height in zip(below, heights, strict=True)]
@@ -72,7 +73,8 @@ def _over_time(axis: Any, report: CostReport, place: int) -> None:
     step = max(1, ceil(len(times) / 8))
     axis.set_xticks(range(0, len(times), step), times[::step])
     axis.set_ylim(0, axis.get_ylim()[1] * 1.08)
-    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if paid:
+        axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _dearest(sums: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
@@ -89,7 +91,8 @@ def _dearest(sums: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
 def _name(row: CostRow, *, without: int | None = None) -> str:
     cells: Sequence[str] = [cell for n, cell in enumerate(key_cells(row)) if n != without]
     # A dollar sign would begin a formula.
-    return " / ".join(cell[:40] for cell in cells).replace("$", r"\$")
+    name = " / ".join(cell[:40] for cell in cells).replace("$", r"\$")
+    return f"{name} {IDLE}" if row.idle and IDLE not in name else name
 
 
 def _usd(amount_pico: int) -> float:
