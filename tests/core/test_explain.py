@@ -189,8 +189,8 @@ def test_the_keys_are_a_promise() -> None:
     """Programs read them: none goes, whatever is decided."""
     keys = {
         "allowed", "policy", "policy_version", "route", "residency", "request", "world", "answer", "error",
-        "candidates", "dropped", "residency_tags", "routes", "constraints", "observed",
-        "cascade",
+        "candidates", "dropped", "residency_tags", "routes", "constraints", "budgets",
+        "observed", "cascade",
     }  # fmt: skip
     allowed, denied = explained().to_dict(), explained(residency="mars").to_dict()
     assert set(allowed) == keys
@@ -208,7 +208,7 @@ def test_the_keys_are_a_promise() -> None:
     }  # fmt: skip
     world = explained_at(World()).to_dict()["world"]
     assert set(world) == {
-        "down", "in_flight", "latency", "now", "chance", "load", "volume", "break_even",
+        "down", "in_flight", "latency", "now", "chance", "load", "volume", "break_even", "spent",
     }  # fmt: skip
 
 

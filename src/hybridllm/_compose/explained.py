@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._compose.namespaces import read_call
+from hybridllm._core.budget.admit import NOTHING, Balance
+from hybridllm._core.budget.claims import Account
+from hybridllm._core.budget.foreseen import foreseen
 from hybridllm._core.decide import explain
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.explain import Explanation
@@ -53,10 +56,13 @@ def explained_now(
     policy: Policy,
     engine: Engine | None,
     volumes: Volumes | None,
+    known: Mapping[Account, Balance],
     *,
     now_utc: datetime,
 ) -> Explanation:
     """Decide a call in the state that the router is in; `engine` None: it has not sent anything yet.
+
+    `known` are the balances of its budgets.
 
     Nothing is drawn for a split with nothing to stick to: the same call is explained alike each time.
     """
@@ -71,7 +77,11 @@ def explained_now(
         held = volumes.held_now(tenant=facts.tenant, task=facts.task)
     if engine is None:
         snapshot = Snapshot(now_utc=now_utc, held=held)
-        return Explanation(decide(policy, facts, snapshot), snapshot=snapshot)
+        plan = decide(policy, facts, snapshot)
+        if not isinstance(plan, Plan):
+            return Explanation(plan, snapshot=snapshot)
+        left = foreseen(plan, now_utc, lambda claim: known.get(claim.account, NOTHING))
+        return Explanation(left.plan, snapshot=snapshot, budgets=left.told, exceeded=left.exceeded)
     snapshot = engine.fleet.snapshot(
         policy, now_utc=now_utc, chance=0.0, stream=call.stream, held=held
     )
@@ -80,8 +90,16 @@ def explained_now(
     snapshot = replace(snapshot, latency=engine.fleet.latencies.snapshot())
     if not isinstance(plan, Plan):
         return Explanation(plan, snapshot=snapshot)
-    standing = engine.fleet.standings.now(plan.kept, stream=call.stream)
-    return Explanation(plan, standing.refused, snapshot, frozenset(standing.gates))
+    left = foreseen(plan, now_utc, lambda claim: known.get(claim.account, NOTHING))
+    standing = engine.fleet.standings.now(left.plan.kept, stream=call.stream)
+    return Explanation(
+        left.plan,
+        standing.refused,
+        snapshot,
+        frozenset(standing.gates),
+        budgets=left.told,
+        exceeded=left.exceeded,
+    )
 
 
 def explained_in(call: Call, policy: Policy, world: World, *, now_utc: datetime) -> Explanation:

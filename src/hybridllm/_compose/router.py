@@ -278,7 +278,10 @@ class Router(Parts):
             return explained_in(call, policy, world, now_utc=now_utc)
         engine = self._engine_once.made
         volumes = self._volumes
-        return self._read(lambda: explained_now(call, policy, engine, volumes, now_utc=now_utc))
+        known = {} if (kept := self._budgets.made) is None else kept.known()
+        return self._read(
+            lambda: explained_now(call, policy, engine, volumes, known, now_utc=now_utc)
+        )
 
     def map(
         self,

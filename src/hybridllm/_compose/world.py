@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from hybridllm._compose.world_load import given_break_even, given_loads, given_v
 from hybridllm._core.decide import world
 from hybridllm._core.decide.snapshot import Latency
 from hybridllm._core.latency import PERCENTILES
+from hybridllm._core.money.pico import pico_of
 from hybridllm._core.policy.problems import nearest
 from hybridllm.errors import InvalidRequest
 
@@ -42,6 +44,7 @@ class World:
         volume: What has come in: `{"tokens_per_day": 600_000_000, "sustained_days": 120}`, with tokens,
             requests or usd per minute, hour, day or month; `of` says whose, as in a policy. Several: a list.
         break_even: `above`: the APIs would cost more than own machines do. `below`: less.
+        spent: What was spent of budgets in their running period, in USD: `{"team": 190}`.
         now: The time, with its zone. Default: the router's clock.
         chance: In [0, 1): what a split draws for a request with nothing to stick to.
         carried: Residency tags that the request's session has carried before.
@@ -55,6 +58,7 @@ class World:
     load: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: _NOTHING)
     volume: Mapping[str, object] | Sequence[Mapping[str, object]] = ()
     break_even: Literal["above", "below"] | None = None
+    spent: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     now: datetime | None = None
     chance: float = 0.0
     carried: Iterable[str] = ()
@@ -97,6 +101,7 @@ def resolved(given: World, policy: Policy, *, now_utc: datetime) -> world.World:
         given_loads(given.load, policy),
         given_volumes(given.volume, policy),
         given_break_even(given.break_even),
+        _spent(given.spent, policy),
     )
 
 
@@ -128,6 +133,20 @@ def _percentiles(
         if not number or not 0 <= ms < math.inf:
             raise InvalidRequest(f"world: {what} of {name!r}: {ms!r} is no number of milliseconds")
     return {percentile: float(ms) for percentile, ms in values.items()}
+
+
+def _spent(given: Mapping[str, object], policy: Policy) -> dict[str, int]:
+    found = {}
+    for name, value in given.items():
+        _known("budget", name, [budget.name for budget in policy.budgets])
+        try:
+            usd = Decimal(str(value))
+        except InvalidOperation:
+            usd = Decimal(-1)
+        if not 0 <= usd < math.inf:
+            raise InvalidRequest(f"world: spent of {name!r}: {value!r} is no amount of USD")
+        found[name] = pico_of(usd)
+    return found
 
 
 def _in_utc(now: datetime) -> datetime:

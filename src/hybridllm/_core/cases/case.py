@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hybridllm._core.decide.given import GivenLoad, GivenVolume
 from hybridllm._core.decide.snapshot import Latency
 from hybridllm._core.decide.world import MONDAY_NOON, World
+from hybridllm._core.money.pico import pico_of
 from hybridllm._core.policy.compile_routes import percentile_values
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.document import Place
@@ -133,6 +134,7 @@ def given_world(given: GivenSpec) -> World:
         {name: _load(said) for name, said in given.load.items()},
         tuple(_volume(said) for said in given.volume),
         None if given.break_even is None else given.break_even == "above",
+        {name: pico_of(usd) for name, usd in given.spent.items()},
     )
 
 

@@ -61,6 +61,7 @@ class _Names:
     tags: Collection[str]
     tasks: frozenset[str]
     spaces: Collection[str]
+    budgets: Collection[str]
 
     @classmethod
     def of(cls, policy: Policy) -> _Names:
@@ -73,6 +74,7 @@ class _Names:
             policy.residency.keys(),
             policy.known_tasks,
             {model.vector_space for model in policy.models.values() if model.vector_space},
+            [budget.name for budget in policy.budgets],
         )
 
     def of_request(self, given: GivenSpec, policy: Policy, path: Path) -> Iterator[_Use]:
@@ -99,6 +101,8 @@ class _Names:
         for name in given.load:
             if name != OWN:
                 yield _Use("backend", name, self.backends, (*path, "load", name), is_key=True)
+        for name in given.spent:
+            yield _Use("budget", name, self.budgets, (*path, "spent", name), is_key=True)
         for index, said in enumerate(given.volume):
             yield from self._of_scope(said.of or "", (*path, "volume", index, "of"))
         for key in ("ttft_ms", "total_ms"):

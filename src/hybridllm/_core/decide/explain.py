@@ -41,6 +41,8 @@ class Explanation:
         snapshot: Load, measured latency, time and chance that the decision saw.
         cooling: The places in the plan that a cool-off refuses.
         world: The state of the world that was given; None: it is the router's own, now.
+        budgets: What is spent and reserved of the budgets that the request is about, in words.
+        exceeded: True if they have room for nobody: it would be denied with `BudgetExceeded`.
     """
 
     plan: Plan | Denied
@@ -48,6 +50,8 @@ class Explanation:
     snapshot: Snapshot = IDLE
     cooling: frozenset[int] = _NOBODY
     world: World | None = None
+    budgets: tuple[str, ...] = ()
+    exceeded: bool = False
 
     @property
     def allowed(self) -> bool:
@@ -91,7 +95,7 @@ class Explanation:
         In a given world, those who are down fail and the request goes on as it would. Otherwise it is
         who would be asked first now, and it is taken to answer.
         """
-        if isinstance(self.plan, Denied):
+        if isinstance(self.plan, Denied) or self.exceeded:
             return None
         from hybridllm._core.decide.world import Answering, ending
 
@@ -110,10 +114,13 @@ class Explanation:
     def error(self) -> str | None:
         """What is raised instead of an answer; None: there is one.
 
-        `policy_denied`, `route_exhausted`, or `warming_up`: only a backend that sleeps could answer.
+        `policy_denied`, `budget_exceeded`, `route_exhausted`, or `warming_up`: only a backend that sleeps
+        could answer.
         """
         if isinstance(self.plan, Denied):
             return "policy_denied"
+        if self.exceeded:
+            return "budget_exceeded"
         if self.world is None:
             return "route_exhausted" if self.answering is None else None
 
@@ -185,8 +192,14 @@ def explained_in(policy: Policy, facts: Facts, world: World) -> Explanation:
     if isinstance(plan, Denied):
         return Explanation(plan, snapshot=snapshot, world=world)
 
+    from hybridllm._core.budget.admit import Balance
+    from hybridllm._core.budget.foreseen import foreseen
     from hybridllm._core.decide.world import standing_in
 
+    left = foreseen(
+        plan, world.now_utc, lambda claim: Balance(world.spent.get(claim.budget.name, 0))
+    )
+    plan = left.plan
     standing = standing_in(plan, world)
     down = {
         place: DOWN
@@ -194,4 +207,12 @@ def explained_in(policy: Policy, facts: Facts, world: World) -> Explanation:
         if one.candidate.backend.name in world.down
     }
     refused = {**standing.refused, **down}
-    return Explanation(plan, refused, snapshot, frozenset(standing.gates), world)
+    return Explanation(
+        plan,
+        refused,
+        snapshot,
+        frozenset(standing.gates),
+        world,
+        budgets=left.told,
+        exceeded=left.exceeded,
+    )

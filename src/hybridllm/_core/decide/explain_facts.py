@@ -15,6 +15,7 @@ from hybridllm._core.decide.considered import (
 from hybridllm._core.decide.filters import expected_cost_usd, input_tokens
 from hybridllm._core.decide.order import missed
 from hybridllm._core.decide.plan import Denied, Plan
+from hybridllm._core.policy.budgets import usd_plain
 from hybridllm._core.policy.conditions import METADATA
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def explanation_dict(explanation: Explanation) -> dict[str, Any]:
         "routes": _routes(explanation),
         "constraints": _constraints(explanation),
         "cascade": cascade_facts(plan),
+        "budgets": list(explanation.budgets),
         "observed": list(plan.observed),
     }
     if isinstance(plan, Denied):
@@ -115,6 +117,7 @@ def world_facts(world: World) -> dict[str, Any]:
         "load": {name: said.to_dict() for name, said in world.loads.items()},
         "volume": [said.to_dict() for said in world.volumes],
         "break_even": {True: "above", False: "below", None: None}[world.break_even],
+        "spent": {name: f"{usd_plain(pico):f}" for name, pico in world.spent.items()},
     }
 
 

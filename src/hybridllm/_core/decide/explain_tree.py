@@ -68,6 +68,7 @@ def world_text(world: World) -> str:
     parts += [f"{_whose(name)} {_said(load)}" for name, load in told["load"].items()]
     parts += [f"volume {_said(volume)}" for volume in told["volume"]]
     parts += [f"break-even {told['break_even']}"] if told["break_even"] else []
+    parts += [f"{usd} USD spent of {name}" for name, usd in told["spent"].items()]
     if world.chance:
         parts.append(f"chance {world.chance:g}")
     now = world.now_utc.strftime("%a %Y-%m-%d %H:%M UTC")
@@ -180,6 +181,8 @@ def _branches(explanation: Explanation) -> Iterator[_Branch]:
     )
     if (cascade := cascade_text(plan)) is not None:
         yield _Branch(cascade)
+    if explanation.budgets:
+        yield _Branch("budgets", [_Branch(one) for one in explanation.budgets])
     if explanation.routes:
         yield _Branch("routes looked at", [_Branch(route_text(one)) for one in explanation.routes])
     if explanation.allowed:

@@ -52,6 +52,7 @@ class World:
         chance: In [0, 1); what a split draws where it has nothing to stick to.
         loads: What is said of the load of backends; `*` is every backend of one's own.
         volumes: What is said to have come in.
+        spent: What was spent of each budget, in 10^-12 USD, of everybody who has one for himself alike.
         break_even: True: the APIs would cost more than own machines; False: less; None: nobody knows.
     """
 
@@ -63,6 +64,7 @@ class World:
     loads: Mapping[str, GivenLoad] = field(default_factory=lambda: _UNSAID)
     volumes: tuple[GivenVolume, ...] = ()
     break_even: bool | None = None
+    spent: Mapping[str, int] = field(default_factory=lambda: _IDLE)
 
     def snapshot(self, policy: Policy, facts: Facts) -> Snapshot:
         """Return it as the decision of a request looks at it: latency by candidate of the policy."""

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from hybridllm._core.policy.compiled import Capability
 from hybridllm._core.policy.fields import (
+    BudgetUsd,
     Chance,
     Count,
     Flag,
@@ -93,6 +94,10 @@ class GivenSpec(Spec):
         default=None,
         description="Whether the APIs would cost more (above) or less than own machines.",
     )
+    spent: dict[Glob, BudgetUsd] = Field(
+        default_factory=dict,
+        description="USD that were spent of budgets in their running period, by their names.",
+    )
     now: Instant | None = Field(
         default=None,
         description="The time: 2026-12-01T09:00Z. Default: Monday, 5 January 2026, noon UTC.",
@@ -131,8 +136,8 @@ class ExpectSpec(Spec):
     reason: Literal["primary", "failover", "fallback", "overflow"] | None = Field(
         default=None, description="Why that one answers."
     )
-    error: Literal["policy_denied", "route_exhausted", "warming_up"] | None = Field(
-        default=None, description="What is raised instead of an answer."
+    error: Literal["policy_denied", "budget_exceeded", "route_exhausted", "warming_up"] | None = (
+        Field(default=None, description="What is raised instead of an answer.")
     )
     rule: str | None = Field(default=None, description="What denies it: residency 'phi'.")
     candidates: CandidateNames | None = Field(
@@ -162,9 +167,10 @@ class ExpectSpec(Spec):
             error = "error" if self.error is not None else "rule"
             raise ValueError(f"expects an answer ({', '.join(answered)}) and an error ({error})")
         if self.rule is not None and self.error not in (None, "policy_denied"):
-            what = (
-                "an exhausted route" if self.error == "route_exhausted" else "a backend that sleeps"
-            )
+            what = {
+                "budget_exceeded": "a budget without room",
+                "route_exhausted": "an exhausted route",
+            }.get(self.error, "a backend that sleeps")
             raise ValueError(f"expects a rule that denies, and {what}; write one of them")
         if self.denial and self.candidates is not None:
             raise ValueError("expects a denial, which has no candidates; leave out `candidates`")
