@@ -165,3 +165,40 @@ def test_a_router_that_is_closed_settles_what_is_under_way() -> None:
             assert balance(here) == Balance(spent=COST)
 
     run_in_virtual_time(main)
+
+
+CASCADE = """
+version: 1
+backends:
+  eu: {kind: api, base_url: "https://eu.test/v1", api_key_env: KEY}
+models:
+  small: {price: {input_per_1m: 1, output_per_1m: 2}, on: {eu: small}}
+  large: {price: {input_per_1m: 1, output_per_1m: PRICE}, on: {eu: large}}
+tasks: {t: {}}
+routes:
+  - {name: all, use: [small, large], cascade: {first: small, then: large, escalate_if: {min_chars: 9}}}
+budgets: [{scope: all, usd: USD, per: day}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("usd", "price", "models"),
+    [
+        pytest.param("5", "2", ["small", "large"], id="room for both"),
+        pytest.param("3", "2", ["small"], id="room for either"),
+        pytest.param("3", "9", ["small"], id="the better one alone is too dear"),
+    ],
+)
+def test_a_cascade_goes_on_only_if_there_is_room(usd: str, price: str, models: list[str]) -> None:
+    """Without room the first answer is the answer; who was taken out is not asked after all."""
+    text = CASCADE.replace("USD", usd).replace("PRICE", price)
+
+    async def main() -> None:
+        whole = Reply.chat("short", usage=(20, TWO_USD))
+        async with scripted(text, eu=whole) as here:
+            told = receipt(await here.chat(max_tokens=TWO_USD))
+            assert [one.model for one in told.attempts] == models
+            assert told.cost_usd is not None
+            assert balance(here) == Balance(spent=int(told.cost_usd * 10**12))
+
+    run_in_virtual_time(main)

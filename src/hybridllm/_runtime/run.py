@@ -118,7 +118,7 @@ class Run:
         """Count one more attempt, at the candidate of that place."""
         self.begun += 1
         if self.hold is not None:
-            self.hold.begun[self.begun] = place
+            self.hold.begin(self.begun, self.plan.kept[place].candidate)
 
     def claim(self) -> bool:
         """Return whether an attempt that has an answer may give it: the first of those that race."""

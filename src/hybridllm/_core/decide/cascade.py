@@ -32,6 +32,8 @@ def onward(plan: Plan, spent_usd: Decimal | None, at: datetime) -> Plan | str:
     then = [one for one in plan.kept if one.candidate.model.name == plan.cascade.then]
     if ceiling is not None:
         then = [one for one in then if _affordable(one, plan, spent_usd, ceiling, at)]
+    if not then and ceiling is None:
+        return "its budgets have no room for the better model"
     if not then:
         return f"both together may cost more than max_cost_usd, {ceiling:f}"
     return replace(plan, kept=tuple(then))

@@ -61,6 +61,8 @@ class Admission:
             raise refused(run, verdict, now_s=now_s, now_utc=now_utc)
         run.hold = self._hold(run, ask, verdict.places, verdict.amounts_pico)
         run.plan = self._observed(affordable(run.plan, _told(verdict.closed)), verdict)
+        if run.cascade is not None:
+            run.cascade.plan = run.plan  # it goes on with nobody who was taken out
 
     def _hold(self, run: Run, ask: Ask, places: tuple[int, ...], amounts: tuple[int, ...]) -> Hold:
         """Renumber: the plan that the request goes on with holds only those who were granted."""
@@ -75,6 +77,7 @@ class Admission:
         hold = Hold(
             run.request_id,
             self.budgets,
+            {ask.candidates[place].name: index for place, index in new.items()},
             tuple([claim for claim, _ in held]),
             costs,
             [amount for _, amount in held],

@@ -18,7 +18,7 @@ async def funded(run: Run, place: int, clock: Clock) -> None:
     if run.hold is None:
         return
     try:
-        lack = await run.hold.lacks(place, run.attempts)
+        lack = await run.hold.lacks(run.plan.kept[place].candidate, run.attempts)
     except BudgetStoreError as error:
         raise not_known(run, run.hold.budgets.place, error, clock.monotonic_s()) from None
     if lack is not None:
@@ -30,6 +30,6 @@ async def has_room(run: Run, place: int) -> bool:
     if run.hold is None:
         return True
     try:
-        return await run.hold.lacks(place, run.attempts) is None
+        return await run.hold.lacks(run.plan.kept[place].candidate, run.attempts) is None
     except BudgetStoreError:
         return False

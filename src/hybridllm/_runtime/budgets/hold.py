@@ -9,6 +9,7 @@ from typing import NamedTuple
 from hybridllm._core.budget.admit import NOTHING, Balance
 from hybridllm._core.budget.charge import by_place, of_claims
 from hybridllm._core.budget.claims import Claim
+from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.receipt import Attempt
 from hybridllm._runtime.budgets.ports import Budgets
 
@@ -32,7 +33,9 @@ class Hold:
     """Settled once, by its `Run`.
 
     Attributes:
-        claims: On the accounts that pay; their places are those of the plan as it was granted.
+        claims: On the accounts that pay; their places are those of the plan as granted, which a cascade
+            may have left since.
+        places: Those places, by the candidates' names.
         costs_pico: What one attempt costs at most, by place.
         amounts_pico: What is reserved, per claim.
         max_pico: Of the request's own `max_cost_usd`; None: it has none.
@@ -42,6 +45,7 @@ class Hold:
 
     ticket: str
     budgets: Budgets
+    places: dict[str, int]
     claims: tuple[Claim, ...]
     costs_pico: tuple[int, ...]
     amounts_pico: list[int]
@@ -49,12 +53,17 @@ class Hold:
     expected_pico: tuple[int, ...] = ()
     begun: dict[int, int] = field(default_factory=dict)
 
-    async def lacks(self, place: int, attempts: Sequence[Attempt]) -> Lack | None:
+    def begin(self, number: int, candidate: Candidate) -> None:
+        """Note that an attempt has begun."""
+        self.begun[number] = self.places[candidate.name]
+
+    async def lacks(self, candidate: Candidate, attempts: Sequence[Attempt]) -> Lack | None:
         """Reserve for one more attempt; return why there is no room for it, or None.
 
         Raises:
             BudgetStoreError: If nobody knows what is left.
         """
+        place = self.places[candidate.name]
         if self.max_pico is not None:
             so_far = sum(by_place(self.expected_pico, self.begun, attempts).values())
             if so_far + self.expected_pico[place] > self.max_pico:
