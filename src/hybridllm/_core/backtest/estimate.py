@@ -61,6 +61,8 @@ def cost_with(group: Alike, target: Destination, seen: SeenAll) -> Cost:
         failing = failing_at_most(group, target, seen)
         low = min(low, low + failing * ((instead.low or 0.0) - low))
         high += failing * (instead.high or 0.0)  # a failed attempt may be billed too
+    if target.then is not None:
+        high += _with(group, target.then, seen).spread.high or 0.0
     return Cost(Spread(first.spread.value, low, high), first.unpriced)
 
 

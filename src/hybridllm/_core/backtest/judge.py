@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybridllm._core.backtest.keys import Keys
 from hybridllm._core.backtest.rows import Asked, Tried, facts_of, names_in, utc_of
@@ -23,7 +23,7 @@ from hybridllm._core.policy.conditions import METADATA, Leaf, Live, When, leaves
 from hybridllm._core.request.facts import Facts
 
 REMEMBERED_MAX = 200_000
-DENIED, OVERFLOW = "denied", "overflow"
+DENIED, OVERFLOW, ESCALATED = "denied", "overflow", "escalated"
 _BY_RULE = frozenset({*ABOUT_DATA, DropReason.CONSTRAINT, DropReason.ENVIRONMENT})
 _NO_HELD: frozenset[Held] = frozenset()
 _NO_LIVE: frozenset[Live] = frozenset()
@@ -45,12 +45,14 @@ class Destination:
         share: Of the requests; less than 1 if it is drawn.
         behind: Who would be asked if that failed; None: nobody.
         spill: Who would be asked first if its backend had too much to do; None: nobody, or it never has.
+        then: Who would be asked as well if its answer did not pass a cascade's checks; None: nobody.
     """
 
     share: float
     candidate: Candidate
     behind: Candidate | None = None
     spill: Candidate | None = None
+    then: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Verdict:
         assumed: True if it stands because a condition that the ledger says nothing of is taken to have been
             as its recorded route says.
         full: True if it goes where it goes because somebody had too much to do.
+        budget: True if it stands because a budget may have taken out who else stands before it.
+        checked: True if a cascade checks its answer; `escalated`: it is recorded that it did not pass.
     """
 
     kind: Kind
@@ -75,9 +79,27 @@ class Verdict:
     forbids: str | None = None
     assumed: bool = False
     full: bool = False
+    budget: bool = False
+    checked: bool = False
+    escalated: bool = False
 
 
 KEPT = Verdict(Kind.KEPT)
+
+
+class Course(NamedTuple):
+    """What attempts tell of the moment.
+
+    Attributes:
+        left_to: The backend that was asked first because others had too much to do; None: none had.
+        escalated_to: The model that was asked last, since the answer before did not pass; None: no such.
+    """
+
+    left_to: str | None = None
+    escalated_to: str | None = None
+
+
+NO_COURSE = Course()
 
 
 class Judge:
@@ -108,35 +130,39 @@ class Judge:
         """
         if asked.shadow_of is not None:
             return KEPT
-        first = tried[0] if tried else None
-        left = first.backend if first is not None and first.reason == OVERFLOW else None
-        key = (self._keys.of(asked), left, held, unsure)
+        course = _course(tried)
+        key = (self._keys.of(asked), course, held, unsure)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= REMEMBERED_MAX:
                 self._known.clear()
-            found = self._judged(asked, left, held, unsure)
+            found = self._judged(asked, course, held, unsure)
             found = self._known[key] = self._made.setdefault(found, found)
         return found
 
     def _judged(
         self,
         asked: Asked,
-        left_to: str | None,
+        course: Course,
         held: frozenset[Held],
         unsure: frozenset[Live],
     ) -> Verdict:
         facts = facts_of(asked, self.policy)
-        found = self._stands(self.policy, asked, facts, held)
+        found = self._stands(self.policy, asked, facts, held, course)
         if found is None:
             variant = self._variant(asked, facts, unsure)
             if variant is not None:
-                found = self._stands(variant, asked, facts, held)
+                found = self._stands(variant, asked, facts, held, course)
                 found = found and replace(found, assumed=True)
-        return found or self._moved(asked, facts, held, left_to)
+        return found or self._moved(asked, facts, held, course.left_to)
 
     def _stands(
-        self, policy: Policy, asked: Asked, facts: Facts, held: frozenset[Held]
+        self,
+        policy: Policy,
+        asked: Asked,
+        facts: Facts,
+        held: frozenset[Held],
+        course: Course,
     ) -> Verdict | None:
         """Return the verdict if what is recorded may have come of this policy; None: it may not."""
         recorded = names_in(asked.candidates)
@@ -146,15 +172,21 @@ class Judge:
         head = recorded
         if asked.served in recorded:
             head = recorded[: recorded.index(asked.served) + 1]
-        for usual in guesses(policy, recorded, self._draws):
-            guess, plan = usual, self._decided(policy, asked, facts, held, usual)
-            if isinstance(plan, Denied):
-                return None
-            if policy.measures and plan.candidate_names[: len(head)] != head:
-                guess = replace(usual, slow=demoted(recorded, plan.candidate_names))
-                plan = self._decided(policy, asked, facts, held, guess)
-            if isinstance(plan, Plan) and plan.candidate_names[: len(head)] == head:
-                return self._kept(asked, facts, held, guess, plan)
+        # A budget may have taken out who stands before them; nobody knows, so that comes last.
+        for budget in (False, True) if policy.budgets else (False,):
+            for usual in guesses(policy, recorded, self._draws):
+                guess, plan = usual, self._decided(policy, asked, facts, held, usual)
+                if isinstance(plan, Denied):
+                    return None
+                if policy.measures and not _begins(plan, head, recorded, budget=budget):
+                    guess = replace(usual, slow=demoted(recorded, plan.candidate_names))
+                    plan = self._decided(policy, asked, facts, held, guess)
+                if isinstance(plan, Plan) and _begins(plan, head, recorded, budget=budget):
+                    if course.escalated_to not in (None, plan.cascade and plan.cascade.then):
+                        return None
+                    kept = self._kept(asked, facts, held, guess, plan)
+                    escalated = course.escalated_to is not None
+                    return replace(kept, budget=budget, escalated=escalated)
         return None
 
     def _kept(
@@ -164,8 +196,14 @@ class Judge:
         policy = plan.policy
         drawn = tuple(self._targets(policy, asked, facts, held, guess)) if policy.splits else ()
         if len(drawn) < 2:
-            return Verdict(Kind.KEPT, full=full)
-        return Verdict(Kind.KEPT, drawn=drawn, drew=plan.kept[0].candidate, full=full)
+            return Verdict(Kind.KEPT, full=full, checked=plan.cascade is not None)
+        return Verdict(
+            Kind.KEPT,
+            drawn=drawn,
+            drew=plan.kept[0].candidate,
+            full=full,
+            checked=plan.cascade is not None,
+        )
 
     def _moved(
         self, asked: Asked, facts: Facts, held: frozenset[Held], left_to: str | None
@@ -198,7 +236,8 @@ class Judge:
         for first, share in shares.items():
             plan, drawing = plans[first]
             behind = plan.kept[1].candidate if len(plan.kept) > 1 else None
-            yield Destination(share, first, behind, self._spill(plan, asked, held, drawing))
+            spill = self._spill(plan, asked, held, drawing)
+            yield Destination(share, first, behind, spill, _then(plan))
 
     def _spill(
         self, plan: Plan, asked: Asked, held: frozenset[Held], guess: Guess
@@ -235,6 +274,34 @@ class Judge:
         if key not in self._as_recorded:
             self._as_recorded[key] = _as_if(self.policy, asked.route, frozenset(lacking))
         return self._as_recorded[key]
+
+
+def _course(tried: Sequence[Tried]) -> Course:
+    if not tried:
+        return NO_COURSE
+    first, last = tried[0], tried[-1]
+    left_to = first.backend if first.reason == OVERFLOW else None
+    escalated = len(tried) > 1 and any(one.outcome == ESCALATED for one in tried)
+    if left_to is None and not escalated:
+        return NO_COURSE
+    return Course(left_to, last.model if escalated else None)
+
+
+def _begins(plan: Plan, head: tuple[str, ...], recorded: tuple[str, ...], *, budget: bool) -> bool:
+    """Whether a plan begins with these; `budget`: without those that are not recorded at all."""
+    names = plan.candidate_names
+    if budget:
+        names = tuple(name for name in names if name in recorded)
+    return names[: len(head)] == head
+
+
+def _then(plan: Plan) -> Candidate | None:
+    """Return who is asked if the first answer does not pass; None: it is not checked."""
+    first, cascade = plan.kept[0].candidate, plan.cascade
+    if cascade is None or first.model.name != cascade.first:
+        return None
+    there = (one.candidate for one in plan.kept if one.candidate.model.name == cascade.then)
+    return next(there, None)
 
 
 def _as_if(policy: Policy, name: str, lacking: frozenset[Any]) -> Policy | None:

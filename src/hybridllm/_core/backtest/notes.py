@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from hybridllm._core.backtest.drawn import Drawn
 from hybridllm._core.backtest.groups import Alike
-from hybridllm._core.backtest.judge import Kind
+from hybridllm._core.backtest.judge import Destination, Kind
 from hybridllm._core.backtest.seen import SeenAll
 from hybridllm._core.policy.compiled import Policy
 
@@ -38,6 +38,11 @@ def _notes(groups: list[Alike], drawn: Drawn, policy: Policy, seen: SeenAll) -> 
             "whether a backend has room for what moves there is not known: the bounds are from all of it "
             "staying to all of it overflowing"
         )
+    yield from _of_recorded(groups, drawn)
+    yield from _of_money(groups, policy, targets)
+
+
+def _of_recorded(groups: list[Alike], drawn: Drawn) -> Iterator[str]:
     full = sum(group.requests for group in groups if group.same.verdict.full)
     if full:
         yield (
@@ -52,9 +57,26 @@ def _notes(groups: list[Alike], drawn: Drawn, policy: Policy, seen: SeenAll) -> 
         )
     if drawn.reweighed:
         yield "a split drew otherwise than its weights say now: as many move as that takes"
+
+
+def _of_money(groups: list[Alike], policy: Policy, targets: list[Destination]) -> Iterator[str]:
+    if policy.budgets:
+        stand = sum(group.requests for group in groups if group.same.verdict.budget)
+        yield (
+            f"budgets are not kept again: what they refused or took out stays so ({stand} requests stand "
+            "because of that), and nothing more is refused"
+        )
+    checked = any(group.same.verdict.checked for group in groups)
+    never = not any(group.same.verdict.escalated for group in groups)
+    if (checked and never) or any(target.then is not None for target in targets):
+        yield (
+            "a ledger holds no answers: what a cascade has not checked yet escalates nothing here; of "
+            "requests that move, the upper bound is that every answer escalates"
+        )
     unpriced = sum(group.unpriced_now for group in groups)
     if unpriced:
         yield f"{unpriced} attempts have no known cost; sums are of the others"
+    moved = (group for group in groups if group.same.verdict.kind is Kind.MOVED)
     if any(group.same.cache for group in moved):
         yield (
             "answers of the response cache are taken to come from it still; at most, all of them are paid"

@@ -66,7 +66,7 @@ class Prices:
         return tuple(
             (one, one.price_at(at, tokens))
             for target in (*verdict.targets, *verdict.drawn)
-            for one in (target.candidate, target.behind, target.spill)
+            for one in (target.candidate, target.behind, target.spill, target.then)
             if one is not None and one.tariff is not None
         )
 

@@ -18,7 +18,7 @@ SIGMAS = 3.0
 OTHER_TRAFFIC = 0.05
 """So much may a mean be off because those that it is of are not those that it is used for."""
 
-_SERVED = "served"
+_ANSWERED = frozenset({"served", "escalated"})
 
 
 class Seen:
@@ -116,10 +116,10 @@ class SeenAll:
         first = tried[0]
         for seen in (*self._of(first.candidate, asked.task), self.everybody):
             seen.asked += 1
-            if first.outcome != _SERVED:
+            if first.outcome not in _ANSWERED:
                 seen.failed += 1
         for one in tried:
-            if one.outcome != _SERVED:
+            if one.outcome not in _ANSWERED:
                 continue
             for seen in (*self._of(one.candidate, asked.task), self.everybody):
                 seen.answer(asked, one)
