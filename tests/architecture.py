@@ -39,7 +39,7 @@ LAYERS = {
 # Each outside library, and the modules that may import it. A folder stands for all that is in it.
 DOORS = {
     "aiohttp": {"_adapters/aiohttp_wire.py", "_adapters/aiohttp_names.py"},
-    "cachetools": {"_runtime/cool_offs.py"},
+    "cachetools": {"_runtime/cool_offs.py", "_runtime/kept_answers.py"},
     "genai_prices": {"_adapters/genai_catalogue.py"},
     "httpx": {"_adapters/httpx_wire.py"},
     # openai's errors hold an httpx2 request and response: there is no other way to make one.

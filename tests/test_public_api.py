@@ -31,6 +31,7 @@ PUBLIC = [
     "BulkJob",
     "BulkProgress",
     "BulkResult",
+    "CacheStatus",
     "Candidate",
     "CandidateStatus",
     "CascadeAnswer",

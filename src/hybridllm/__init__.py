@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from hybridllm._compose.simulate import simulate
     from hybridllm._compose.status import Status
     from hybridllm._compose.status_budgets import BudgetStatus
+    from hybridllm._compose.status_cache import CacheStatus
     from hybridllm._compose.status_cascade import CascadeStatus
     from hybridllm._compose.status_ledger import LedgerStatus
     from hybridllm._compose.status_overflow import OverflowStatus
@@ -118,6 +119,7 @@ __all__ = [
     "BulkJob",
     "BulkProgress",
     "BulkResult",
+    "CacheStatus",
     "Candidate",
     "CandidateStatus",
     "CascadeAnswer",
@@ -247,6 +249,7 @@ _LATER = {
     "Continued": ("hybridllm._core.resilience.seams", "Continued"),
     "Coverage": ("hybridllm._core.cases.coverage", "Coverage"),
     "CascadeAnswer": ("hybridllm._core.cascade.said", "CascadeAnswer"),
+    "CacheStatus": ("hybridllm._compose.status_cache", "CacheStatus"),
     "CascadeStatus": ("hybridllm._compose.status_cascade", "CascadeStatus"),
     "OverflowStatus": ("hybridllm._compose.status_overflow", "OverflowStatus"),
     "Paid": ("hybridllm._core.bulk.paid", "Paid"),

@@ -190,7 +190,7 @@ def test_the_keys_are_a_promise() -> None:
     keys = {
         "allowed", "policy", "policy_version", "route", "residency", "request", "world", "answer", "error",
         "candidates", "dropped", "residency_tags", "routes", "constraints", "budgets",
-        "observed", "cascade",
+        "observed", "cascade", "cache",
     }  # fmt: skip
     allowed, denied = explained().to_dict(), explained(residency="mars").to_dict()
     assert set(allowed) == keys

@@ -18,8 +18,8 @@ from hybridllm._core.policy.compiled import (
     Capability,
     Constraint,
     Model,
-    Residency,
 )
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.request.facts import Facts
 
 

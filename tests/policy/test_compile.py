@@ -16,11 +16,11 @@ from hybridllm._core.policy.compiled import (
     Capability,
     OrderBy,
     Policy,
-    Residency,
     Use,
 )
 from hybridllm._core.policy.conditions import ALWAYS, Text, When
 from hybridllm._core.policy.objectives import Timeouts
+from hybridllm._core.policy.residency import Residency
 from hybridllm.errors import PolicyError
 from policy.policy_text import GOOD, changed, load
 

@@ -12,8 +12,9 @@ from hybridllm._adapters.policy_files import load_policy_text
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Dropped, DropReason, Kept, Plan
 from hybridllm._core.decide.snapshot import Snapshot
-from hybridllm._core.policy.compiled import Capability, Policy, Residency
+from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.document import WHOLE_FILE, Findings, MapNode
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.proof.doubts import tell_proof
 from hybridllm._core.proof.judge import backend_objection, objections, tags_of
 from hybridllm._core.proof.reach import Decide, Disagreement, reach_of

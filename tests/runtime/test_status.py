@@ -57,6 +57,7 @@ def test_a_status_is_told_to_people_and_machines(tmp_path: Path) -> None:
                 "candidates": [],
                 "backends": [],
                 "overflows": [],
+                "caches": [],
                 "cascades": [],
                 "volumes": [],
                 "shadows": [],

@@ -112,6 +112,19 @@ class OpenAICodec:
         """See `Codec.usage`."""
         return _typed_usage(usage)
 
+    def body(self, value: Any) -> bytes | None:
+        """See `Codec.body`."""
+        try:
+            body: bytes = value.model_dump_json(exclude_unset=True, warnings=False).encode()
+        except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+            return None
+        again = (
+            self.embeddings(body, inputs=None, dimensions=None)
+            if isinstance(value, CreateEmbeddingResponse)
+            else self.completion(body)
+        )
+        return body if isinstance(again, Parsed) and again.value == value else None
+
     def attach(self, value: Any, receipt: Receipt, request_id: str | None) -> None:
         """See `Codec.attach`."""
         # openai's own, documented attribute, set as pydantic would, without its search for a field

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hybridllm._compose.status_budgets import BudgetStatus
+from hybridllm._compose.status_cache import CacheStatus, cache_rows
 from hybridllm._compose.status_cascade import CascadeStatus, cascade_rows
 from hybridllm._compose.status_ledger import LedgerStatus, ledger_status
 from hybridllm._compose.status_overflow import OverflowStatus, overflow_rows
@@ -55,6 +56,7 @@ class Status:
         candidates: Every backend and model of the policy, in its order.
         backends: The policy's backends, in its order.
         overflows: The routes of the policy that overflow, in its order.
+        caches: The routes of the policy that keep answers, in its order.
         cascades: The routes of the policy that cascade, in its order.
         volumes: The conditions of the policy on volume and break-even, in its order.
         shadows: The routes of the policy that have copies of requests sent to another model, in its order.
@@ -80,6 +82,7 @@ class Status:
     candidates: tuple[CandidateStatus, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     overflows: tuple[OverflowStatus, ...] = ()
+    caches: tuple[CacheStatus, ...] = ()
     cascades: tuple[CascadeStatus, ...] = ()
     volumes: tuple[VolumeStatus, ...] = ()
     shadows: tuple[ShadowStatus, ...] = ()
@@ -106,6 +109,7 @@ class Status:
             "candidates": [row.to_dict() for row in self.candidates],
             "backends": [row.to_dict() for row in self.backends],
             "overflows": [row.to_dict() for row in self.overflows],
+            "caches": [row.to_dict() for row in self.caches],
             "cascades": [row.to_dict() for row in self.cascades],
             "volumes": [row.to_dict() for row in self.volumes],
             "shadows": [row.to_dict() for row in self.shadows],
@@ -139,6 +143,7 @@ class Status:
             for row in (
                 *self.overflows,
                 *self.cascades,
+                *self.caches,
                 *self.volumes,
                 *self.shadows,
                 *self.budgets,
@@ -233,6 +238,7 @@ def _read(
         candidates=rows,
         backends=backends,
         overflows=overflow_rows(policy, engine, now_s=now_s),
+        caches=cache_rows(policy, engine),
         cascades=cascade_rows(policy, engine),
         volumes=volume_rows(policy, volumes),
         shadows=shadow_rows(policy, engine),

@@ -126,6 +126,8 @@ class Attempts:
                 usage_wanted=usage_wanted(run.call.body),
                 answers=run.call.answers,
             )
+            if run.caching is not None and (run.cascade is None or not run.cascade.scored):
+                upstream.recording = []
             idle_s, deadline_at_s = timeouts.idle_s, run.deadline_at_s
             held = await first_chunks(
                 upstream, clock=self.clock, until_s=until_s, deadline_at_s=deadline_at_s

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
+from hybridllm._core.decide.cascade import applying
 from hybridllm._core.receipt import Receipt
+
+if TYPE_CHECKING:
+    from hybridllm._runtime.cascading import Cascading
+    from hybridllm._runtime.run import Run
 
 
 @dataclass(slots=True)
@@ -47,9 +53,16 @@ class Cascades:
     def __init__(self) -> None:
         self._tallies: dict[str, CascadeTally] = {}
 
-    def of(self, route: str) -> CascadeTally:
-        """Return a route's."""
-        return self._tallies.setdefault(route, CascadeTally())
+    def cascading(self, run: Run) -> Cascading | None:
+        """Return what checks a request's answers; None: nobody does, or nobody could be asked then."""
+        from hybridllm._runtime.cascading import Cascading
+
+        plan = run.plan  # budgets may have taken somebody out of it
+        cascade = plan.cascade and applying(plan.cascade, plan.kept)
+        if cascade is None:
+            return None
+        tally = self._tallies.setdefault(plan.route, CascadeTally())
+        return Cascading(cascade, plan, run.call, tally)
 
     def keep(self, routes: Collection[str]) -> None:
         """Forget all routes but these."""

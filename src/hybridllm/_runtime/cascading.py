@@ -18,6 +18,7 @@ from hybridllm._core.money.pico import to_pico
 from hybridllm._core.money.price import cost_usd
 from hybridllm._core.policy.compiled import Capability
 from hybridllm._core.receipt import AttemptOutcome, AttemptReason, Receipt, RequestOutcome
+from hybridllm._runtime.ports import Parsed
 from hybridllm._runtime.seam import Seam
 from hybridllm._runtime.stream import Stream
 from hybridllm.errors import HybridLLMError, RequestFailed
@@ -56,6 +57,16 @@ class Cascading:
         self._going_on = False
         self._checked = False
         self._asked_better = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether first answers bring log-probabilities that only we have asked for."""
+        return self._rule.low_logprob is not None and not self._gives_logprobs
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer that the caller gets is one that the policy asks for."""
+        return self.doubt is None or self.kept_because is None
 
     def checks(self, kept: Kept) -> bool:
         """Return whether a candidate's answer is checked, and so is wanted whole."""
@@ -112,7 +123,9 @@ class Cascading:
             for choice in choices:
                 choice.logprobs = None
 
-    async def accepted(self, run: Run, found: Any, better: Callable[[], Awaitable[Any]]) -> Any:
+    async def accepted(
+        self, run: Run, found: Parsed | Stream, better: Callable[[], Awaitable[Parsed | Stream]]
+    ) -> Parsed | Stream:
         """Return the answer that the caller gets, of the first one and what `better` finds."""
         if self.doubt is None:
             return _handed_out(found)
@@ -126,17 +139,18 @@ class Cascading:
         run.attempts_before = run.begun
         run.seam = Seam(run.call, self._gave_up)
         self._going_on = True
+        replaced: Parsed | Stream | None = found
         try:
             return await better()
         except HybridLLMError as error:
             error.with_traceback(None)  # the frames hold the request
             self.kept_because = self._failed_words(run, error)
-            run.plan, first, found = self.plan, found, None
-            return _handed_out(first)
+            run.plan, replaced = self.plan, None
+            return _handed_out(found)
         finally:
             run.seam = None
-            if isinstance(found, Stream):
-                found.forget()
+            if isinstance(replaced, Stream):
+                replaced.forget()
 
     def _gave_up(self, because: str) -> RequestFailed:
         """What is raised where nobody better answers; the request is not settled by it."""
@@ -186,7 +200,7 @@ class Cascading:
         return None if alone is None or total is None or not whole else alone - total
 
 
-def _handed_out(found: Any) -> Any:
+def _handed_out(found: Parsed | Stream) -> Parsed | Stream:
     """Note when a stream that was read whole reaches its caller: its first token comes now."""
     if isinstance(found, Stream):
         found.handed_out()

@@ -18,6 +18,7 @@ from hybridllm._core.policy.timeouts import total_s
 from hybridllm._core.receipt import Receipt, RequestOutcome
 from hybridllm._core.request.read import Call, facts_of
 from hybridllm._core.resilience.breaker import BreakerState, Phase
+from hybridllm._runtime.answered import answered
 from hybridllm._runtime.attempt import Attempts
 from hybridllm._runtime.budgets.admission import Admission
 from hybridllm._runtime.budgets.ports import Budgets
@@ -34,6 +35,7 @@ from hybridllm._runtime.loads import LoadTold
 from hybridllm._runtime.overflows import Overflows
 from hybridllm._runtime.ports import Clock, Codec, LedgerPort, Wire
 from hybridllm._runtime.request_id import RequestIds
+from hybridllm._runtime.response_cache import ResponseCaches
 from hybridllm._runtime.run import Run, denied_receipt
 from hybridllm._runtime.shadows import Shadows, plain_text
 from hybridllm._runtime.stay import Stay
@@ -48,8 +50,6 @@ from hybridllm._runtime.wake_ahead import WakeAhead
 from hybridllm.errors import HybridLLMError, LedgerError, PolicyDenied, RouterClosed
 
 if TYPE_CHECKING:
-    from hybridllm._core.cascade.rule import Cascade
-    from hybridllm._runtime.cascading import Cascading
     from hybridllm._runtime.resume import Resume
 
 
@@ -125,6 +125,7 @@ class Engine:
         self.fleet.tell = self._breaker_changed
         self.turns = Turns(self.fleet, self._clock, self._draw)
         self.cascades = Cascades()
+        self.response_caches = ResponseCaches(self._clock.monotonic_s)
         self.overflows = Overflows(self._clock.monotonic_s)
         self.shadows = Shadows(self._clock, self._draw)
         self.fleet.loads.spent_usd = self.volumes.spent_usd
@@ -162,12 +163,11 @@ class Engine:
         if call.hints.on_interrupt not in (None, "fail"):
             run.resume = self._resume(attempts, run)
         try:
-            await self.admission.admit(run)
-            found = await self.turns.found(attempts, run)
-            if run.cascade is not None:
-                found = await run.cascade.accepted(
-                    run, found, lambda: self.turns.found_better(attempts, run)
-                )
+            if run.caching is None and run.plan.cascade is None:
+                await self.admission.admit(run)
+                found = await self.turns.found(attempts, run)
+            else:
+                found = await answered(run, attempts, self.turns, self.admission, self.cascades)
         except HybridLLMError as error:
             outcome = error
         except BaseException as error:  # noqa: BLE001 - a cancellation ends the request too; raised again
@@ -177,7 +177,7 @@ class Engine:
             outcome = RouterClosed("this router was closed while a request was under way")
         else:
             if isinstance(found, Stream):
-                run.passage.stream = found._end  # noqa: SLF001 - the stream is the caller's, its end ours too
+                found.hand_over(run.passage)
                 return found
             receipt = run.settle(RequestOutcome.OK, now_s=self._clock.monotonic_s())
             attempts.codec.attach(found.value, receipt, found.request_id)
@@ -263,6 +263,7 @@ class Engine:
     def follow(self, policy: Policy) -> None:
         """Prepare for another policy: keys are read anew, and what was learnt of gone endpoints goes."""
         self.shadows.follow(policy)
+        self.response_caches.follow(policy)
         self.cascades.keep([route.name for route in policy.routes if route.cascade is not None])
         self.overflows.keep([route.name for route in policy.routes if route.overflows])
         self._ahead.follow(policy)
@@ -309,8 +310,8 @@ class Engine:
             self._ledger,
             metrics=self._listeners.metered,
         )
-        if decision.cascade is not None:
-            run.cascade = self._cascading(run, decision.cascade)
+        if decision.cache is not None and self._attempts is not None:
+            run.caching = self.response_caches.of(run, self._attempts.codec)
         if decision.policy.shadows and self.shadows.wanted(call, decision):
             run.on_answer = partial(self._copy, call, decision)
         return run
@@ -369,11 +370,6 @@ class Engine:
         from hybridllm._runtime.resume import Resume
 
         return Resume(run, lambda: self.turns.found_again(attempts, run))
-
-    def _cascading(self, run: Run, cascade: Cascade) -> Cascading:
-        from hybridllm._runtime.cascading import Cascading
-
-        return Cascading(cascade, run.plan, run.call, self.cascades.of(run.plan.route))
 
 
 def _all_of(*closings: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

@@ -319,6 +319,10 @@ class Codec(ChunkReader, Protocol):
         """Read the usage of a chunk."""
         ...
 
+    def body(self, value: Any) -> bytes | None:
+        """Say an answer in JSON, so that reading it makes an equal one; None: that cannot be done."""
+        ...
+
     def attach(self, value: Any, receipt: Receipt, request_id: str | None) -> None:
         """Fasten the receipt to an answer, so that `receipt(answer)` finds it."""
         ...

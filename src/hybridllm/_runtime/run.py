@@ -43,6 +43,7 @@ from hybridllm._runtime.volumes import Volumes
 if TYPE_CHECKING:
     from hybridllm._runtime.budgets.hold import Hold
     from hybridllm._runtime.cascading import Cascading
+    from hybridllm._runtime.response_cache import Caching
     from hybridllm._runtime.resume import Resume
 
 _NO_COST = Decimal(0)
@@ -61,6 +62,7 @@ class Run:
         seam: Where its stream broke last, if another attempt is to go on for it.
         resume: Goes on for its stream when it breaks; None: nobody does.
         cascade: Checks its answers; None: nobody does.
+        caching: Keeps its answer, or has it; None: nothing does.
         volumes: Where it is counted when it has ended; None: nowhere.
         ledger: Where it is written down; None: nowhere.
         metrics: Told when it has ended; None: nobody is.
@@ -91,6 +93,7 @@ class Run:
     seam: Seam | None = field(default=None, repr=False)
     resume: Resume | None = field(default=None, repr=False)
     cascade: Cascading | None = field(default=None, repr=False)
+    caching: Caching | None = field(default=None, repr=False)
     begun: int = 0
     on_answer: Callable[[str, Receipt], None] | None = field(default=None, repr=False)
     shadow_of: str | None = None
@@ -143,6 +146,8 @@ class Run:
             self.hold.settle(self.attempts)
         if self.cascade is not None:
             receipt = self.cascade.told(receipt)
+        if self.caching is not None:
+            receipt = self.caching.told(receipt)
         if self.ledger is not None:
             self.ledger.request(receipt, self.plan.facts)
         if self.trace is not None:

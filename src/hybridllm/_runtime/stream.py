@@ -21,6 +21,7 @@ from hybridllm._runtime.upstream import Upstream
 if TYPE_CHECKING:
     from hybridllm._core.resilience.seams import Continued, Restarted
     from hybridllm._runtime.resume import Resume
+    from hybridllm._runtime.stay import Passage
 
 
 class Stream:
@@ -146,6 +147,10 @@ class Stream:
         self._end, self._idle_s = begun._end, begun._idle_s
         self._upstream.trial.run.passage.stream = self._end
         del begun._pid
+
+    def hand_over(self, passage: Passage) -> None:
+        """It is its caller's now; that it ends is the router's business too."""
+        passage.stream = self._end
 
     def handed_out(self) -> None:
         """Its caller gets it now; if all of it was read before, its first token is no earlier."""

@@ -57,6 +57,9 @@ class StreamEnd:
     def served(self) -> None:
         """The answer is whole."""
         self._end_attempt(AttemptOutcome.SERVED, BreakerEffect.SUCCESS)
+        continued = self._before is not None and self._before.said.text
+        if self._run.caching is not None and not continued:
+            self._run.caching.keep_stream(self._run, self._upstream)
         self._settle(RequestOutcome.OK)
         state, tell = self._upstream.state, self._run.on_answer
         if tell is not None and state.plain_text and self.receipt is not None:

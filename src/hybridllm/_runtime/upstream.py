@@ -39,6 +39,7 @@ class Upstream:
     Attributes:
         failure: Why it broke; None while it has not.
         over: True once `take` will give nothing more.
+        recording: The events of the chunks that were taken; None: nobody keeps them.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Upstream:
         "first_token_s",
         "over",
         "permit",
+        "recording",
         "state",
         "trial",
     )
@@ -80,6 +82,7 @@ class Upstream:
         self.failure: Failure | None = None
         self.over = False
         self.first_token_s: float | None = None
+        self.recording: list[tuple[bytes, bytes]] | None = None
         self._response = response
         self._codec = codec
         self._clock = clock
@@ -120,6 +123,8 @@ class Upstream:
                     self.first_token_s = self._clock.monotonic_s() - self.trial.started_s
             elif not (self._usage_wanted or chunk.choices or chunk.usage is None):
                 continue  # a usage report that we asked for and the caller did not
+            if self.recording is not None:
+                self.recording.append((event, payload))
             return chunk
         if self._body_over and not self.over:
             self._end_of_body()

@@ -33,6 +33,8 @@ def draw(explanation: Explanation) -> None:
         show(_asked_in_order(told["candidates"]))
         typer.echo()
         show(_reasons(told["candidates"]))
+        if (cache := told["cache"]) is not None:
+            note(f"answers are kept for {cache['ttl_s']:g} s ({cache['when']})")
         if (cascade := told["cascade"]) is not None:
             typer.echo()
             note(

@@ -14,8 +14,9 @@ from hybridllm._core.decide.match import Subject, failing
 from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.decide.snapshot import Snapshot
 from hybridllm._core.policy.ceilings import Ceilings
-from hybridllm._core.policy.compiled import Constraint, Residency, Route
+from hybridllm._core.policy.compiled import Constraint, Route
 from hybridllm._core.policy.objectives import Slo
+from hybridllm._core.policy.residency import Residency
 
 _NO_ROUTE = "no route matches"  # the rule of a request that met every route, and fitted none
 

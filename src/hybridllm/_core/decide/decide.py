@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from hybridllm._core.cache.rule import Cache
 from hybridllm._core.cascade.rule import Cascade
 from hybridllm._core.decide.cascade import applying
 from hybridllm._core.decide.eligible import Eligible, Limits, eligible, fitting, too_dear
@@ -79,9 +80,8 @@ def decide(policy: Policy, facts: Facts, snapshot: Snapshot) -> Plan | Denied:
     if choice.spills is not None:
         kept, left = overflowed(kept, choice.spills, snapshot)
     cascade = choice.cascade and applying(choice.cascade, kept)
-    return Plan(
-        policy, facts, route, kept, dropped, names, known.task, known.tags, observed, left, cascade
-    )
+    own = (known.task, known.tags, observed, left, cascade, choice.cache)
+    return Plan(policy, facts, route, kept, dropped, names, *own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class _Choice:
     denied: tuple[str, str] | None = None
     spills: Route | None = None
     cascade: Cascade | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,9 @@ def _choice(
     spills = route if route is not None and route.overflows else None
     chat = route is not None and facts.operation == "chat"
     cascade = route.cascade if route is not None and chat else None
-    return _Choice(name, found, found.dropped, names, slos, spills=spills, cascade=cascade)
+    free = all(tag.cache for tag in tags)  # kept only if every tag that holds says so
+    cache = route.cache if route is not None and free else None
+    return _Choice(name, found, found.dropped, names, slos, None, spills, cascade, cache)
 
 
 def _vector_space(uses: tuple[Use, ...], facts: Facts) -> str | None:

@@ -22,10 +22,10 @@ from hybridllm._core.policy.compiled import (
     Capability,
     Constraint,
     OrderBy,
-    Residency,
     Route,
     Use,
 )
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.request.facts import Facts
 
 _ORDER_WORDS = {

@@ -68,6 +68,7 @@ def explanation_dict(explanation: Explanation) -> dict[str, Any]:
         "constraints": _constraints(explanation),
         "cascade": cascade_facts(plan),
         "budgets": list(explanation.budgets),
+        "cache": cache_facts(plan),
         "observed": list(plan.observed),
     }
     if isinstance(plan, Denied):
@@ -81,6 +82,19 @@ def cascade_facts(plan: Plan | Denied) -> dict[str, Any] | None:
         return None
     cascade = plan.cascade
     return {"first": cascade.first, "then": cascade.then, "checks": list(cascade.checks)}
+
+
+def cache_facts(plan: Plan | Denied) -> dict[str, Any] | None:
+    """Return where the answer may be kept, or be from; None: nowhere."""
+    if isinstance(plan, Denied) or plan.cache is None:
+        return None
+    cache = plan.cache
+    return {
+        "ttl_s": cache.ttl_s,
+        "entries": cache.entries,
+        "bytes": cache.size_bytes,
+        "when": "always" if cache.always else "temperature_0",
+    }
 
 
 def request_facts(facts: Facts, policy: Policy) -> dict[str, Any]:

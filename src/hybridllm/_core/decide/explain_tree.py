@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hybridllm._core.decide.considered import constraint_terms, residency_terms, terms_text
 from hybridllm._core.decide.explain import DOWN
 from hybridllm._core.decide.explain_facts import (
+    cache_facts,
     candidate_facts,
     cascade_facts,
     request_facts,
@@ -154,6 +155,15 @@ def cascade_text(plan: Plan | Denied) -> str | None:
     )
 
 
+def cache_text(plan: Plan | Denied) -> str | None:
+    """Return for how long answers are kept, and which; None: none is."""
+    told = cache_facts(plan)
+    if told is None:
+        return None
+    which = "every request" if told["when"] == "always" else "requests with temperature 0"
+    return f"cache: answers to {which} are kept for {told['ttl_s']:g} s"
+
+
 def constraint_text(one: ConsideredConstraint) -> str:
     """Return a constraint that applies: what it restricts, and what it did."""
     terms = terms_text(constraint_terms(one.constraint))
@@ -183,6 +193,8 @@ def _branches(explanation: Explanation) -> Iterator[_Branch]:
         yield _Branch(cascade)
     if explanation.budgets:
         yield _Branch("budgets", [_Branch(one) for one in explanation.budgets])
+    if (kept := cache_text(plan)) is not None:
+        yield _Branch(kept)
     if explanation.routes:
         yield _Branch("routes looked at", [_Branch(route_text(one)) for one in explanation.routes])
     if explanation.allowed:

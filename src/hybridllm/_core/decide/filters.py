@@ -16,8 +16,8 @@ from hybridllm._core.policy.compiled import (
     Candidate,
     Capability,
     Constraint,
-    Residency,
 )
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.request.facts import Facts
 
 ATTO_PER_USD = 10**18

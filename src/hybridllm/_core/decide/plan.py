@@ -10,6 +10,7 @@ from hybridllm._core.policy.compiled import Candidate, Policy, Task
 from hybridllm._core.request.facts import Facts
 
 if TYPE_CHECKING:
+    from hybridllm._core.cache.rule import Cache
     from hybridllm._core.cascade.rule import Cascade
     from hybridllm._core.decide.overflow import Left
 
@@ -80,6 +81,7 @@ class Plan:
         observed: What routes and constraints in `mode: observe` would have done, in words.
         left: What the route's overflows made of the order; None: it has none.
         cascade: Whose answers are checked, and who is asked if one does not pass; None: nobody's.
+        cache: Where answers are kept; None: nowhere, or a tag that holds does not allow it.
     """
 
     policy: Policy
@@ -93,6 +95,7 @@ class Plan:
     observed: tuple[str, ...] = ()
     left: Left | None = None
     cascade: Cascade | None = None
+    cache: Cache | None = None
 
     @property
     def waits(self) -> frozenset[str]:

@@ -38,7 +38,6 @@ from hybridllm._core.policy.compiled import (
     Model,
     OrderBy,
     Policy,
-    Residency,
     Route,
     Task,
 )
@@ -47,6 +46,7 @@ from hybridllm._core.policy.document import Node, key_place
 from hybridllm._core.policy.objectives import Timeouts
 from hybridllm._core.policy.pricing import Prices, price_fields
 from hybridllm._core.policy.references import DENY
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.policy.schema import (
     BackendSpec,
     BackendTimeoutsSpec,
@@ -297,6 +297,7 @@ def _residency(tag: str, spec: ResidencySpec) -> Residency:
         operators=frozenset(spec.operators or ()),
         retention=frozenset(spec.retention or ()),
         taint_s=spec.taint,
+        cache=spec.cache,
     )
 
 

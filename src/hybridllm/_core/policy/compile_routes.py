@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 
+from hybridllm._core.cache.rule import Cache
 from hybridllm._core.cascade.rule import Cascade, Escalates
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.compile_hybrid import (
@@ -36,6 +37,7 @@ from hybridllm._core.policy.conditions import (
     When,
 )
 from hybridllm._core.policy.objectives import NO_SLO, Slo
+from hybridllm._core.policy.schema_cache import CacheSpec
 from hybridllm._core.policy.schema_cascade import CascadeSpec
 from hybridllm._core.policy.schema_routes import (
     BucketSpec,
@@ -88,6 +90,7 @@ class RouteCompiler:
             line=line,
             overflows=compiled_overflows(spec.overflow),
             shadow=compiled_shadow(spec.shadow),
+            cache=compiled_cache(spec.cache),
             cascade=None if spec.cascade is None else self._cascade(spec.cascade),
         )
 
@@ -202,6 +205,13 @@ def compiled_constraint(spec: ConstraintSpec, *, line: int) -> Constraint:
         observe=spec.mode == "observe",
         line=line,
     )
+
+
+def compiled_cache(spec: CacheSpec | None) -> Cache | None:
+    """Return a route's response cache."""
+    if spec is None:
+        return None
+    return Cache(float(spec.ttl), spec.entries, spec.bytes, always=spec.when == "always")
 
 
 def compiled_ceilings(spec: CeilingsSpec) -> Ceilings:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from hybridllm._core.cache.rule import Cache
 from hybridllm._core.cascade.rule import Cascade
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Atto, Entry, Tariff, atto_of
@@ -30,6 +31,7 @@ from hybridllm._core.policy.hybrid import (
     Volume,
 )
 from hybridllm._core.policy.objectives import NO_SLO, Hedge, Slo, Timeouts
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.policy.shadow import Shadow
 from hybridllm._core.policy.telemetry import PLAIN, Telemetry
 from hybridllm._core.resilience.budget import DEFAULT as DEFAULT_BUDGET
@@ -209,22 +211,6 @@ class Candidate:
         return f"Candidate({self.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Residency:
-    """What a residency tag allows; an empty set of names restricts nothing in that respect.
-
-    Attributes:
-        taint_s: How long a session that has carried the tag keeps it, from the last time; None: not at
-            all; infinite: for the life of the router.
-    """
-
-    tag: str
-    regions: frozenset[str] = frozenset()
-    operators: frozenset[str] = frozenset()
-    retention: frozenset[str] = frozenset()
-    taint_s: float | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """A task class.
@@ -286,6 +272,7 @@ class Route:
     overflows: tuple[Overflow, ...] = ()
     shadow: Shadow | None = None
     cascade: Cascade | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from hybridllm._core.decide.filters import environment_drop, residency_drop
-from hybridllm._core.policy.compiled import Capability, Policy, Residency
+from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.policy.document import (
     Findings,
     Node,
@@ -23,6 +23,7 @@ from hybridllm._core.policy.document import (
     value_place,
 )
 from hybridllm._core.policy.doubts_budgets import tell_budget_doubts
+from hybridllm._core.policy.doubts_cache import tell_cache_doubts
 from hybridllm._core.policy.doubts_capacity import tell_capacity_doubts
 from hybridllm._core.policy.doubts_cascade import tell_cascade_doubts
 from hybridllm._core.policy.doubts_constraints import tell_constraint_doubts
@@ -32,6 +33,7 @@ from hybridllm._core.policy.doubts_shadow import tell_shadow_doubts
 from hybridllm._core.policy.names import is_glob
 from hybridllm._core.policy.references_when import names_under
 from hybridllm._core.policy.repriced import at_its_cheapest
+from hybridllm._core.policy.residency import Residency
 from hybridllm._core.policy.schema import PolicySpec
 from hybridllm._core.secret import Secret
 
@@ -62,6 +64,7 @@ def tell_doubts(
     tell_shadow_doubts(policy, root, findings)
     tell_budget_doubts(policy, root, findings)
     tell_cascade_doubts(policy, root, findings)
+    tell_cache_doubts(policy, root, findings)
 
 
 class _Doubts:

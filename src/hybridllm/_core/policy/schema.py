@@ -282,6 +282,10 @@ class ResidencySpec(Spec):
         description="Whether a session that has once carried the tag keeps it: true, or for how long "
         "after the last time: 30d. Default: false.",
     )
+    cache: Flag = Field(
+        default=False,
+        description="Whether the response cache of a route may keep answers to requests that carry the tag.",
+    )
 
 
 class TaskSpec(Spec):

@@ -27,6 +27,7 @@ from hybridllm._core.policy.fields import (
     Weight,
     as_list,
 )
+from hybridllm._core.policy.schema_cache import CacheSpec
 from hybridllm._core.policy.schema_cascade import CascadeSpec
 from hybridllm._core.policy.schema_overflow import Overflows
 from hybridllm._core.policy.schema_shadow import ShadowSpec
@@ -212,6 +213,10 @@ class RouteSpec(CeilingsSpec):
     shadow: ShadowSpec | None = Field(
         default=None,
         description="Copies of some requests go to another model, to compare. Default: none.",
+    )
+    cache: CacheSpec | None = Field(
+        default=None,
+        description="Whether answers are kept for equal requests, in memory. Default: no.",
     )
     cascade: CascadeSpec | None = Field(
         default=None,

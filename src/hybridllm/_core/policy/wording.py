@@ -50,6 +50,7 @@ _SHORT_FORMS = {
 }
 _IN_WORDS = {
     "BoundsSpec": "this test",
+    "CacheSpec": "this cache",
     "CapacitySpec": "this capacity",
     "CascadeSpec": "this cascade",
     "CausesSpec": "this condition",

@@ -41,6 +41,7 @@ def picture(found: Found, folder: str) -> RenderableType:
             *_drifts(told),
             *_overflows(told),
             *_cascades(told),
+            *_caches(told),
             *_volumes(told),
             *_shadows(told),
             *_budgets(told),
@@ -192,6 +193,16 @@ def _cascades(told: dict[str, Any]) -> Iterator[Text]:
         )
         escalated, checked = number(row, "escalated"), number(row, "checked")
         line.append(f"{figures.count(escalated)} of {figures.count(checked)} answers escalated")
+        yield line.append(f"; saved ${text(row, 'saved_usd')}")
+
+
+def _caches(told: dict[str, Any]) -> Iterator[Text]:
+    for row in rows(told, "caches"):
+        hits, shared = number(row, "hits"), number(row, "shared")
+        line = Text(f"cache of {text(row, 'route')}: {figures.count(hits)} hits, ")
+        line.append(
+            f"{figures.count(shared)} shared, {figures.count(number(row, 'misses'))} misses"
+        )
         yield line.append(f"; saved ${text(row, 'saved_usd')}")
 
 
