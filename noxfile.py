@@ -219,3 +219,45 @@ def vllm(session: nox.Session) -> None:
     session.run(str(python), "tests/real/make_tiny_model.py", str(model), external=True)
     where = {"VLLM_PYTHON": str(python), "VLLM_MODEL": str(model)}
     run(session, "pytest", "tests/real", *session.posargs, **where, **WITHOUT_PROXY)
+
+
+def installed_backend(name: str, pin: str) -> Path:
+    """Install a tracing backend into an environment of its own, kept between runs; 850 MB, two minutes."""
+    home = NOX / "backends" / name
+    ready = home / "ready"
+    if not ready.exists() or ready.read_text(encoding="utf-8") != pin:
+        subprocess.run((sys.executable, "-m", "venv", "--clear", str(home)), check=True)  # noqa: S603
+        pip = (str(home / "bin" / "python"), "-m", "pip", "install", "-qq", pin)
+        subprocess.run(pip, check=True)  # noqa: S603 - as written
+        ready.write_text(pin, encoding="utf-8")
+    return home
+
+
+def unpacked_prometheus() -> Path:
+    """Unpack Debian's Prometheus, without installing it."""
+    home = NOX / "backends" / "prometheus"
+    binary = home / "usr" / "bin" / "prometheus"
+    if not binary.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        subprocess.run(("apt-get", "download", "-qq", "prometheus"), cwd=home, check=True)  # noqa: S607
+        (package,) = home.glob("prometheus_*.deb")
+        subprocess.run(("dpkg", "-x", str(package), str(home)), check=True)  # noqa: S603, S607
+        package.unlink()
+    return binary
+
+
+@nox.session(venv_backend="none", requires=["installed"], default=False)
+def tracing(session: nox.Session) -> None:
+    """MLflow, Phoenix and Prometheus show what the ledger has; `-- --pictures docs` renews the screenshots."""
+    run(
+        session,
+        "python",
+        "-m",
+        "tracing",
+        str(installed_backend("mlflow", "mlflow==3.17.2")),
+        str(installed_backend("phoenix", "arize-phoenix==20.26.1")),
+        str(unpacked_prometheus()),
+        *session.posargs,
+        PYTHONPATH="tests",
+        **WITHOUT_PROXY,
+    )
