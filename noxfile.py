@@ -250,7 +250,7 @@ def unpacked_prometheus() -> Path:
 
 @nox.session(venv_backend="none", requires=["installed"], default=False)
 def tracing(session: nox.Session) -> None:
-    """MLflow, Phoenix and Prometheus show what the ledger has; `-- --pictures docs` renews the screenshots."""
+    """MLflow, Phoenix and Prometheus show what the ledger has; `-- --pictures docs`: screenshots anew."""
     run(
         session,
         "python",
