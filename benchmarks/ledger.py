@@ -121,7 +121,9 @@ def rows_a_second(url: str, seconds: float) -> float:
     database.open()
     written, begun_s = 0, time.perf_counter()
     while time.perf_counter() - begun_s < seconds:
-        ids = [os.urandom(16).hex() for _ in range(170)]
+        ids = [
+            f"{written + place:012x}{os.urandom(10).hex()}" for place in range(170)
+        ]  # as they are made
         started_us = 1_700_000_000_000_000 + written
         database.write(
             [
