@@ -34,6 +34,7 @@ from hybridllm._adapters.otel_requests import OtelRequests
 from hybridllm._core.policy.telemetry import Telemetry
 from hybridllm._core.receipt import RequestOutcome
 from hybridllm._core.request.facts import Facts
+from hybridllm._runtime.fleet import Fleet
 
 POLICY_KNOWN = replace(POLICY, candidates={"qwen3-8b": (QWEN_US, QWEN_EU)})
 
@@ -228,11 +229,29 @@ def test_two_routers_of_a_process_add_to_the_same_metric() -> None:
     assert usd == 0.5
 
 
-def test_a_ledger_that_fails_is_counted() -> None:
-    """Under one word; a sentence could hold anything."""
+class WithLedger:
+    """A router, as gauges look at it, whose ledger fails."""
+
+    def __init__(self, errors: int) -> None:
+        self.fleet = Fleet(lambda: 0.0)
+        self.policy = POLICY_KNOWN
+        self.ledger_errors: int | None = errors
+
+
+def test_the_failures_of_a_ledger_are_counted_and_stay_so() -> None:
+    """0 is told as well, so that an alert has something to look at; a router that ends takes nothing back."""
     provider, reader = metering()
-    listener = OtelRequests(provider)
-    listener.ledger_failed("disk_full")
-    listener.ledger_failed("no space left on device")
-    found = collected(reader)["hybridllm.ledger.errors"]
-    assert {said["error.type"]: count for said, count in found} == {"disk_full": 1, "error": 1}
+
+    def failures() -> list[int]:
+        return [count for _, count in collected(reader)["hybridllm.ledger.errors"]]
+
+    first, second = WithLedger(0), WithLedger(3)
+    listeners = []
+    for router in (first, second):
+        listener = OtelRequests(provider)
+        listener.watch(router)
+        assert listener.listens()
+        listeners.append(listener)
+    assert failures() == [3]
+    first.ledger_errors, second.ledger_errors = 2, 0  # the second is closed
+    assert failures() == [5]

@@ -34,7 +34,6 @@ _COUNTERS: Final = (
         1,
     ),
     (metric_names.REJECTIONS, "{request}", "Requests for which a backend could not be asked.", 1),
-    (metric_names.LEDGER_ERRORS, "{error}", "Failures of the ledger; must stay 0.", 1),
 )
 _Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
@@ -47,6 +46,11 @@ class Watched(Protocol):
     @property
     def policy(self) -> Policy:
         """In force now."""
+        ...
+
+    @property
+    def ledger_errors(self) -> int | None:
+        """How often its ledger could not do what it should; None: it has none."""
         ...
 
 
@@ -62,6 +66,14 @@ class Book:
         self._sums = {name: Sum(name, unit) for name, _, _, unit in _COUNTERS}
         for name, unit, text, _ in _COUNTERS:
             meter.create_observable_counter(name, [_told(self._sums[name])], unit, text)
+        self._ledger_errors = 0
+        self._ledger_seen: WeakKeyDictionary[Watched, int] = WeakKeyDictionary()
+        meter.create_observable_counter(
+            metric_names.LEDGER_ERRORS,
+            [self._failures_of_ledgers],
+            "{error}",
+            "Failures of the ledger; must stay 0.",
+        )
         meter.create_observable_up_down_counter(
             metric_names.INFLIGHT,
             [_of_routers(self.routers, _in_flight)],
@@ -78,6 +90,15 @@ class Book:
     def sum(self, metric: str) -> Sum:
         """Return the sum that a counter tells."""
         return self._sums[metric]
+
+    def _failures_of_ledgers(self, _: CallbackOptions) -> Iterable[Observation]:
+        """What came since it was last asked is added up: a counter goes on when a router is gone."""
+        for router in list(self.routers):
+            errors = router.ledger_errors
+            if errors is not None:
+                self._ledger_errors += max(0, errors - self._ledger_seen.get(router, 0))
+                self._ledger_seen[router] = errors
+        return [Observation(self._ledger_errors)] if self._ledger_seen else []
 
 
 # The sums live as long as the provider, so that nothing is lost when a router is gone.

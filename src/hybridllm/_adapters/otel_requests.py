@@ -77,13 +77,6 @@ class OtelRequests:
             with self._guard:
                 told.ended(receipt, decision, rejected)
 
-    def ledger_failed(self, what: str) -> None:
-        """See `Metrics.ledger_failed`."""
-        told = self._listener()
-        if told is not None:
-            with self._guard:
-                told.ledger_failed(what)
-
     def _listener(self) -> _Told | None:
         """Who is told, or None; asked on every request. See `OtelTracer._listener`."""
         seen: object = self._given
@@ -144,11 +137,6 @@ class _Told:
         for backend, reason in rejected:
             self._count(metric_names.REJECTIONS, backend, reason)
         self._requested(receipt, decision)
-
-    def ledger_failed(self, what: str) -> None:
-        """The ledger could not do what it should."""
-        errors = self._book.sum(metric_names.LEDGER_ERRORS)
-        errors.add(errors.key({semconv.ERROR_TYPE: one_word(what)}))
 
     def _requested(self, receipt: Receipt, decision: Plan | Denied) -> None:
         served = receipt.served

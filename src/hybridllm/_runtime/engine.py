@@ -137,6 +137,11 @@ class Engine:
         return self._in_force.policy
 
     @property
+    def ledger_errors(self) -> int | None:
+        """How often its ledger could not do what it should; None: it has none."""
+        return None if self._ledger is None else self._ledger.errors
+
+    @property
     def now_s(self) -> float:
         """The clock's monotonic seconds."""
         return self._clock.monotonic_s()

@@ -192,6 +192,11 @@ class LedgerPort(Protocol):
         """Why no request may be sent now, in words; None: it may."""
         ...
 
+    @property
+    def errors(self) -> int:
+        """How often something went wrong; any thread may ask."""
+        ...
+
     def begin(self) -> None:
         """Begin in this process; once more it does nothing."""
         ...
@@ -247,10 +252,6 @@ class Metrics(Protocol):
             rejected: (backend, reason) of whom it could not ask when it would have: `breaker_open`, `limit`,
                 `cold`.
         """
-        ...
-
-    def ledger_failed(self, what: str) -> None:
-        """The ledger could not do what it should; `what` in one word."""
         ...
 
 

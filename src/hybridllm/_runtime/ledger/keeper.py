@@ -155,6 +155,11 @@ class LedgerKeeper:
         except Exception as error:  # noqa: BLE001 - so too
             self._fault(error)
 
+    @property
+    def errors(self) -> int:
+        """See `LedgerPort.errors`."""
+        return self.state().errors
+
     def state(self) -> LedgerState:
         """Return how the ledger is now; may be asked in any thread."""
         if self._writer is None:
