@@ -5,7 +5,7 @@ Kept per task too: an answer's length is the task's more than the model's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import sqrt
 
 from hybridllm._core.backtest.histogram import Histogram
@@ -62,6 +62,20 @@ class Seen:
         self._out_squares += tokens_out * tokens_out
         self.cached += tried.cached_input_tokens or 0
 
+    def join(self, other: Seen) -> None:
+        """Note all that another has noted."""
+        self.answers += other.answers
+        self.asked += other.asked
+        self.failed += other.failed
+        self.cached += other.cached
+        self._in += other._in
+        self._in_squares += other._in_squares
+        self._estimated += other._estimated
+        self._out += other._out
+        self._out_squares += other._out_squares
+        self.whole.join(other.whole)
+        self.first.join(other.first)
+
     @property
     def tokens_out(self) -> float:
         """Of an answer, on average."""
@@ -105,41 +119,56 @@ def _error(sum_: int, squares: int, count: int) -> float:
 
 
 class SeenAll:
-    """What was seen of everybody."""
+    """What was seen of everybody: written down by candidate and task, and put together when asked for."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str | None], Seen] = {}
-        self.everybody = Seen()
+        self._joined: dict[str | None, Seen] = {}
 
     def add(self, asked: Asked, tried: Sequence[Tried]) -> None:
         """Note one more request."""
-        first = tried[0]
-        for seen in (*self._of(first.candidate, asked.task), self.everybody):
-            seen.asked += 1
-            if first.outcome not in _ANSWERED:
-                seen.failed += 1
+        self._joined.clear()
+        first = self._one(tried[0], asked.task)
+        first.asked += 1
+        if tried[0].outcome not in _ANSWERED:
+            first.failed += 1
         for one in tried:
             if one.outcome not in _ANSWERED:
                 continue
-            for seen in (*self._of(one.candidate, asked.task), self.everybody):
-                seen.answer(asked, one)
-                if len(tried) == 1:
-                    seen.whole.add(asked.duration_us)
-                    if asked.first_token_us is not None:
-                        seen.first.add(asked.first_token_us)
+            seen = self._one(one, asked.task)
+            seen.answer(asked, one)
+            if len(tried) == 1:
+                seen.whole.add(asked.duration_us)
+                if asked.first_token_us is not None:
+                    seen.first.add(asked.first_token_us)
 
     def of(self, candidate: str | None, task: str | None) -> Seen | None:
         """Return what was seen of a candidate in a task, else in all tasks; None: too little."""
-        for key in ((candidate, task), (candidate, None)):
-            found = self._seen.get(key) if candidate is not None else None  # type: ignore[arg-type]
-            if found is not None and found.answers >= ENOUGH:
-                return found
-        return None
+        if candidate is None:
+            return None
+        found = self._seen.get((candidate, task))
+        if found is None or found.answers < ENOUGH:
+            found = self._all_of(candidate)
+        return found if found.answers >= ENOUGH else None
 
-    def _of(self, candidate: str, task: str | None) -> Iterator[Seen]:
-        keys = ((candidate, task), (candidate, None)) if task is not None else ((candidate, None),)
-        for key in keys:
-            found = self._seen.get(key)
-            if found is None:
-                found = self._seen[key] = Seen()
-            yield found
+    @property
+    def everybody(self) -> Seen:
+        """What was seen of all together."""
+        return self._all_of(None)
+
+    def _all_of(self, candidate: str | None) -> Seen:
+        """Return what was seen of a candidate in all tasks; None: of all candidates."""
+        found = self._joined.get(candidate)
+        if found is None:
+            found = self._joined[candidate] = Seen()
+            for (name, _), seen in self._seen.items():
+                if candidate in (None, name):
+                    found.join(seen)
+        return found
+
+    def _one(self, tried: Tried, task: str | None) -> Seen:
+        key = (tried.candidate, task)
+        found = self._seen.get(key)
+        if found is None:
+            found = self._seen[key] = Seen()
+        return found
