@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import start_http_server
 
+from hybridllm import LedgerReader
 from tracing import books, servers, sixty
 
 PROJECT = "hybridllm"
@@ -63,7 +64,7 @@ def main() -> int:
         }
         wrong = sum(_disagrees(name, *said, expected, failed) for name, said in read.items())
         if given.pictures is not None:
-            _pictures(given.pictures, mlflow, experiment, phoenix)
+            _pictures(given.pictures, ledger, mlflow, experiment, phoenix)
     return wrong
 
 
@@ -110,20 +111,28 @@ def _disagrees(
     return wrong
 
 
-def _pictures(folder: Path, mlflow: str, experiment: str, phoenix: str) -> None:
-    """Have a browser without a screen look at both."""
+def _pictures(folder: Path, ledger: Path, mlflow: str, experiment: str, phoenix: str) -> None:
+    """Have a browser without a screen look at a request that failed over, in both."""
+    (seen,) = [
+        row
+        for row in LedgerReader(ledger).attempts()
+        if row.reason == "failover" and row.outcome == "served"
+    ][:1]
     node = books.project(phoenix, PROJECT)
     for name, url in (
-        ("tracing-mlflow", f"{mlflow}/#/experiments/{experiment}/traces"),
-        ("tracing-phoenix", f"{phoenix}/projects/{node}/spans"),
+        (
+            "tracing-mlflow",
+            f"{mlflow}/#/experiments/{experiment}/traces?selectedEvaluationId=tr-{seen.trace_id}",
+        ),
+        ("tracing-phoenix", f"{phoenix}/projects/{node}/traces/{seen.trace_id}"),
     ):
         file = (folder / f"{name}.png").absolute()
         with tempfile.TemporaryDirectory() as profile:
             looked = (
                 *CHROMIUM,
                 f"--user-data-dir={profile}",
-                "--window-size=1400,900",
-                "--virtual-time-budget=20000",
+                "--window-size=1500,760",
+                "--virtual-time-budget=30000",
                 f"--screenshot={file}",
                 url,
             )
