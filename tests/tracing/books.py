@@ -46,10 +46,24 @@ def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -
 
 
 def of_ledger(ledger: Path) -> tuple[Books, int]:
-    """Return what the ledger says per tenant, and how many attempts failed."""
+    """Return what the ledger says per tenant, and how many attempts failed.
+
+    Raises:
+        AssertionError: If the traffic lacked what it should have had: then the sums would prove little.
+    """
     sums: defaultdict[str, Decimal] = defaultdict(Decimal)
-    failed = 0
-    for row in LedgerReader(ledger).attempts():
+    failed, rows = 0, list(LedgerReader(ledger).attempts())
+    kinds = {(row.reason, row.outcome, row.usage_source) for row in rows}
+    for kind in (
+        ("primary", "failed", None),
+        ("primary", "failed", "estimated"),  # a cut stream
+        ("primary", "served", "estimated"),
+        ("primary", "lost_hedge", "estimated"),
+        ("failover", "served", "provider"),
+        ("hedge", "served", "provider"),
+    ):
+        assert kind in kinds, kind
+    for row in rows:
         failed += row.outcome == "failed"
         if row.cost_pico is not None:
             sums[str(row.tenant)] += usd_of(row.cost_pico)
@@ -100,14 +114,17 @@ _FAILED = """query($id: ID!) { node(id: $id) { ... on Project {
 
 
 def project(url: str, name: str) -> str:
-    """Return Phoenix's id of a project."""
-    found = ask(f"{url}/graphql", {"query": "{ projects { edges { node { id name } } } }"})
-    (node,) = [
-        str(edge["node"]["id"])
-        for edge in found["data"]["projects"]["edges"]
-        if edge["node"]["name"] == name
-    ]
-    return node
+    """Return Phoenix's id of a project, once its first span is taken in."""
+    found: list[str] = []
+
+    def there() -> bool:
+        said = ask(f"{url}/graphql", {"query": "{ projects { edges { node { id name } } } }"})
+        nodes = [edge["node"] for edge in said["data"]["projects"]["edges"]]
+        found[:] = [str(node["id"]) for node in nodes if node["name"] == name]
+        return bool(found)
+
+    until(there, "the project in Phoenix")
+    return found[0]
 
 
 def of_phoenix(url: str, name: str, tenants: tuple[str, ...], expected: Books) -> tuple[Books, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -39,14 +40,16 @@ telemetry:
 """
 # What ails `us`, the task, whether it is streamed, and how many requests.
 PARTS: tuple[tuple[str, str, bool, int], ...] = (
-    ("plain", "plain", False, 12),
-    ("failover", "plain", False, 10),
+    ("plain", "plain", False, 20),
     ("stream", "plain", True, 10),
-    ("cut", "plain", True, 8),
-    ("slow", "hedged", False, 8),
     ("uncounted", "plain", True, 6),
-    ("plain", "home", False, 6),
+    ("own", "home", False, 4),
+    ("slow", "hedged", False, 4),  # one of twenty requests may be hedged: two of these are
+    ("failover", "plain", False, 8),
+    ("cut", "plain", True, 8),
 )
+# A router for each request of these: else a breaker would open, and nothing more would fail.
+_ALONE = frozenset({"failover", "cut"})
 
 
 def policy(backends: dict[str, SimulatedBackend]) -> str:
@@ -79,21 +82,27 @@ async def send(
         "cut": lambda: Fault.cut_after(2, "rst"),
         "uncounted": lambda: Fault.usage(None),
     }
-    asked = 0
-    for what, task, stream, count in PARTS:
-        for _ in range(count):
-            # A router each: else the breaker would open, and nothing more would fail.
-            async with Router.from_text(
-                policy(there),
-                environ={},
-                tracer_provider=tracer_provider,
-                meter_provider=meter_provider,
-                ledger=ledger,
-            ) as router:
-                there["us"].fault = ail[what]() if what in ail else None
-                there["us"].latency_s = 0.4 if what == "slow" else 0.0
-                await _ask(router, task, TENANTS[asked % 3], f"part-{what}", stream=stream)
-            asked += 1
+    tenants = cycle(TENANTS)
+
+    def router() -> Router:
+        return Router.from_text(
+            policy(there),
+            environ={},
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            ledger=ledger,
+        )
+
+    async with router() as shared:
+        for what, task, stream, count in PARTS:
+            there["us"].fault = ail[what]() if what in ail else None
+            there["us"].latency_s = 0.2 if what == "slow" else 0.0
+            for _ in range(count):
+                async with AsyncExitStack() as alone:
+                    asked = shared
+                    if what in _ALONE:
+                        asked = await alone.enter_async_context(router())
+                    await _ask(asked, task, next(tenants), f"part-{what}", stream=stream)
 
 
 async def _ask(router: Router, task: str, tenant: str, feature: str, *, stream: bool) -> None:
