@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from cascade import own
 from hybridllm._core.cascade.check import doubt
 from hybridllm._core.cascade.json_shape import misfit
 from hybridllm._core.cascade.rule import DEFAULT_PHRASES, Cascade, folded
-from hybridllm._core.cascade.said import Asked, Choice
+from hybridllm._core.cascade.said import Asked, Choice, said_in
 
 JSON = Asked(wants_json=True)
 
@@ -50,6 +51,18 @@ def test_phrases_are_found_however_they_are_set(text: str, *, passes: bool) -> N
 def test_only_prose_can_be_too_short(asked: Asked, choice: Choice, *, passes: bool) -> None:
     """An answer in JSON, or a call of a tool, is as long as it is."""
     assert (why(asked, choice, min_chars=50) is None) is passes
+
+
+@pytest.mark.parametrize(
+    "logprob", [pytest.param(10**400, id="huge"), float("nan"), float("-inf"), "-1", None, [-1.0]]
+)
+def test_a_log_probability_that_is_none_is_not_counted(logprob: Any) -> None:
+    """A backend may write anything there."""
+    token = SimpleNamespace(logprob=logprob)
+    message = SimpleNamespace(content="yes", tool_calls=None)
+    choice = SimpleNamespace(message=message, logprobs=SimpleNamespace(content=[token]))
+    (said,) = said_in(SimpleNamespace(choices=[choice]))
+    assert said.logprobs == []
 
 
 @pytest.mark.parametrize(
@@ -116,6 +129,7 @@ def test_a_value_is_judged_by_its_schema(value: Any, broken: str | None) -> None
         (1, {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, True),
         (1, False, False),
         (float("nan"), {"type": "integer"}, False),
+        pytest.param(10**400, {"type": "integer"}, True, id="beyond-floats"),
     ],
 )
 def test_keywords_beyond_the_usual(value: Any, schema: Any, *, fits: bool) -> None:

@@ -160,6 +160,38 @@ def test_every_tag_of_the_original_holds_for_its_copy() -> None:
     played(text, work)
 
 
+def test_no_copy_is_begun_by_a_policy_that_has_gone() -> None:
+    """The one in force by then might forbid it; the request itself ends as it began."""
+
+    async def work(router: Router, wire: ScriptedWire) -> None:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(ask(router))
+            await asyncio.sleep(0.1)
+            other = policy("}", model="big").replace("[big]", "[small]")
+            router._swap(Router.from_text(other).policy)
+        assert receipt(asked.result()).attempts[0].model == "big"
+        assert models(wire) == ["big"]
+        assert not any(one.spent_usd for one in router.status().shadows)
+
+    played(policy(), work)
+
+
+def test_a_copy_goes_to_no_backend_that_its_route_leaves_out() -> None:
+    """A route that asks a model on some backends alone has its copies asked of the same."""
+    parity = ", parity: {at_least: 80%, samples: 20, then: shift}}"
+    text = policy(parity, fallbacks="    fallbacks: [small]\n")
+    text = text.replace("use: [big]", "use: [{model: big, on: [own]}]")
+
+    async def work(router: Router, wire: ScriptedWire) -> None:
+        for _ in range(30):
+            await ask(router)
+        assert models(wire)[-2:] == ["small", "big"]
+        urls = {sent.url for sent in wire.requests if sent.json["model"] == "big"}
+        assert urls == {"http://own.test/v1/chat/completions"}
+
+    played(text, work)
+
+
 def test_a_share_is_copied() -> None:
     """By a number that is drawn for each request."""
 

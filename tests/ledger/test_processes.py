@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -97,6 +99,46 @@ async def test_a_line_that_was_cut_off_or_changed_is_seen(tmp_path: Path) -> Non
         lines = segment.read()
         assert (lines.rows, lines.torn, lines.damaged) == ([attempt], True, 0)
         segment.close()
+
+
+async def test_a_line_of_somebody_elses_making_stops_nothing(tmp_path: Path) -> None:
+    """Its checksum is right and its values are not: it is set aside, all others are taken over."""
+    place = tmp_path / "ledger.db"
+    async with routing(place) as router:
+        await asked(router)
+    (attempt,), (request,) = attempts(place), requests(place)
+    place.unlink()
+    folder = tmp_path / "ledger.db.pending"
+    hostile: list[object] = [
+        attempt._replace(started_us=None),  # type: ignore[arg-type]  # as are the next ones
+        attempt._replace(tenant=["a"]),  # type: ignore[arg-type]
+        attempt._replace(cost_pico=1.5),  # type: ignore[arg-type]
+        attempt._replace(cost_pico=True),
+        {"a": 1},
+        7,
+    ]
+    lines = [_line(json.dumps(one).encode()) for one in hostile]
+    lines.append(_line(b"[" * 100_000))
+    lines.append(attempt_line(attempt._replace(attempt_id="x-1", cost_pico=10**40)))
+    (folder / "odd.rows").write_bytes(
+        HEADER + b"".join(lines) + attempt_line(attempt) + request_line(request)
+    )
+    async with routing(Ledger(place, unavailable="deny")) as router:
+        told = await asked(router)
+        state = router.status().ledger
+        assert state is not None
+        assert (state.error, state.lost) == (None, 0)
+    found = {row.attempt_id: row.cost_pico for row in attempts(place)}
+    assert found == {
+        attempt.attempt_id: attempt.cost_pico,
+        "x-1": 2**63 - 1,
+        f"{told.request_id}-1": attempt.cost_pico,
+    }
+    assert [one.name for one in folder.iterdir()] == ["odd.damaged"]
+
+
+def _line(text: bytes) -> bytes:
+    return b"a %08x %b\n" % (crc32(text), text)
 
 
 def test_a_segment_takes_more_than_it_has_room_for(tmp_path: Path) -> None:

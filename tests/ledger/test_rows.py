@@ -135,3 +135,19 @@ def test_nothing_is_left_beside_the_database(tmp_path: Path) -> None:
     run_in_virtual_time(main())
     assert len(requests(place)) == len(attempts(place)) == 50
     assert list((tmp_path / "ledger.db.pending").iterdir()) == []
+
+
+def test_what_a_backend_calls_its_model_is_a_name_or_not_written_down(tmp_path: Path) -> None:
+    """It may repeat the prompt there, at any length."""
+    place = tmp_path / "ledger.db"
+    odd = json.loads(Reply.chat("yes", usage=(10, 5)).chunks[0])
+    odd |= {"model": "Is it? " * 100, "service_tier": "Is it? " * 100}
+
+    async def main() -> None:
+        async with routing(place, **{"near.test": Reply.json(odd)}) as router:
+            await asked(router)
+
+    run_in_virtual_time(main)
+    (row,) = attempts(place)
+    assert (row.model_served, row.service_tier, row.model_asked) == (None, None, "m-near")
+    assert "Is it?" not in place.read_bytes().decode("utf-8", "replace")

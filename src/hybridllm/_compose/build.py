@@ -137,12 +137,12 @@ def built_budgets(ledger: Ledger | str | Path | None) -> Budgets:
         return MemoryBudgets()
     from pathlib import Path
 
-    from hybridllm._adapters.ledger.reader import ledger_url
+    from hybridllm._adapters.ledger.reader import ledger_url, shown
     from hybridllm._compose.ledger import ledger_of
     from hybridllm._runtime.budgets.shared import SharedBudgets
 
     url = ledger_url(ledger_of(ledger).place)
-    name = url.render_as_string(hide_password=True)
+    name = shown(url)
     file = url.database if url.get_backend_name() == "sqlite" else None
     path = None if file is None else Path(file).absolute()
     return SharedBudgets(name if path is None else str(path), lambda: _budget_file(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,7 +37,7 @@ class Ledger:
         InvalidRequest: If a value is not what it may be.
     """
 
-    place: str | Path
+    place: str | Path = field(repr=False)  # it may hold a password
     retention_days: int | None = 400
     unavailable: Literal["allow", "deny"] = "allow"
     journal_dir: str | Path | None = None
@@ -80,7 +80,7 @@ def built_ledger(ledger: Ledger, policy: Callable[[], Policy]) -> LedgerKeeper:
         LedgerError: If it is no place that a ledger can be kept in, or a driver is not installed.
     """
     from hybridllm._adapters.ledger.journal import JournalFolder
-    from hybridllm._adapters.ledger.reader import ledger_url
+    from hybridllm._adapters.ledger.reader import ledger_url, shown
     from hybridllm._adapters.ledger.store import LedgerDatabase
     from hybridllm._runtime.ledger.keeper import LedgerKeeper
     from hybridllm._runtime.ledger.writer import Writer
@@ -88,7 +88,7 @@ def built_ledger(ledger: Ledger, policy: Callable[[], Policy]) -> LedgerKeeper:
     url = ledger_url(ledger.place)
     if url.get_backend_name() == "sqlite" and url.database:
         url = url.set(database=str(Path(url.database).absolute()))
-    name = url.render_as_string(hide_password=True)
+    name = shown(url)
     if ledger.journal_dir is not None:
         folder = Path(ledger.journal_dir).absolute()
     elif url.get_backend_name() == "sqlite":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.plan import Denied, Plan
@@ -45,6 +46,12 @@ def begun_copy(
     snapshot = fleet.snapshot(plan.policy, now_utc=started_at, chance=draw(), two_of=draw())
     decision = decide(plan.policy, facts_of(call, plan.policy, plan.residency), snapshot)
     if isinstance(decision, Denied):
+        return None
+    asked = {one.candidate.name for one in plan.kept if one.candidate.model.name == call.model}
+    if asked:  # where the route itself names backends of the model, no others get a copy
+        kept = tuple([one for one in decision.kept if one.candidate.name in asked])
+        decision = replace(decision, kept=kept)
+    if not decision.kept:
         return None
     request_id, limit_s = ids.new(started_at), total_s(decision.task)
     return Run(

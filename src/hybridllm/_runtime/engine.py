@@ -326,7 +326,9 @@ class Engine:
         self.shadows.copy(call, plan, text, receipt, begin=self._begun_copy, find=self._found_copy)
 
     def _begun_copy(self, call: Call, plan: Plan, original: str) -> Run | None:
-        if self._stay is None:
+        if self._stay is None or plan.policy is not self._in_force.policy:
+            return None  # the policy in force now might forbid it
+        if self._ledger is not None and self._ledger.refusal is not None:
             return None
         return begun_copy(
             call,

@@ -12,7 +12,7 @@ from hybridllm._core.decide.plan import Denied, Kept, Plan
 from hybridllm._core.ledger.made import declared_keys
 from hybridllm._core.ledger.rows import AttemptRow
 from hybridllm._core.money.capacity import FixedCost
-from hybridllm._core.money.pico import to_pico
+from hybridllm._core.money.pico import exactly, to_pico
 from hybridllm._core.money.price import Price, cheapest, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
 from hybridllm._core.policy.pricing import list_prices_at
@@ -25,6 +25,7 @@ from hybridllm._core.receipt import (
 )
 from hybridllm._core.request.read import Call
 from hybridllm._core.resilience.outcome import Failure
+from hybridllm._runtime.answer_words import name_of, status_of
 from hybridllm._runtime.elsewhere import all_at_apis_usd, all_at_home_usd, own_cost_usd
 from hybridllm._runtime.permit import Permit
 from hybridllm._runtime.ports import (
@@ -130,6 +131,7 @@ class Run:
         claimed, self.claimed = self.claimed, True
         return not claimed
 
+    @exactly
     def settle(
         self,
         outcome: RequestOutcome,
@@ -192,6 +194,7 @@ class Trial:
         """When it began, on the clock's monotonic scale."""
         return self.permit.taken_at_s
 
+    @exactly
     def ended(
         self,
         outcome: AttemptOutcome,
@@ -205,7 +208,8 @@ class Trial:
     ) -> Attempt:
         """Record how it ended, with its cost if tokens and price are known."""
         candidate = self.kept.candidate
-        service_tier = facts.service_tier if facts is not None else None
+        service_tier = name_of(facts.service_tier) if facts is not None else None
+        model_served = name_of(model_served)
         price = candidate.price
         if candidate.tariff is not None:
             price = candidate.price_at(
@@ -231,7 +235,7 @@ class Trial:
             self.reason,
             outcome,
             failure.label if failure is not None else None,
-            _status(failure, answered=usage is not None or facts is not None),
+            status_of(failure, answered=usage is not None or facts is not None),
             self.started_at,
             now_s - self.started_s,
             first_token_s,
@@ -284,12 +288,6 @@ def _cost(
     if usage is None:  # free is free, however much it was
         return (_NO_COST, "local") if price.free else (None, None)
     return to_pico(cost_usd(usage, price)), "local"
-
-
-def _status(failure: Failure | None, *, answered: bool) -> int | None:
-    """The status of the answer's head; a stream that broke later had begun with a 200."""
-    said = failure.status_code if failure is not None else None
-    return said if said is not None or not answered else 200
 
 
 def _number(attempt: Attempt) -> int:

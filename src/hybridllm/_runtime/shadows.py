@@ -130,12 +130,11 @@ class Shadows:
     async def _copied(
         self, original: _Original, model: str, pico: int, day: int, begin: Begin, find: Find
     ) -> None:
-        cost_pico = 0
-        run = begin(_copy_of(original, model), original.plan, original.receipt.request_id)
-        if run is None:
-            self._settle(original, pico, 0, day)
-            return
+        cost_pico, run = 0, None
         try:
+            run = begin(_copy_of(original, model), original.plan, original.receipt.request_id)
+            if run is None:
+                return
             answer = await find(run)
             run.agreed = agree(original.text, plain_text(answer) or "")
             receipt = run.settle(RequestOutcome.OK, now_s=self._clock.monotonic_s())
@@ -143,9 +142,10 @@ class Shadows:
         except HybridLLMError:
             pass  # its receipt says why
         finally:
-            if not run.settled:
-                run.settle(RequestOutcome.CANCELLED, now_s=self._clock.monotonic_s())
-            cost_pico = _cost_pico(run, pico)
+            if run is not None:
+                if not run.settled:
+                    run.settle(RequestOutcome.CANCELLED, now_s=self._clock.monotonic_s())
+                cost_pico = _cost_pico(run, pico)
             self._settle(original, pico, cost_pico, day)
 
     def _settle(self, original: _Original, pico: int, cost_pico: int, day: int) -> None:

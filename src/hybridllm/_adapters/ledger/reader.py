@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hybridllm._adapters.ledger.tables import ATTEMPTS, REQUESTS
@@ -30,9 +30,15 @@ def ledger_url(place: str | Path) -> URL:
         return URL.create("sqlite", database=str(place))
     try:
         return make_url(place)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port that is none
         message = "a ledger is a file's path, or a URL such as postgresql+psycopg://user@host/name"
         raise LedgerError(f"{message}; this is neither") from None
+
+
+def shown(url: URL) -> str:
+    """Return a database's URL as people may read it: without passwords, wherever they stand in it."""
+    hidden = {name: "***" for name in url.query if "password" in name.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 class LedgerReader:
@@ -47,13 +53,19 @@ class LedgerReader:
 
     def __init__(self, place: str | Path) -> None:
         url = ledger_url(place)
-        self.name = url.render_as_string(hide_password=True)
+        self.name = shown(url)
         file = url.database if url.get_backend_name() == "sqlite" else None
         if file is not None and file != ":memory:" and not Path(file).exists():
             raise LedgerError(
                 f"there is no ledger {file}; a router writes one: Router.from_file(..., ledger={file!r})"
             )
-        self._engine: Engine = create_engine(url, poolclass=NullPool)
+        try:
+            self._engine: Engine = create_engine(url, poolclass=NullPool)
+        except (ImportError, NoSuchModuleError) as error:
+            raise LedgerError(
+                f"the driver of {url.drivername} is not installed: {error}; "
+                "pip install 'hybridllm[postgresql]'"
+            ) from None
         with self.connected() as connection:
             if not inspect(connection).has_table(ATTEMPTS.name):
                 raise LedgerError(f"{self.name} holds no ledger: it has no table {ATTEMPTS.name}")

@@ -49,7 +49,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_integer(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value) and value == int(value)
+    if isinstance(value, float):
+        return math.isfinite(value) and value.is_integer()
+    return _is_number(value)  # one beyond all floats is one too
 
 
 _TYPES: Mapping[str, Callable[[Any], bool]] = {

@@ -6,7 +6,6 @@ Reads anything with `choices` in the caller's types; a lenient answer's fields m
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from hybridllm._core.request.read import Call
 
 _JSON_FORMATS = ("json_object", "json_schema")
+_LOGPROB_FAR = 1e9  # no logarithm of any probability; beyond: a lie, or no float at all
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ def _add_tools(one: Choice, calls: Any, *, apart: bool) -> None:
 def _add_logprobs(one: Choice, logprobs: Any) -> None:
     for token in getattr(logprobs, "content", None) or ():
         value = getattr(token, "logprob", None)
-        if isinstance(value, int | float) and math.isfinite(value):
+        if isinstance(value, int | float) and -_LOGPROB_FAR <= value <= _LOGPROB_FAR:
             one.logprobs.append(float(value))
 
 

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 from zlib import crc32
 
 from pydantic_core import to_json
@@ -22,6 +22,11 @@ HEADER = b"hybridllm-ledger-journal 1\n"
 
 Row = AttemptRow | RequestRow
 _INTEGER_MAX = 2**63 - 1  # of a database
+_KINDS: Mapping[type, Sequence[tuple[type, ...]]] = {
+    row: [getattr(kind, "__args__", (kind,)) for kind in get_type_hints(row).values()]
+    for row in (AttemptRow, RequestRow)
+}
+"""Of each row, what its fields may be: what is something else stops a database for all rows after it."""
 
 
 @dataclass(slots=True)
@@ -76,9 +81,14 @@ def _row(line: bytes) -> Row | None:
         return None
     try:
         values: Any = json.loads(text)
-        return AttemptRow(*values) if kind == b"a " else RequestRow(*values)
-    except (TypeError, ValueError):
+        row = AttemptRow(*values) if kind == b"a " else RequestRow(*values)
+    except (TypeError, ValueError, RecursionError):
         return None  # of another version
+    return row if all(map(_is_of, values, _KINDS[type(row)])) else None
+
+
+def _is_of(value: object, kinds: tuple[type, ...]) -> bool:
+    return value.__class__ in kinds
 
 
 def storable(row: Any) -> Any:

@@ -6,23 +6,40 @@ come out even (discounts, other currencies) is rounded once, where a cost is mad
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 PICO = 10**12
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _UNIT = Decimal("1e-12")
 
 
 def pico_of(usd: Decimal) -> int:
     """Return an amount in 10^-12 USD, rounded half to even."""
-    return int(usd.scaleb(12).to_integral_value(ROUND_HALF_EVEN))
+    return int(usd.scaleb(12, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
 def to_pico(usd: Decimal) -> Decimal:
     """Return an amount in USD, rounded half to even to whole 10^-12; one that is whole stays as it is."""
-    rounded = usd.quantize(_UNIT, ROUND_HALF_EVEN)
+    rounded = usd.quantize(_UNIT, ROUND_HALF_EVEN, _EXACT)
     return usd if rounded == usd else rounded
 
 
 def usd_of(pico_usd: int) -> Decimal:
     """Return an amount in USD, exactly."""
-    return pico_usd * _UNIT
+    return _EXACT.multiply(pico_usd, _UNIT)
+
+
+def exactly(work: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return the same function, whose sums are exact whatever precision the application has set."""
+
+    @wraps(work)
+    def worked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with localcontext(_EXACT):
+            return work(*args, **kwargs)
+
+    return worked
