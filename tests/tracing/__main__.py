@@ -31,7 +31,14 @@ from tracing import books, servers, sixty
 PROJECT = "hybridllm"
 REQUESTS = sum(count for *_, count in sixty.PARTS)
 PRICES_KNOWN_S = 6.0  # Phoenix looks at its prices every five
-CHROMIUM = ("chromium", "--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu")
+CHROMIUM = (
+    "chromium",
+    "--headless=new",
+    "--no-sandbox",
+    "--hide-scrollbars",
+    "--disable-gpu",
+    "--force-prefers-reduced-motion",
+)
 
 
 def main() -> int:
