@@ -130,7 +130,7 @@ def source_scenario(name: str, **keys: Any) -> Scenario:
 def ledger_scenario(
     ledger: str | Path,
     *,
-    days: float = 30,
+    since: str = "30d",
     policy: Policy | None = None,
     now: datetime | None = None,
     **keys: Any,
@@ -139,7 +139,7 @@ def ledger_scenario(
 
     Args:
         ledger: A file's path or a database's URL.
-        days: How far to look back; less, where the ledger begins later.
+        since: `30d`, `2026-11-01`, `last month`; it counts from where the ledger begins, if that is later.
         policy: Has the prices of APIs for its models, and the machines with their `capacity`. Default: the
             prices of the model book, and no machines.
         now: Default: now.
@@ -148,7 +148,8 @@ def ledger_scenario(
     Raises:
         LedgerError: If it cannot be read, holds no tokens of that time, or too many without a price.
         PolicyError: For a problem with a key.
+        ValueError: If `since` is no time.
     """
     from hybridllm._compose.economics import ledger_scenario as measured
 
-    return measured(ledger, keys, days=days, policy=policy, now=now)
+    return measured(ledger, keys, since=since, policy=policy, now=now)

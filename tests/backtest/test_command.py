@@ -59,7 +59,7 @@ def test_json_has_amounts_as_texts(ledger: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--since", "soon"], "'soon' is neither so long ago (30d, 12h, 2w) nor a date"),
+        (["--since", "soon"], "'soon' is no time; one is written 30d, 12h, 2w, 2026-11-01"),
         (["--prices", "none.yaml"], "there is no file none.yaml"),
     ],
 )

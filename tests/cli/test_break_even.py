@@ -126,7 +126,7 @@ def test_json_is_one_object() -> None:
         ),
         (("--policy", "api-first"), "--policy goes with --ledger"),
         (("--scenario", "early", "--ledger", "x.db"), "take one of them"),
-        (("--ledger", "x.db", "--since", "month"), "write 30d or 12h"),
+        (("--ledger", "x.db", "--since", "month"), "'month' is no time; one is written 30d, 12h"),
         (("--scenario", "early", "--plot", "a.txt"), "ends in none of .png"),
         (("--scenario", "early", "--gpu", "9x Z"), "--gpu: of '9x Z' the sources know no price"),
     ],

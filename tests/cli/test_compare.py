@@ -74,10 +74,10 @@ async def test_the_page_escapes_what_models_say(compare, tmp_path: Path) -> None
 
 
 async def test_a_judge_and_a_schema_score(compare, tmp_path: Path, monkeypatch) -> None:
-    """A dotted name is imported from where one stands."""
+    """A dotted name is imported as Python would."""
     (tmp_path / "my_judge.py").write_text("def good(request, answer, expected):\n    return 0.25\n")
     (tmp_path / "schema.json").write_text('{"type": "string"}')
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     judged = await compare("--models", "big,small", "--judge", "my_judge.good", "--json")
     assert json.loads(judged.stdout)["models"][0]["score"] == 0.25
     fitting = await compare("--models", "big,small", "--schema", tmp_path / "schema.json", "--json")
@@ -90,7 +90,10 @@ async def test_a_judge_and_a_schema_score(compare, tmp_path: Path, monkeypatch) 
         pytest.param(("--models", "big"), 2, "two or more", id="one-model"),
         pytest.param(("--models", "big,bog"), 2, "known: big, small", id="unknown"),
         pytest.param(
-            ("--models", "big,small", "--judge", "nowhere"), 2, "MODULE.FUNCTION", id="judge"
+            ("--models", "big,small", "--judge", "nowhere"),
+            2,
+            "package.module.function",
+            id="judge",
         ),
         pytest.param(("--models", "big,small", "--judge", "no_such.f"), 2, "no_such", id="import"),
         pytest.param(("--ledger", "x.db"), 2, "give one of them", id="both"),

@@ -80,7 +80,7 @@ def test_the_table_comes_from_what_a_router_wrote(tmp_path: Path) -> None:
                 await asyncio.sleep(0.3)
 
     asyncio.run(main())
-    (found,) = shadow_report(path, since_days=1)
+    (found,) = shadow_report(path, since="1d")
     assert (found.copies, found.answered, found.agreement) == (3, 3, 2 / 3)
     assert (found.cost_usd, found.shadow_cost_usd) == (Decimal("0.0009"), Decimal("0.00009"))
     rows = list(LedgerReader(path).attempts())

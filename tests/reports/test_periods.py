@@ -50,7 +50,7 @@ def test_what_is_no_time_is_told_with_what_is(text: str) -> None:
 
 def test_an_empty_time_is_refused() -> None:
     """Nothing would come out, and nobody would know why."""
-    with pytest.raises(ValueError, match="no time lies between 2026-02-03"):
+    with pytest.raises(ValueError, match="there is no time from 2026-02-03"):
         period("2026-02-03", "2026-02-03", now_us=NOW)
 
 

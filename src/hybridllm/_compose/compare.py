@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hybridllm._core.compare.comparison import Answered, Comparison, compared
 from hybridllm._core.compare.live import ShadowSummary, shadow_summaries
 from hybridllm._core.compare.prompts import Prompt, read_prompt
+from hybridllm._core.ledger.periods import microseconds, period
 from hybridllm._runtime.wall_clock import utc_now
 from hybridllm.errors import InvalidRequest
 
@@ -47,7 +48,7 @@ async def compare(
     prompts: str | Path | Iterable[Mapping[str, Any] | Prompt],
     *,
     models: Sequence[str],
-    judge: Judge | None = None,
+    judge: Judge | str | None = None,
     schema: Any = None,
     hints: Mapping[str, Any] | None = None,
     concurrency: int = 16,
@@ -62,7 +63,7 @@ async def compare(
         router: Whose policy has the models.
         prompts: A JSONL file, or its lines as dicts; see `docs/compare.md`.
         models: Names of the policy; the others are held against the first.
-        judge: Scores every answer; may be a coroutine function.
+        judge: Scores every answer, or the dotted name of what does; may be a coroutine function.
         schema: A JSON schema that answers must fit; in the place of a judge.
         hints: Keywords for every request that says nothing of them: task, residency, tenant, ...
         concurrency: Requests under way at once.
@@ -171,7 +172,7 @@ def _answered(result: BulkResult, key: str, model: str) -> Answered:
 
 
 def _scorer(
-    judge: Judge | None, schema: Any
+    judge: Judge | str | None, schema: Any
 ) -> Callable[[Prompt, str], Awaitable[float | None]] | None:
     if schema is not None:
         from hybridllm._adapters.json_schemas import fits_schema
@@ -184,7 +185,7 @@ def _scorer(
         return by_schema
     if judge is None:
         return None
-    given = judge
+    given = _judge(judge)
 
     async def by_judge(prompt: Prompt, text: str) -> float | None:
         verdict = given(prompt.request, text, prompt.expected)
@@ -201,6 +202,17 @@ def _scorer(
         return float(verdict)
 
     return by_judge
+
+
+def _judge(judge: Judge | str) -> Judge:
+    if not isinstance(judge, str):
+        return judge
+    from hybridllm._adapters.dotted_names import function_named
+
+    found = function_named(judge)
+    if isinstance(found, str):
+        raise InvalidRequest(f"judge: {found}")
+    return found
 
 
 class _Told:
@@ -232,17 +244,21 @@ def _last_words(request: Mapping[str, Any]) -> str:
     return str(content or "")[:_SHOWN_CHARS]
 
 
-def shadow_report(ledger: str | Path, *, since_days: float = 30.0) -> list[ShadowSummary]:
+def shadow_report(
+    ledger: str | Path, *, since: str | None = "30d", until: str | None = None
+) -> list[ShadowSummary]:
     """Return what the shadow traffic in a ledger tells, by route and models.
 
     Args:
         ledger: An SQLite file's path, or a database's URL.
-        since_days: So far back from now.
+        since: `30d`, `2026-11-01`, `2026-11`, `last month`; None: from the beginning.
+        until: A time like that, itself left out; None: until now, or where the period `since` ends.
 
     Raises:
         LedgerError: If it cannot be read.
+        ValueError: If a time is none.
     """
     from hybridllm._adapters.ledger.reader import LedgerReader
 
-    since_us = int((utc_now().timestamp() - since_days * 86_400) * 1e6)
-    return shadow_summaries(LedgerReader(ledger).requests(max(0, since_us)))
+    time = period(since, until, now_us=microseconds(utc_now()))
+    return shadow_summaries(LedgerReader(ledger).requests(*time))

@@ -20,6 +20,7 @@ from hybridllm._core.economics.ranges import Range
 from hybridllm._core.economics.scenario import Purchase, Scenario
 from hybridllm._core.economics.schema import ScenarioSpec
 from hybridllm._core.economics.sums import MTOK
+from hybridllm._core.ledger.periods import microseconds, period
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.document import (
     WHOLE_FILE,
@@ -82,7 +83,7 @@ def ledger_scenario(
     place: str | Path,
     given: Mapping[str, Any] | None = None,
     *,
-    days: float = 30,
+    since: str = "30d",
     policy: Policy | None = None,
     now: datetime | None = None,
 ) -> Scenario:
@@ -91,7 +92,7 @@ def ledger_scenario(
     Args:
         place: Of the ledger: a file's path or a database's URL.
         given: Keys that go before what was measured.
-        days: How far to look back; less, where the ledger begins later.
+        since: `30d`, `2026-11-01`, `last month`; it counts from where the ledger begins, if that is later.
         policy: Has what APIs ask for each model, and the machines with their `capacity`. Default: the prices
             of the model book, and no machines.
         now: Default: now.
@@ -99,8 +100,9 @@ def ledger_scenario(
     Raises:
         LedgerError: If it cannot be read, has no tokens in that time, or too many of models without a price.
         PolicyError: For what is wrong with `given`.
+        ValueError: If `since` is no time.
     """
-    found = _measured(place, days=days, policy=policy, now=now)
+    found = _measured(place, since, policy=policy, now=now)
     over = {key: value for key, value in (given or {}).items() if value is not None}
     keys = _traffic_keys(found) | {"stable_days": int(found.days)}
     notes = list(found.notes())
@@ -119,7 +121,7 @@ def ledger_scenario(
 
 
 def _measured(
-    place: str | Path, *, days: float, policy: Policy | None, now: datetime | None
+    place: str | Path, since: str, *, policy: Policy | None, now: datetime | None
 ) -> Measured:
     from hybridllm._adapters.ledger.reader import LedgerReader
     from hybridllm._adapters.ledger.traffic import traffic_of
@@ -127,9 +129,9 @@ def _measured(
     from hybridllm._core.policy.pricing import list_prices_at
 
     now = now or utc_now()
-    until_us = int(now.timestamp() * 1_000_000)
+    time = period(since, None, now_us=microseconds(now))
     reader = LedgerReader(place)
-    window = traffic_of(reader, since_us=until_us - int(days * 86_400_000_000), until_us=until_us)
+    window = traffic_of(reader, time)
     if policy is not None:
         hosted = [name for name, one in policy.backends.items() if not one.own]
         asked = {one.model: list_prices_at(policy, one.model, now) for one in window.seen}
@@ -139,7 +141,7 @@ def _measured(
         prices = {name: (one.price,) for name, one in entries.items() if one and one.price}
         found = measured(window, prices)
     if not found.parts and not found.unpriced:
-        raise LedgerError(f"{reader.name} holds no tokens of the last {days:g} days")
+        raise LedgerError(f"{reader.name} holds no tokens of {time}")
     if not found.known:
         raise LedgerError(
             f"{found.unpriced_share * 100:.1f} % of the tokens are of models without a price: "

@@ -9,9 +9,9 @@ import typer
 
 from hybridllm.cli import hints
 from hybridllm.cli import ledger_options as options
-from hybridllm.cli.chaos.progress import Progress
 from hybridllm.cli.costs.screen import NOBODY
 from hybridllm.cli.output import note, paragraph, percent, print_json, seconds, usd
+from hybridllm.cli.progress import Progress
 from hybridllm.cli.tables import Coloured, Table, show
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
 from hybridllm.cli.output import error_line, print_json
+from hybridllm.cli.progress import Progress
 
 if TYPE_CHECKING:
     from hybridllm import LedgerUpkeep
@@ -81,7 +82,9 @@ def ledger(
             case Action.PRUNE:
                 if days is None:
                     raise typer.BadParameter("prune: say with --days N what is old")
-                _told(as_json, removed=upkeep.prune(days, _Progress("removed")))
+                with Progress() as progress:
+                    removed = upkeep.prune(days, partial(progress.at, what="rows removed"))
+                _told(as_json, removed=removed)
             case Action.VACUUM:
                 before = upkeep.info().size_bytes
                 upkeep.vacuum()
@@ -117,13 +120,14 @@ def _export(
     last = upkeep.info().last_at
     if days is not None and last is not None:
         since = last - timedelta(days=days)
-    count = upkeep.export(
-        to,
-        rows=rows.value,
-        kind="csv" if kind == "csv" else "parquet",
-        since=since,
-        on_progress=_Progress("written"),
-    )
+    with Progress() as progress:
+        count = upkeep.export(
+            to,
+            rows=rows.value,
+            kind="csv" if kind == "csv" else "parquet",
+            since=since,
+            on_progress=partial(progress.at, what="rows written"),
+        )
     _told(as_json, rows=count, file=str(to))
 
 
@@ -135,15 +139,3 @@ def _told(as_json: bool, **facts: object) -> None:
     for name, value in facts.items():
         shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
         typer.echo(f"{name.replace('_', ' '):{width}}{shown}")
-
-
-class _Progress:
-    """Says on a terminal how far it is; a script's log has nothing of it."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-
-    def __call__(self, done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            end = "\n" if done >= total else ""
-            typer.echo(f"\r{done:,} of {total:,} rows {self._word}{end}", err=True, nl=False)

@@ -27,7 +27,7 @@ Since = Annotated[
     typer.Option(
         "--since",
         metavar="TIME",
-        help="30d, 12h, 2026-11-01, 2026-11, today, 'last month', ... UTC.",
+        help="30d, 12h, 2026-11-01, 2026-11, today, 'last month', ...; UTC.",
     ),
 ]
 Until = Annotated[

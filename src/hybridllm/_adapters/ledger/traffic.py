@@ -7,9 +7,10 @@ from sqlalchemy import and_, case, func, select
 from hybridllm._adapters.ledger.reader import LedgerReader
 from hybridllm._adapters.ledger.tables import ATTEMPTS
 from hybridllm._core.economics.traffic import Seen, Window
+from hybridllm._core.ledger.periods import Period
 
 
-def traffic_of(reader: LedgerReader, *, since_us: int, until_us: int) -> Window:
+def traffic_of(reader: LedgerReader, time: Period) -> Window:
     """Return the tokens of all attempts in a time; copies that were made for comparison are left out.
 
     Raises:
@@ -31,12 +32,16 @@ def traffic_of(reader: LedgerReader, *, since_us: int, until_us: int) -> Window:
             func.sum(told),
             func.min(column.started_us),
         )
-        .where(column.started_us >= since_us, column.started_us < until_us, column.shadow == 0)
+        .where(
+            column.started_us >= time.since_us,
+            column.started_us < time.until_us,
+            column.shadow == 0,
+        )
         .group_by(column.model, column.backend)
         .order_by(column.model, column.backend)
     )
     with reader.connected() as connection:
         rows = connection.execute(asked).all()
     seen = tuple(Seen(row[0], row[1], *(int(number) for number in row[2:8])) for row in rows)
-    first_us = min((int(row[8]) for row in rows), default=until_us)
-    return Window(seen, first_us=first_us, until_us=until_us)
+    first_us = min((int(row[8]) for row in rows), default=time.until_us)
+    return Window(seen, first_us=first_us, until_us=time.until_us)

@@ -26,6 +26,10 @@ class Period(NamedTuple):
     since_us: int
     until_us: int
 
+    def __str__(self) -> str:
+        began, ended = (f"{instant(us):%Y-%m-%dT%H:%M}" for us in self)
+        return f"{began} to {ended} (UTC)"
+
 
 def period(since: str | None, until: str | None, *, now_us: int) -> Period:
     """Return the time that is meant.
@@ -46,8 +50,7 @@ def period(since: str | None, until: str | None, *, now_us: int) -> Period:
     if ends_us is None:
         ends_us = now_us
     if ends_us <= began_us:
-        between = " and ".join(f"{instant(us):%Y-%m-%dT%H:%M}" for us in (began_us, ends_us))
-        raise ValueError(f"no time lies between {between} (UTC)")
+        raise ValueError(f"there is no time from {Period(began_us, ends_us)}")
     return Period(began_us, ends_us)
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hybridllm.cli import hints
-from hybridllm.cli.borders import errors_told
+from hybridllm.cli import hints, ledger_options
 from hybridllm.cli.output import print_json
 from hybridllm.cli.policy_files import policy_path
-
-_UNITS_S = {"h": 3_600, "d": 86_400, "w": 7 * 86_400}
+from hybridllm.cli.progress import Progress
 
 PolicyName = Annotated[
     str,
@@ -26,16 +22,6 @@ PolicyName = Annotated[
 Ledger = Annotated[
     str,
     typer.Option("--ledger", metavar="LEDGER", help="An SQLite file, or a database's URL."),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="TIME", help="30d, 12h or 2026-11-01; UTC. Default: all of it."
-    ),
-]
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Itself left out. Default: all of it."),
 ]
 Prices = Annotated[
     Path | None,
@@ -48,9 +34,9 @@ Prices = Annotated[
 def backtest(
     *,
     policy: PolicyName,
-    ledger: Ledger = "ledger.db",
-    since: Since = None,
-    until: Until = None,
+    ledger: Ledger = ledger_options.DEFAULT_LEDGER,
+    since: ledger_options.Since = None,
+    until: ledger_options.Until = None,
     prices: Prices = None,
     environment: hints.Environment = None,
     as_json: hints.AsJson = False,
@@ -64,65 +50,23 @@ def backtest(
     Example: hybridllm backtest --policy new.yaml --ledger ledger.db --since 30d
     """
     path = policy_path(policy)
-    times = (_time("--since", since), _time("--until", until))
     if prices is not None and not prices.exists():
         raise typer.BadParameter(f"--prices: there is no file {prices}")
 
     from hybridllm import backtest as backtested
     from hybridllm.cli.backtest.screen import draw
 
-    with errors_told(as_json=as_json), _progress() as on_progress:
+    with ledger_options.questions_told(as_json=as_json), Progress() as progress:
         report = backtested(
             ledger,
             path,
             prices=prices,
-            since=times[0],
-            until=times[1],
+            since=since,
+            until=until,
             environment=environment,
-            on_progress=on_progress,
+            on_progress=partial(progress.at, what="requests"),
         )
     if as_json:
         print_json({"ok": True, **report.to_dict()})
     else:
         draw(report)
-
-
-def _time(option: str, given: str | None) -> datetime | timedelta | None:
-    """Return a point in time: a date, or how long ago.
-
-    Raises:
-        typer.BadParameter: If it is neither.
-    """
-    if given is None:
-        return None
-    number, unit = given[:-1], given[-1:]
-    if number.isascii() and number.isdigit() and unit in _UNITS_S and len(number) <= 6:
-        return timedelta(seconds=int(number) * _UNITS_S[unit])
-    try:
-        at = datetime.fromisoformat(given)
-    except ValueError:
-        message = (
-            f"{option}: {given!r} is neither so long ago (30d, 12h, 2w) nor a date (2026-11-01)"
-        )
-        raise typer.BadParameter(message) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what draws a bar on standard error; nothing in a pipe."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("requests", total=None)
-
-        def on_progress(done: int, whole: int) -> None:
-            bar.update(task, completed=done, total=whole)
-
-        yield on_progress

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hybridllm.cli import hints
-from hybridllm.cli.borders import errors_told
+from hybridllm.cli import hints, ledger_options
 from hybridllm.cli.break_even import options
 from hybridllm.cli.output import note, print_json
 from hybridllm.cli.policy_files import policy_path
@@ -18,7 +16,6 @@ from hybridllm.cli.policy_files import policy_path
 if TYPE_CHECKING:
     from hybridllm.economics import Answer, Scenario
 
-_DAYS = re.compile(r"([0-9]{1,5})([dh])\Z")
 _OF_EACH = ("price", "input_share", "cached")
 _SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -31,7 +28,7 @@ def break_even(
     facts: options.Facts = False,
     ledger: options.LedgerPlace = None,
     policy: options.PolicyName = None,
-    since: options.Since = "30d",
+    since: ledger_options.Since = "30d",
     model: options.Models = None,
     also: options.Also = None,
     price: options.ApiPrice = None,
@@ -75,7 +72,7 @@ def break_even(
         return
     if plot is not None:
         _ready_to_draw(plot)
-    with errors_told(as_json=as_json):
+    with ledger_options.questions_told(as_json=as_json):
         found = _scenario(given)
         from hybridllm.economics import break_even as weighed
 
@@ -125,8 +122,7 @@ def _scenario(given: Mapping[str, Any]) -> Scenario:
         if source is not None:
             return economics.source_scenario(source, **keys)
         if ledger is not None:
-            days = _days(given["since"])
-            return economics.ledger_scenario(ledger, days=days, policy=rules, **keys)
+            return economics.ledger_scenario(ledger, since=given["since"], policy=rules, **keys)
         return economics.scenario(**keys)
     except errors.PolicyError as error:
         # What stands nowhere in a file was typed, or it is the file as a whole.
@@ -176,13 +172,6 @@ def _with_models(keys: dict[str, Any], names: list[str]) -> dict[str, Any]:
     shares = hints.pairs("--model", names)
     of_each = {key: keys.pop(key) for key in _OF_EACH if key in keys}
     return keys | {"models": {name: {"share": share} | of_each for name, share in shares.items()}}
-
-
-def _days(text: str) -> float:
-    found = _DAYS.match(text)
-    if found is None or not int(found[1]):
-        raise typer.BadParameter(f"--since: {text!r} is not a time; write 30d or 12h")
-    return int(found[1]) / (24 if found[2] == "h" else 1)
 
 
 def _ready_to_draw(file: Path) -> None:

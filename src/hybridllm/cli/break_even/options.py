@@ -39,7 +39,6 @@ PolicyName = Annotated[
         "--policy", "POLICY", "With --ledger: prices of its models, and machines with a capacity."
     ),
 ]
-Since = Annotated[str, _text("--since", "TIME", "With --ledger: how far to look back.")]
 Models = Annotated[
     list[str] | None,
     typer.Option(

@@ -128,8 +128,8 @@ def _run(
     """Simulate everything, printing as it goes; the first figures are those of calm."""
     from hybridllm.cli.chaos import report
     from hybridllm.cli.chaos.figures import figures_of
-    from hybridllm.cli.chaos.progress import Progress
     from hybridllm.cli.chaos.simulate import simulate
+    from hybridllm.cli.progress import Progress
 
     progress = Progress(1 + len(troubles) * len(sets))
     with progress:

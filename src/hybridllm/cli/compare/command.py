@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hybridllm.cli import hints
+from hybridllm.cli import hints, ledger_options
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.compare import options
-from hybridllm.cli.compare.screen import Screen, draw, draw_answers, draw_live
-from hybridllm.cli.output import keep_logs_quiet, note, print_json
+from hybridllm.cli.compare.screen import draw, draw_answers, draw_live
+from hybridllm.cli.output import keep_logs_quiet, note, print_json, usd
 from hybridllm.cli.policy_files import policy_path
+from hybridllm.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from hybridllm import Comparison
+    from hybridllm import CompareProgress, Comparison
 
 
 def compare(
@@ -29,7 +27,8 @@ def compare(
     models: options.Models = None,
     policy: options.Policy = "api-first",
     ledger: options.Ledger = None,
-    since_days: options.SinceDays = 30.0,
+    since: ledger_options.Since = "30d",
+    until: ledger_options.Until = None,
     judge: options.Judge = None,
     schema: options.Schema = None,
     html: options.HtmlPage = None,
@@ -53,8 +52,8 @@ def compare(
     if ledger is not None:
         if prompts is not None:
             raise typer.BadParameter("PROMPTS and --ledger: give one of them")
-        with errors_told(as_json=as_json):
-            _live(ledger, since_days, named, as_json=as_json)
+        with ledger_options.questions_told(as_json=as_json):
+            _live(ledger, since, until, named, as_json=as_json)
         return
     if prompts is None:
         raise typer.BadParameter("give a file of PROMPTS, or --ledger")
@@ -68,7 +67,7 @@ def compare(
                 environment,
                 prompts,
                 models=named,
-                judge=None if judge is None else _callable(judge),
+                judge=judge,
                 schema=None if schema is None else _schema(schema),
                 hints={name: value for name, value in said.items() if value is not None},
                 concurrency=concurrency,
@@ -82,8 +81,13 @@ async def _compared(path: Path, environment: str | None, prompts: str, **given: 
     from hybridllm import compare as ask_all
 
     async with Router.from_file(path, environment=environment) as router:
-        with Screen() as screen:
-            return await ask_all(router, prompts, on_progress=screen.on, **given)
+        with Progress() as progress:
+
+            def on_progress(told: CompareProgress) -> None:
+                what = f"{told.model}, {usd(told.cost_usd)} so far"
+                progress.at(told.done, told.total, what)
+
+            return await ask_all(router, prompts, on_progress=on_progress, **given)
 
 
 def _tell(found: Comparison, *, html: Path | None, shown: int, as_json: bool) -> None:
@@ -100,35 +104,20 @@ def _tell(found: Comparison, *, html: Path | None, shown: int, as_json: bool) ->
         note(f"all {len(found.rows)} prompts side by side: {html}")
 
 
-def _live(ledger: str, since_days: float, models: list[str], *, as_json: bool) -> None:
+def _live(
+    ledger: str, since: str | None, until: str | None, models: list[str], *, as_json: bool
+) -> None:
     from hybridllm import shadow_report
 
     found = [
         one
-        for one in shadow_report(ledger, since_days=since_days)
+        for one in shadow_report(ledger, since=since, until=until)
         if not models or one.shadow_model in models
     ]
     if as_json:
         print_json({"ok": True, "shadows": [one.to_dict() for one in found]})
     else:
-        draw_live(found, since_days)
-
-
-def _callable(name: str) -> Callable[..., Any]:
-    """Return the function that a dotted name means; the working directory is looked in too."""
-    module, _, attribute = name.rpartition(".")
-    if not module:
-        raise typer.BadParameter(f"--judge: {name!r} is not MODULE.FUNCTION")
-    sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise typer.BadParameter(f"--judge: {name}: {error}") from None
-    finally:
-        sys.path.remove("")
-    if not callable(found):
-        raise typer.BadParameter(f"--judge: {name} is no function but {type(found).__name__}")
-    return found  # type: ignore[no-any-return]  # whatever the user wrote
+        draw_live(found)
 
 
 def _schema(path: Path) -> Any:

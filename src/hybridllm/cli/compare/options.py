@@ -30,15 +30,11 @@ Ledger = Annotated[
         "--ledger", metavar="LEDGER", help="Instead of asking: shadow traffic of this ledger."
     ),
 ]
-SinceDays = Annotated[
-    float,
-    typer.Option("--since-days", min=0.01, metavar="DAYS", help="Of the ledger, so far back."),
-]
 Judge = Annotated[
     str | None,
     typer.Option(
         "--judge",
-        metavar="MODULE.FUNCTION",
+        metavar="PACKAGE.MODULE.FUNCTION",
         help="judge(request, answer, expected), from 0 to 1.",
     ),
 ]

@@ -7,43 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hybridllm.cli.chaos.progress import Progress
 from hybridllm.cli.output import headline, note, paragraph, percent, plural, seconds, usd
 from hybridllm.cli.tables import Table, show
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from hybridllm import CompareProgress, Comparison, ShadowSummary
+    from hybridllm import Comparison, ShadowSummary
 
 _CUT = 400
 _CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
-
-
-class Screen:
-    """Shows how far it is; nothing in a pipe."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-
-    def on(self, told: CompareProgress) -> None:
-        """One more prompt has ended."""
-        if self._progress is None:
-            self._progress = Progress(told.total)
-        self._progress.on(f"{told.model}, {usd(told.cost_usd)} so far")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._progress is not None:
-            self._progress.__exit__(kind, error, trace)
 
 
 def draw(found: Comparison) -> None:
@@ -89,12 +60,10 @@ def draw_answers(found: Comparison, count: int) -> None:
         )
 
 
-def draw_live(found: Sequence[ShadowSummary], since_days: float) -> None:
+def draw_live(found: Sequence[ShadowSummary]) -> None:
     """Print what shadow traffic tells."""
     if not found:
-        typer.echo(
-            f"no shadow traffic in the last {since_days:g} days; write `shadow` on a route of the policy"
-        )
+        typer.echo("no shadow traffic in this time; write `shadow` on a route of the policy")
         return
     figures = (
         "copies",

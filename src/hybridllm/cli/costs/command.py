@@ -9,8 +9,8 @@ import typer
 
 from hybridllm.cli import hints
 from hybridllm.cli import ledger_options as options
-from hybridllm.cli.chaos.progress import Progress
 from hybridllm.cli.output import print_json
+from hybridllm.cli.progress import Progress
 
 if TYPE_CHECKING:
     from hybridllm import CostReport

@@ -10,21 +10,28 @@ _WIDTH = 24
 
 
 class Progress:
-    """Counts steps up to `whole`; erases its line at the end of a `with` block, and may go on in the next."""
+    """Counts steps up to `whole`; erases its line at the end of a `with` block, and may go on in the next.
 
-    def __init__(self, whole: int) -> None:
+    Who counts for itself says `at` instead of `on`.
+    """
+
+    def __init__(self, whole: int = 0) -> None:
         self._whole = whole
         self._done = 0
         self._shown = sys.stderr.isatty()
 
     def on(self, what: str) -> None:
         """Begin the next step."""
-        if self._shown:
-            filled = _WIDTH * self._done // self._whole
-            bar = "#" * filled + "." * (_WIDTH - filled)
-            sys.stderr.write(f"\r\x1b[K[{bar}] {self._done}/{self._whole} {what}")
-            sys.stderr.flush()
+        self.at(self._done, self._whole, what)
         self._done += 1
+
+    def at(self, done: int, whole: int, what: str) -> None:
+        """Say that `done` of `whole` are done."""
+        if self._shown:
+            filled = _WIDTH * done // max(1, whole)
+            bar = "#" * filled + "." * (_WIDTH - filled)
+            sys.stderr.write(f"\r\x1b[K[{bar}] {done:,}/{whole:,} {what}")
+            sys.stderr.flush()
 
     def __enter__(self) -> Self:
         return self
