@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from cli.conftest import run_in_terminal
 from hybridllm.cli.demo.outage.traffic import traffic
-from hybridllm.cli.demo.tally import quantile
+from hybridllm.cli.quantiles import quantile
 
 SHORT = ("--act", "1", "--requests", "60", "--seconds", "1.5")
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from hybridllm._core.money.capacity import UNMEASURED, FixedCost, Use, fixed_cost
+from hybridllm._core.money.capacity import FixedCost, Use, fixed_cost
 from hybridllm._core.policy.hybrid import Capacity
 
 # 2,629.80 USD a month are 0.001 USD a second: a month has 30.4375 days, 2,629,800 seconds.
@@ -49,7 +49,7 @@ def test_average_falls_with_use_and_one_more_token_is_free_while_there_is_room(
 @pytest.mark.parametrize(
     ("use", "expected"),
     [
-        pytest.param(UNMEASURED, FixedCost(marginal_usd_per_mtok=Decimal(0)), id="nothing"),
+        pytest.param(Use(), FixedCost(marginal_usd_per_mtok=Decimal(0)), id="nothing"),
         pytest.param(
             Use(200.0, None),
             FixedCost(200.0, None, Decimal(5), None, Decimal(0)),
@@ -87,7 +87,7 @@ def test_a_token_on_an_elastic_backend_costs_its_share_of_a_busy_hour(
 def test_an_elastic_backend_whose_speed_nobody_knows_has_no_price() -> None:
     """Unknown is not zero; the best measured will do."""
     elastic = Capacity(Decimal("2629.80"), elastic=True)
-    assert fixed_cost(elastic, UNMEASURED).marginal_usd_per_mtok is None
+    assert fixed_cost(elastic, Use()).marginal_usd_per_mtok is None
     assert fixed_cost(elastic, Use(0.0, 500.0)).marginal_usd_per_mtok == 2
 
 

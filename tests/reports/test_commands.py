@@ -115,7 +115,7 @@ def test_an_empty_ledger_is_told(tmp_path: Path) -> None:
         (("costs", "LEDGER", "--since", "soon"), 2, "'soon' is no time"),
         (("costs", "LEDGER", "--model", "gpt-44o"), 2, "no model 'gpt-44o'"),
         (("costs", "LEDGER", "--csv", "--json"), 2, "one of them"),
-        (("costs", "LEDGER", "--plot", "a.pdf"), 2, "does not end in .png or .svg"),
+        (("costs", "LEDGER", "--plot", "a.txt"), 2, "ends in none of .png, .svg, .pdf"),
         (("costs", "LEDGER", "--policy", "nowhere.yaml"), 2, "there is no file nowhere.yaml"),
         (("report", "LEDGER", "--html", "/nowhere/a.html"), 2, "cannot be written"),
         (("report", "LEDGER", "--html", "a.html", "--month", "2025-13"), 2, "is no month"),

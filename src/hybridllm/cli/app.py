@@ -17,30 +17,30 @@ import typer
 
 from hybridllm.cli.exits import EXIT_CODES, Exit
 
-# Each is a function of that name, with `_` for `-`, in the module, or a group of them; in the order
-# of the help.
+# Each is a function of that name, with `_` for `-`, in the module, or a group of them. In the order of the
+# help: policies, requests, rehearsals, running processes, what was paid, what would be.
 COMMANDS = {
     "init": "hybridllm.cli.init.command",
+    "models": "hybridllm.cli.models",
     "check": "hybridllm.cli.check",
+    "explain": "hybridllm.cli.explain",
     "test": "hybridllm.cli.test",
     "diff": "hybridllm.cli.diff",
-    "explain": "hybridllm.cli.explain",
     "ask": "hybridllm.cli.ask",
     "batch": "hybridllm.cli.batch.command",
     "compare": "hybridllm.cli.compare.command",
-    "models": "hybridllm.cli.models",
-    "ledger": "hybridllm.cli.ledger",
-    "prices": "hybridllm.cli.prices.command",
-    "break-even": "hybridllm.cli.break_even.command",
-    "backtest": "hybridllm.cli.backtest.command",
-    "costs": "hybridllm.cli.costs.command",
-    "audit": "hybridllm.cli.audit",
-    "report": "hybridllm.cli.report.command",
+    "demo": "hybridllm.cli.demo.command",
+    "chaos": "hybridllm.cli.chaos.command",
     "simulate": "hybridllm.cli.simulate.command",
     "status": "hybridllm.cli.status.command",
     "top": "hybridllm.cli.top.command",
-    "chaos": "hybridllm.cli.chaos.command",
-    "demo": "hybridllm.cli.demo.command",
+    "ledger": "hybridllm.cli.ledger",
+    "costs": "hybridllm.cli.costs.command",
+    "audit": "hybridllm.cli.audit",
+    "report": "hybridllm.cli.report.command",
+    "prices": "hybridllm.cli.prices.command",
+    "backtest": "hybridllm.cli.backtest.command",
+    "break-even": "hybridllm.cli.break_even.command",
 }
 _SERVING = frozenset(
     {"ask", "batch", "chaos", "compare", "demo", "status", "top"}

@@ -1,8 +1,4 @@
-"""`hybridllm check --html`: what a policy says and what was proved, as one page to file or to print.
-
-Nothing is loaded from anywhere and nothing runs: one file, without scripts. Every name comes from a policy
-that somebody else may have written, so all text is escaped where it enters the page, and only there.
-"""
+"""`hybridllm check --html`: what a policy says and what was proved, as one page to file or to print."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hybridllm.cli.html_page import html_page
 from hybridllm.cli.output import plural
 from hybridllm.cli.picture import PINNED, denied_lines, mode, use_text
 from hybridllm.cli.picture_hybrid import COLUMNS, hybrid_lines, load_rows, overflow_lines
@@ -18,15 +15,10 @@ if TYPE_CHECKING:
     from hybridllm import PolicyReport
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1c1d21; --paper: #fff; --soft: #5b616b; --line: #d5d9e0;
-  --yes: #0f6b34; --no: #a3231c; --shade: #f4f6f8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --paper: #16181c; --soft: #9aa2ae;
-  --line: #363b44; --yes: #6fd198; --no: #ff8f86; --shade: #1f2228; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
+body { max-width: 72rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p { max-width: 48rem; } .soft { color: var(--soft); }
-table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: .9rem; }
+p { max-width: 48rem; }
+table { margin: .5rem 0; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: 0 0 .3rem; }
 th, td { border: 1px solid var(--line); padding: .35rem .55rem; text-align: left; vertical-align: top;
   overflow-wrap: break-word; }
@@ -34,10 +26,9 @@ thead th { background: var(--shade); } .yes { color: var(--yes); } .no { color: 
 .yes::before { content: "\\2713  "; } .no::before { content: "\\2717  "; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: .8rem 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; color: #000; background: #fff; }
+@media print { body { font-size: 11px; }
   h2 { break-after: avoid; } tr { break-inside: avoid; } thead { display: table-header-group; } }
 """
-_ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is loaded, nothing runs
 
 
 class Html(str):
@@ -77,15 +68,8 @@ def page(report: PolicyReport, *, file: str, day: str) -> str:
         _section("Routes, the first that matches decides", _routes(report)),
         _section("Warnings", _list(str(problem) for problem in report.problems)),
     ]
-    title = escape(f"Policy {policy.name} {policy.version}")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_ALLOWED}">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
-    )
+    body = "\n".join(part for part in parts if part)
+    return html_page(f"Policy {policy.name} {policy.version}", body, style=_STYLE)
 
 
 def _head(report: PolicyReport, *, file: str, day: str) -> Html:

@@ -111,9 +111,9 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def percent(part: float, whole: float) -> str:
+def percent(part: float | None, whole: float = 1) -> str:
     """Show a share; less than all is never 100 %."""
-    if not whole:
+    if part is None or not whole:
         return "-"
     if part == whole:
         return "100 %"

@@ -93,11 +93,6 @@ class CostRow:
         """What a successful request cost, with all that failed on the way; None: none succeeded."""
         return self.spent_usd / self.succeeded if self.succeeded else None
 
-    @property
-    def success_share(self) -> Decimal | None:
-        """Of the requests, those that succeeded; None: there were none."""
-        return Decimal(self.succeeded) / self.requests if self.requests else None
-
     def to_dict(self, by: Sequence[str], *, of_pico: int) -> dict[str, Any]:
         """Return it ready for JSON; amounts of money are texts."""
         share = f"{Decimal(self.spent_pico) / of_pico:.6f}" if of_pico else None

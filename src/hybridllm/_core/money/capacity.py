@@ -33,9 +33,6 @@ class Use:
     tokens_per_s_best: float | None = None
 
 
-UNMEASURED = Use()
-
-
 @dataclass(frozen=True, slots=True)
 class FixedCost:
     """What a token costs on a backend that is paid by the month, in USD per 1,000,000; None: not known.

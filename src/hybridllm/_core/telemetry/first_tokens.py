@@ -50,15 +50,6 @@ class FirstTokens:
             return float("inf")
         return max(_OVERDUE_S_MIN, _OVERDUE_TIMES * usual_s)
 
-    @property
-    def by_length(self) -> tuple[tuple[int, float], ...]:
-        """(Longest prompt, seconds) of the lengths that were measured."""
-        return tuple(
-            (1 << (_SHORT_BITS + place), usual_s)
-            for place, usual_s in enumerate(self._usual_s)
-            if usual_s > 0.0
-        )
-
 
 def _place(prompt_tokens: int) -> int:
     return min(_LENGTHS - 1, max(0, (prompt_tokens - 1).bit_length() - _SHORT_BITS))

@@ -11,13 +11,13 @@ import typer
 from hybridllm.cli import hints, ledger_options
 from hybridllm.cli.break_even import options
 from hybridllm.cli.output import note, print_json
+from hybridllm.cli.pictures import ready_to_draw, save
 from hybridllm.cli.policy_files import policy_path
 
 if TYPE_CHECKING:
     from hybridllm.economics import Answer, Scenario
 
 _OF_EACH = ("price", "input_share", "cached")
-_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def break_even(
@@ -71,7 +71,7 @@ def break_even(
         (sources.tell_facts if facts else sources.tell_scenarios)(as_json=as_json)
         return
     if plot is not None:
-        _ready_to_draw(plot)
+        ready_to_draw(plot)
     with ledger_options.questions_told(as_json=as_json):
         found = _scenario(given)
         from hybridllm.economics import break_even as weighed
@@ -84,11 +84,7 @@ def _shown(answer: Answer, *, plot: Path | None, as_json: bool) -> None:
     if plot is not None:
         from hybridllm.cli.break_even.plots import draw as drawn
 
-        try:
-            drawn(answer).savefig(plot)
-        except OSError as error:
-            message = f"--plot: {plot} cannot be written: {error.strerror}"
-            raise typer.BadParameter(message) from None
+        save(drawn(answer), plot)
     if as_json:
         print_json({"ok": True, **answer.to_dict()})
         return
@@ -172,14 +168,3 @@ def _with_models(keys: dict[str, Any], names: list[str]) -> dict[str, Any]:
     shares = hints.pairs("--model", names)
     of_each = {key: keys.pop(key) for key in _OF_EACH if key in keys}
     return keys | {"models": {name: {"share": share} | of_each for name, share in shares.items()}}
-
-
-def _ready_to_draw(file: Path) -> None:
-    if file.suffix not in _SUFFIXES:
-        raise typer.BadParameter(f"--plot: {file} ends in none of {', '.join(_SUFFIXES)}")
-    try:
-        from hybridllm.cli.break_even import plots  # noqa: F401 - to see that it can be had, before the work
-    except ImportError as error:
-        raise typer.BadParameter(
-            f"--plot needs matplotlib ({error.name} is missing): pip install 'hybridllm[plots]'"
-        ) from None

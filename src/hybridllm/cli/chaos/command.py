@@ -11,6 +11,7 @@ from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
 from hybridllm.cli.exits import Exit
 from hybridllm.cli.output import keep_logs_quiet, print_json
+from hybridllm.cli.pictures import ready_to_draw, save
 from hybridllm.cli.policy_files import policy_path
 
 if TYPE_CHECKING:
@@ -156,22 +157,13 @@ def _draw(folder: Path, trouble: Trouble, seen: list[Seen], course: Course, *, q
 
     picture = draw(trouble, seen, course)
     file = folder / f"{trouble.name}.png"
-    try:
-        picture.savefig(file)
-    except OSError as error:
-        message = f"{file} cannot be written: {error.strerror}"
-        raise typer.BadParameter(message, param_hint="'--plot'") from None
+    save(picture, file)
     if not quiet:
         typer.echo(typer.style(f"  {file}", dim=True))
 
 
 def _ready_to_draw(folder: Path) -> None:
-    try:
-        from hybridllm.cli.chaos import plots  # noqa: F401 - to see that it can be had, before the work
-    except ImportError as error:
-        raise typer.BadParameter(
-            f"--plot needs matplotlib ({error.name} is missing): pip install 'hybridllm[plots]'"
-        ) from None
+    ready_to_draw()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from hybridllm.cli.quantiles import quantile
 from hybridllm.testing import Ending
 
 if TYPE_CHECKING:
@@ -189,9 +189,3 @@ def _back_s(seen: Seen, course: Course, struck: Sequence[str]) -> float | None:
             return at_s - course.until_s
         at_s += _BACK_S / 4
     return None
-
-
-def quantile(values: Iterable[float], share: float) -> float | None:
-    """Return the value that `share` of all values do not exceed; None: there are none."""
-    ordered = sorted(values)
-    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from hybridllm.cli.chaos.figures import quantile
+from hybridllm.cli.quantiles import quantile
 from hybridllm.testing import Ending
 
 if TYPE_CHECKING:

@@ -35,10 +35,10 @@ def draw(found: Comparison) -> None:
             seconds(high),
             f"{one.tokens_in:,}",
             f"{one.tokens_out:,}",
-            _share(one.agreement),
+            percent(one.agreement),
         ]
-        row += [_share(one.expected)] if expected else []
-        row += [_share(one.score)] if judged else []
+        row += [percent(one.expected)] if expected else []
+        row += [percent(one.score)] if judged else []
         table.add_row(*row)
     show(table)
     note(f"agrees: with {found.models[0].model}, on prompts that both answered")
@@ -83,8 +83,8 @@ def draw_live(found: Sequence[ShadowSummary]) -> None:
             one.shadow_model,
             str(one.copies),
             percent(one.answered, one.copies),
-            _share(one.agreement),
-            _share(one.agreement_low),
+            percent(one.agreement),
+            percent(one.agreement_low),
             usd(one.cost_usd),
             usd(one.shadow_cost_usd),
             seconds(one.p50_s),
@@ -92,10 +92,6 @@ def draw_live(found: Sequence[ShadowSummary]) -> None:
         )
     show(table)
     note("at least: the lower end of the 95 % interval of the share of answers that agree")
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _cut(text: str, chars: int) -> str:

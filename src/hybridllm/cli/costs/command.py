@@ -10,6 +10,7 @@ import typer
 from hybridllm.cli import hints
 from hybridllm.cli import ledger_options as options
 from hybridllm.cli.output import print_json
+from hybridllm.cli.pictures import ready_to_draw, save
 from hybridllm.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def costs(
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", metavar="FILE", help="Draw it, .png or .svg (needs the extra `plots`)."
+            "--plot", metavar="FILE", help="Draw it, .png, .svg or .pdf (needs the extra `plots`)."
         ),
     ] = None,
     as_json: hints.AsJson = False,
@@ -66,7 +67,7 @@ def costs(
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json: one of them")
     if plot is not None:
-        _ready_to_draw(plot)
+        ready_to_draw(plot)
 
     import hybridllm
 
@@ -107,21 +108,6 @@ def _print(report: CostReport, *, as_json: bool, as_csv: bool, top: int) -> None
 def _draw(file: Path, report: CostReport, *, quiet: bool) -> None:
     from hybridllm.cli.costs.plots import draw
 
-    try:
-        draw(report).savefig(file)
-    except OSError as error:
-        message = f"{file} cannot be written: {error.strerror}"
-        raise typer.BadParameter(message, param_hint="'--plot'") from None
+    save(draw(report), file)
     if not quiet:
         typer.echo(typer.style(f"{file}", dim=True), err=True)
-
-
-def _ready_to_draw(file: Path) -> None:
-    if file.suffix.lower() not in (".png", ".svg"):
-        raise typer.BadParameter(f"--plot: {str(file)!r} does not end in .png or .svg")
-    try:
-        from hybridllm.cli.costs import plots  # noqa: F401 - to see that it can be had, before the work
-    except ImportError as error:
-        raise typer.BadParameter(
-            f"--plot needs matplotlib ({error.name} is missing): pip install 'hybridllm[plots]'"
-        ) from None

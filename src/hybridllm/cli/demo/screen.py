@@ -10,8 +10,8 @@ import typer
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from hybridllm.cli.demo.tally import quantile
 from hybridllm.cli.output import percent, seconds
+from hybridllm.cli.quantiles import quantile
 
 if TYPE_CHECKING:
     from hybridllm.cli.demo.run import Course

@@ -147,12 +147,5 @@ class Tally:
         return ((record, record.receipt) for record in self.records if record.receipt is not None)
 
 
-def quantile(values: list[float], share: float) -> float | None:
-    """Return the value that `share` of all values do not exceed; None if there are none."""
-    if not values:
-        return None
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
 def _dearest_first(lines: dict[str, Line]) -> dict[str, Line]:
     return dict(sorted(lines.items(), key=lambda item: item[1].cost_usd, reverse=True))

@@ -1,8 +1,4 @@
-"""One month of a ledger on a page that needs nothing but itself.
-
-Nothing is loaded from anywhere and nothing runs. Tenants, features and tasks are named by callers, whoever
-they are: all text is escaped where it enters the page.
-"""
+"""One month of a ledger on a page that needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from hybridllm.cli.costs.screen import IDLE, key_cells
+from hybridllm.cli.html_page import html_page
 from hybridllm.cli.output import percent, plural, seconds, usd
 from hybridllm.cli.report.charts import NARROW, WIDE, Series, legend, lines, stacked_bars
 from hybridllm.cli.report.style import STYLE
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from hybridllm import CostReport, CostRow
     from hybridllm.cli.report.month import Month
 
-_ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"  # nothing is loaded, nothing runs
 _ROWS_MAX = 12
 _STACKS_MAX = 6
 _OTHERS = "all others"
@@ -51,14 +47,8 @@ def page(month: Month) -> str:
         "</main>",
         _foot(whole),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_ALLOWED}">\n'
-        f"<title>{escape(title)}: what requests cost</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
-    )
+    body = "\n".join(part for part in parts if part)
+    return html_page(f"{title}: what requests cost", body, style=STYLE)
 
 
 def _head(whole: CostReport, title: str) -> str:

@@ -1,18 +1,15 @@
-"""The look of a month's page, light and dark, on a screen and on paper."""
+"""The look of a month's page, beside what pages share."""
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1c1d21; --paper: #fff; --soft: #5b616b; --line: #e2e5ea;
-  --shade: #f5f7f9; --warn: #9a5b00; --c0: #2a78d6; --c1: #eb6834; --c2: #1baf7a; --c3: #d99a00;
+:root { --c0: #2a78d6; --c1: #eb6834; --c2: #1baf7a; --c3: #d99a00;
   --c4: #8b5cc7; --c5: #d6478a; --c6: #7a8699; --idle: #b9c0cb; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --paper: #14161a; --soft: #9aa2ae;
-  --line: #2c3139; --shade: #1c2026; --warn: #f2c14e; --c0: #5b9ef0; --c1: #f08a60; --c2: #3fcf9b;
+@media (prefers-color-scheme: dark) { :root { --c0: #5b9ef0; --c1: #f08a60; --c2: #3fcf9b;
   --c3: #f2c14e; --c4: #b08be0; --c5: #ec7bb0; --c6: #99a5b8; --idle: #4a515c; } }
 * { box-sizing: border-box; }
-body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 78rem; margin: 1.5rem auto; padding: 0 1.25rem; }
+body { font-size: 14px; line-height: 1.45; max-width: 78rem; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: .95rem; margin: 0 0 .5rem; }
-.soft { color: var(--soft); } .warn { color: var(--warn); }
+.warn { color: var(--warn); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .6rem;
   margin: 1rem 0; padding: 0; list-style: none; }
 .tiles li { background: var(--shade); border-radius: .5rem; padding: .6rem .75rem; }
@@ -32,17 +29,17 @@ polyline { fill: none !important; stroke-width: 1.8; stroke-linejoin: round; }
 .c2 { fill: var(--c2); background: var(--c2); } .c3 { fill: var(--c3); background: var(--c3); }
 .c4 { fill: var(--c4); background: var(--c4); } .c5 { fill: var(--c5); background: var(--c5); }
 .c6 { fill: var(--c6); background: var(--c6); } .idle { fill: var(--idle); background: var(--idle); }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
+table { font-size: .86rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--soft); font-weight: 500; white-space: nowrap; }
 th, td { border-bottom: 1px solid var(--line); padding: .26rem .45rem; vertical-align: top; }
 td.name { overflow-wrap: anywhere; min-width: 6rem; } .n { text-align: right; white-space: nowrap; }
 tr.all td { font-weight: 600; border-bottom: 0; }
-.bar { display: block; height: .28rem; border-radius: .14rem; background: var(--c0); margin-top: .18rem; }
+.bar { display: block; height: .28rem; border-radius: .14rem; background: var(--bar); margin-top: .18rem; }
 .range { position: relative; height: .8rem; background: var(--shade); border-radius: .2rem;
   margin: .25rem 0 .2rem; }
 .range i { position: absolute; top: 0; bottom: 0; left: 0; border-radius: .2rem; background: var(--c0); }
 .range i.high { background: var(--c0); opacity: .35; } .range i.paid { background: var(--c2); }
 footer { color: var(--soft); font-size: .82rem; margin: 1rem 0 0; } footer p { margin: .25rem 0; }
-@media print { body { margin: 0; max-width: none; font-size: 10px; color: #000; background: #fff; }
+@media print { body { font-size: 10px; }
   section, .tiles li { break-inside: avoid; } }
 """

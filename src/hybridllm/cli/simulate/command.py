@@ -9,7 +9,7 @@ import typer
 
 from hybridllm.cli import hints
 from hybridllm.cli.borders import errors_told
-from hybridllm.cli.output import headline, note, paragraph, print_json, usd
+from hybridllm.cli.output import headline, note, paragraph, percent, print_json, usd
 from hybridllm.cli.policy_files import policy_path
 from hybridllm.cli.tables import Coloured, Table, show
 
@@ -108,13 +108,13 @@ def _draw(report: SimulationReport) -> None:
                 f"{load.tokens_per_s:,.0f}",
                 f"{load.tokens_per_s_peak:,.0f}",
                 "-" if use is None else f"{100 * use:,.0f} %",
-                _share(load.overflow),
-                Coloured(_share(load.beyond), "red") if load.beyond else "-",
+                percent(load.overflow or None),
+                Coloured(percent(load.beyond), "red") if load.beyond else "-",
                 usd(load.cost_usd),
             )
         show(made)
         for rule, share in one.denied:
-            paragraph(f"{_share(share)} of the requests are denied by {rule}")
+            paragraph(f"{percent(share)} of the requests are denied by {rule}")
     headline("Assumed")
     for text in report.notes:
         paragraph(f"- {text}")
@@ -136,7 +136,3 @@ def _months(report: SimulationReport) -> Table:
             "; ".join(month.holding) or "-",
         )
     return made
-
-
-def _share(share: float) -> str:
-    return f"{100 * share:.1f} %" if share else "-"

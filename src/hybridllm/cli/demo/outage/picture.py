@@ -11,8 +11,9 @@ from rich.text import Text
 from hybridllm.cli.demo.drawing import WIDE, Row, bar, head, table
 from hybridllm.cli.demo.outage.act import Phase
 from hybridllm.cli.demo.outage.world import KILLED, REGIONS
-from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, quantile
+from hybridllm.cli.demo.tally import RECENT_S, Ending, Line
 from hybridllm.cli.output import percent, seconds, usd
+from hybridllm.cli.quantiles import quantile
 
 if TYPE_CHECKING:
     from hybridllm.cli.demo.outage.world import World

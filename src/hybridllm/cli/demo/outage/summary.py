@@ -10,8 +10,9 @@ from hybridllm.cli import explain_tables
 from hybridllm.cli.demo.ends import stopped_facts, stopped_line, unexpected, unexpected_lines
 from hybridllm.cli.demo.outage.act import Phase
 from hybridllm.cli.demo.outage.world import MAY_SEE
-from hybridllm.cli.demo.tally import Ending, Tally, quantile
+from hybridllm.cli.demo.tally import Ending, Tally
 from hybridllm.cli.output import headline, paragraph, percent, plural, usd
+from hybridllm.cli.quantiles import quantile
 
 if TYPE_CHECKING:
     from hybridllm import Explanation, Receipt

@@ -11,7 +11,8 @@ from hybridllm.cli.demo.surge.act import Phase
 from hybridllm.cli.demo.surge.traffic import Timetable
 from hybridllm.cli.demo.surge.without import first_tokens_s
 from hybridllm.cli.demo.surge.world import API, MACHINE, MAY_SEE
-from hybridllm.cli.demo.tally import Ending, Record, Tally, quantile
+from hybridllm.cli.demo.tally import Ending, Record, Tally
+from hybridllm.cli.quantiles import quantile
 
 if TYPE_CHECKING:
     from hybridllm.cli.demo.ask import Ask

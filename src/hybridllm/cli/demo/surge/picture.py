@@ -12,8 +12,9 @@ from hybridllm.cli.demo.drawing import WIDE, Row, bar, head, table
 from hybridllm.cli.demo.surge.act import Phase
 from hybridllm.cli.demo.surge.traffic import BURST
 from hybridllm.cli.demo.surge.world import API, MACHINE, OWN, State
-from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, Tally, quantile
+from hybridllm.cli.demo.tally import RECENT_S, Ending, Line, Tally
 from hybridllm.cli.output import percent, seconds, usd
+from hybridllm.cli.quantiles import quantile
 
 if TYPE_CHECKING:
     from hybridllm.cli.demo.run import Course
