@@ -51,7 +51,7 @@ async def test_a_row_for_each_model_and_answers_below(compare) -> None:
     assert result.exit_code == 0, result.output
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line}
     assert "2/2" in rows["big"]
-    assert "100.0 %" in rows["small"]
+    assert "100 %" in rows["small"]
     assert "a: one" in result.stdout
 
 
