@@ -272,3 +272,16 @@ def test_with_everybody_down_a_kept_answer_still_comes() -> None:
                 await here.chat(**ASKED, seed=1)
 
     run_in_virtual_time(main)
+
+
+def test_a_request_that_no_key_can_be_made_of_is_sent() -> None:
+    """A number of 5,000 digits is good JSON, though Python reads none of that length; nothing is left."""
+
+    async def main() -> None:
+        async with cache(a=Reply.chat("yes")) as here:
+            for _ in range(2):
+                answer = await here.chat(**ASKED, extra_body={"number": 10**5_000})
+                assert receipt(answer).cache is None
+            assert here.sent("a") == 2
+
+    run_in_virtual_time(main)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cascade.worlds import cascaded
@@ -75,6 +77,14 @@ def test_without_a_list_of_checks_the_phrases_of_small_models_are_looked_for() -
 def test_what_is_no_check_is_refused_in_words(escalate_if: str, words: str) -> None:
     """A boolean among the phrases above all: YAML makes one of `true`, and it would never be found."""
     assert words in problems(cascaded(escalate_if))
+
+
+def test_a_script_is_no_module_of_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends its process when it is imported ends no router that looks at a policy."""
+    (tmp_path / "a_script_of_checks.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = problems(cascaded("{python: a_script_of_checks.doubts}"))
+    assert "its module raised SystemExit" in found
 
 
 @pytest.mark.parametrize(

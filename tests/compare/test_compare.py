@@ -143,6 +143,13 @@ def test_a_file_that_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, 
         asked(path)
 
 
+def test_a_line_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> None:
+    """JSON may hold the signs that other programs end a line with."""
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"prompt": "one\u2028two\x85three"}\r\n', encoding="utf-8")
+    assert [one.text for one in asked(path).rows[0]] == ["ONE\u2028TWO\x85THREE"] * 2
+
+
 def test_lines_of_openai_batch_files_are_prompts(tmp_path: Path) -> None:
     """The model that a line names is passed by: each is asked."""
     path = tmp_path / "in.jsonl"

@@ -118,6 +118,50 @@ def test_an_export_has_every_row_with_money_in_usd_and_times_in_utc(
     }
 
 
+def test_an_export_for_a_spreadsheet_holds_no_formulas(tmp_path: Path) -> None:
+    """A tenant may be called anything; Parquet has it as it is."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    place = tmp_path / "ledger.db"
+    filled(place)
+    formula = "=cmd|' /C calc'!A0"
+    with closing(sqlite3.connect(place)) as file, file:
+        file.execute("UPDATE hybridllm_attempts SET tenant = ?, feature = ' @x'", [formula])
+    told("export", str(place), "--to", str(tmp_path / "a.csv"))
+    told("export", str(place), "--to", str(tmp_path / "a.parquet"))
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as text:
+        line = next(csv.DictReader(text))
+    assert (line["tenant"], line["feature"]) == (f"'{formula}", "' @x")
+    assert parquet.read_table(tmp_path / "a.parquet").to_pylist()[0]["tenant"] == formula
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("cost_pico = 'abc'", "cost_pico"),
+        ("cost_pico = 1.5", "cost_pico"),
+        ("tenant = x'ff00'", "tenant"),
+        ("started_us = 9223372036854775807, cost_pico = x'00'", "cost_pico"),
+    ],
+)
+def test_check_tells_of_values_that_no_router_wrote(
+    tmp_path: Path, change: str, field: str
+) -> None:
+    """SQLite takes anything in any column; what it is, is told by no command with a crash."""
+    place = tmp_path / "ledger.db"
+    filled(place)
+    with closing(sqlite3.connect(place)) as file, file:
+        file.execute(f"UPDATE hybridllm_attempts SET {change}")
+    assert f"attempts: {field} of '" in told("check", str(place), code=1)
+    told("info", str(place))
+    exported = CliRunner().invoke(
+        app_with(["ledger"]), ["ledger", "export", str(place), "--to", str(tmp_path / "a.csv")]
+    )
+    assert exported.exception is None or isinstance(exported.exception, SystemExit)
+    if field == "cost_pico":
+        assert "ledger check" in exported.output
+        assert not list(tmp_path.glob("a.csv*"))
+
+
 def test_an_export_takes_the_last_days_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     """It leaves no file where it did not come to its end."""
     place = tmp_path / "ledger.db"

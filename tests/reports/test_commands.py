@@ -82,6 +82,15 @@ def test_comma_separated_values_are_exact_and_no_formulas(tmp_path: Path) -> Non
     assert {row["spent_usd"] for row in rows} == {"0.000028000000"}
 
 
+@pytest.mark.parametrize("keys", ["[1, 2]", "5", '"team"'])
+def test_keys_that_no_router_wrote_are_nobodys(tmp_path: Path, keys: str) -> None:
+    """A ledger may be somebody else's; the question gets an answer all the same."""
+    made = [(request("a" * 32, keys=keys), [attempt("a" * 32, keys=keys)])]
+    result = run("costs", written(tmp_path / "l.db", made), "--by", "team")
+    assert result.exit_code == 2
+    assert "declared keys in this ledger: none" in " ".join(result.output.split())
+
+
 def test_a_name_cannot_move_the_cursor(tmp_path: Path) -> None:
     """An escape sequence in a tenant's name is shown, not obeyed."""
     made = [(request("a" * 32, tenant="\x1b[2Jevil"), [attempt("a" * 32, tenant="\x1b[2Jevil")])]

@@ -23,7 +23,7 @@ def function_named(name: str) -> Callable[..., Any] | str:
             f"{name!r} cannot be imported: no module {missing!r} here; write package.module.function, and "
             "put its folder into PYTHONPATH"
         )
-    except Exception as error:  # noqa: BLE001 - a module of the application's may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may raise anything, or be a script that ends
         return f"{name!r} cannot be imported: its module raised {type(error).__name__}"
     function = getattr(module, attribute, None)
     if function is None:

@@ -111,7 +111,7 @@ def prompts_of(path: str | Path) -> list[Prompt]:
     """
     found: dict[str, Prompt] = {}
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")  # others may stand in a text
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InvalidRequest(f"{path}: {why}") from None

@@ -236,8 +236,8 @@ class _Made:
         for place, name in enumerate(self.by):
             if not keys or name in GROUPINGS or any(key[place] is not None for key in keys):
                 continue
-            texts = declared_keys(self.connection)
-            known = sorted({key for text in texts for key in json.loads(text)})
+            found = [json.loads(text) for text in declared_keys(self.connection)]
+            known = sorted({key for one in found if isinstance(one, dict) for key in one})
             if name not in known:
                 also = f"; declared keys in this ledger: {', '.join(known) or 'none'}"
                 raise ValueError(f"{name!r} is none of {', '.join(GROUPINGS)}{also}")

@@ -54,11 +54,14 @@ class ResponseCaches:
         body = codec.encoded(call.body)
         if not isinstance(body, bytes):
             return None  # whoever sends it tells what is wrong with it
+        try:
+            key = request_key(plan, call, body, secret=self._secret)
+        except (ValueError, RecursionError):  # JSON that Python does not read: numbers without end
+            return None
         place = (plan.policy.version, plan.route)
         kept = self._kept.get(place)
         if kept is None:
             kept = self._kept[place] = KeptAnswers(rule, self._now_s)
-        key = request_key(plan, call, body, secret=self._secret)
         return Caching(key, plan, kept, self._flights, codec, self._now_s)
 
     def follow(self, policy: Policy) -> None:

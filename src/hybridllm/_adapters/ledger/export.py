@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from hybridllm._core.money.pico import usd_of
-from hybridllm.errors import InvalidRequest
+from hybridllm.errors import InvalidRequest, LedgerError
 
 _AT_ONCE = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run it
 
 
 def written(
@@ -31,6 +32,7 @@ def written(
 
     Raises:
         InvalidRequest: If the file cannot be written, or Parquet cannot.
+        LedgerError: If a row is not as a router writes them.
     """
     writing = _csv if kind == "csv" else _parquet
     partial = path.with_name(path.name + ".partial")
@@ -45,6 +47,10 @@ def written(
         partial.replace(path)
     except OSError as error:
         raise InvalidRequest(f"{path}: cannot be written: {error.strerror or error}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise LedgerError(
+            f"a row after the first {count} holds what no row can; `hybridllm ledger check` says which"
+        ) from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -84,7 +90,10 @@ def _text(value: Any, what: str) -> str:
         return ""
     if what == "usd":
         return f"{usd_of(value):f}"
-    return _value(value, what).isoformat(timespec="microseconds") if what == "time" else str(value)
+    if what == "time":
+        return str(_value(value, what).isoformat(timespec="microseconds"))
+    text = str(value)
+    return f"'{text}" if what == "text" and text.lstrip(" ").startswith(_FORMULA) else text
 
 
 @contextmanager

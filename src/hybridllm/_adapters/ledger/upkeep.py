@@ -15,6 +15,7 @@ from hybridllm._adapters.ledger.migrations import version_of
 from hybridllm._adapters.ledger.reader import LedgerReader, ledger_url
 from hybridllm._adapters.ledger.store import LedgerDatabase
 from hybridllm._adapters.ledger.tables import ATTEMPTS, REQUESTS
+from hybridllm._core.ledger.lines import odd_field
 from hybridllm._core.ledger.rows import INTENT, UNKNOWN, AttemptRow, RequestRow
 from hybridllm._runtime.ledger.ports import LedgerStoreError
 from hybridllm.errors import InvalidRequest, LedgerError
@@ -22,6 +23,7 @@ from hybridllm.errors import InvalidRequest, LedgerError
 Told = Callable[[int, int], object]
 _ROWS_AT_ONCE = 5_000
 _DAY_US = 86_400 * 10**6
+_ODD_MAX = 20  # of a table: then it is clear that it is another's
 _TABLES = {"attempts": ATTEMPTS, "requests": REQUESTS}
 
 
@@ -118,12 +120,15 @@ class LedgerUpkeep:
             ("attempts", self._reader.attempts),
             ("requests", self._reader.requests),
         ):
-            count = 0
+            count, odd = 0, []
             try:
-                for _ in read():
+                for row in read():
                     count += 1
+                    if len(odd) < _ODD_MAX and (field := odd_field(row)) is not None:
+                        odd.append(f"{name}: {field} of {row[0]!r} is what it cannot be")
             except LedgerError as error:
-                wrong.append(f"{name}: {error}, after {count} rows that can be read")
+                odd.append(f"{name}: {error}, after {count} rows that can be read")
+            wrong += odd
         with self._reader.connected() as connection:
             if self._file is not None:
                 found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
@@ -227,7 +232,10 @@ def _count(connection: Connection, table: Table, which: Any) -> int:
 
 
 def _time(at_us: int | None) -> datetime | None:
-    return None if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+    try:
+        return None if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):  # somebody else's: `check` tells of it
+        return None
 
 
 def _microseconds(at: datetime | None) -> int | None:

@@ -84,11 +84,15 @@ def _row(line: bytes) -> Row | None:
         row = AttemptRow(*values) if kind == b"a " else RequestRow(*values)
     except (TypeError, ValueError, RecursionError):
         return None  # of another version
-    return row if all(map(_is_of, values, _KINDS[type(row)])) else None
+    return row if odd_field(row) is None else None
 
 
-def _is_of(value: object, kinds: tuple[type, ...]) -> bool:
-    return value.__class__ in kinds
+def odd_field(row: Row) -> str | None:
+    """Return the name of a field that holds what it cannot; None: none does."""
+    for name, value, kinds in zip(row._fields, row, _KINDS[type(row)], strict=True):
+        if value.__class__ not in kinds:
+            return name
+    return None
 
 
 def storable(row: Any) -> Any:
