@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade import own
+from hybridllm._adapters.json_schemas import misfit
 from hybridllm._core.cascade.check import doubt
-from hybridllm._core.cascade.json_shape import misfit
 from hybridllm._core.cascade.rule import DEFAULT_PHRASES, Cascade, folded
 from hybridllm._core.cascade.said import Asked, Choice, said_in
 
@@ -19,7 +19,7 @@ JSON = Asked(wants_json=True)
 
 
 def why(asked: Asked, *said: Choice, **checks: Any) -> str | None:
-    return doubt(Cascade("small", "big", **checks), asked, said)
+    return doubt(Cascade("small", "big", misfit=misfit, **checks), asked, said)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Whether an answer fits a JSON schema. The only `jsonschema`; an extra of its own (`hybridllm[judge]`)."""
+"""Whether JSON fits a JSON Schema. The only `jsonschema`; nothing that a schema refers to is fetched.
+
+Loaded where something is judged by a schema: it takes its time.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,39 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+from referencing import Registry
+
 from hybridllm.errors import InvalidRequest
+
+_NOTHING_FETCHED: Registry[Any] = Registry()
+
+
+def misfit(value: Any, schema: Any) -> str | None:
+    """Return how a value does not fit; None: it does, or the schema does not tell.
+
+    A schema that is none, or refers outside itself, refuses nobody. Says the keyword that is broken, and no
+    name: names in a schema are the caller's content.
+    """
+    if not isinstance(schema, Mapping | bool):
+        return None
+    asked: Any = schema
+    try:
+        broken = next(
+            validator_for(asked)(asked, registry=_NOTHING_FETCHED).iter_errors(value), None
+        )
+    except Exception:  # noqa: BLE001 - a caller's schema may be anything, and lead back to itself
+        return None
+    return None if broken is None else f"does not fit its schema ({broken.validator or 'false'})"
 
 
 def fits_schema(schema: Any) -> Callable[[str], bool]:
     """Return what tells whether a text is JSON that fits a schema.
 
     Raises:
-        InvalidRequest: If it is no schema, refers outside itself, or `jsonschema` is not installed.
+        InvalidRequest: If it is no schema.
     """
-    try:
-        from jsonschema.exceptions import SchemaError
-        from jsonschema.validators import validator_for
-        from referencing import Registry
-    except ModuleNotFoundError:
-        raise InvalidRequest(
-            "a JSON schema needs jsonschema: pip install 'hybridllm[judge]'"
-        ) from None
     if not isinstance(schema, Mapping | bool):
         raise InvalidRequest(
             f"a JSON schema is an object, as {{'type': 'object'}}; got {type(schema).__name__}"
@@ -33,7 +52,7 @@ def fits_schema(schema: Any) -> Callable[[str], bool]:
         kind.check_schema(asked)
     except SchemaError as error:
         raise InvalidRequest(f"it is no JSON schema: {error.message[:200]}") from None
-    validator = kind(asked, registry=Registry())  # nothing is fetched
+    validator = kind(asked, registry=_NOTHING_FETCHED)
 
     def fits(text: str) -> bool:
         try:

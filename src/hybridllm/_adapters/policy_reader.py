@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from hybridllm._adapters.book_data import shipped_book
 from hybridllm._adapters.environment import Environment
-from hybridllm._adapters.own_checks import own_checks
+from hybridllm._adapters.outside_checks import outside_checks
 from hybridllm._adapters.yaml_document import read_document
 from hybridllm._core.cases.run import CaseResult
 from hybridllm._core.cases.suite import Suite, results_of
@@ -111,8 +111,10 @@ def _read(
     spec = validated(root, findings)
     book = shipped_book()
     check_references(root, book, findings)
-    functions = own_checks(spec, root, findings) if spec is not None else {}
-    if spec is None or findings.failed:
+    if spec is None:
+        return None, ()
+    checks = outside_checks(spec, root, findings)
+    if findings.failed:
         return None, ()
     policy = compiled_policy(
         spec,
@@ -121,7 +123,7 @@ def _read(
         name=name,
         version=_version(data, asked, environment),
         environment=environment,
-        functions=functions,
+        checks=checks,
     )
     tell_doubts(policy, spec, root, environ, findings)
     suites = (Suite(spec.tests, root, findings), *(() if tests is None else (tests,)))

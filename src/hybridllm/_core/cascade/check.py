@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 
-from hybridllm._core.cascade.json_shape import misfit
 from hybridllm._core.cascade.rule import Cascade, folded
 from hybridllm._core.cascade.said import Asked, CascadeAnswer, Choice, read_json
 
@@ -65,18 +64,20 @@ def _shape(cascade: Cascade, asked: Asked, choice: Choice) -> str | None:
     if not cascade.schema_invalid:
         return None
     for name, arguments in choice.tools:
-        why = _misfit(arguments or "{}", asked.tools.get(name))
+        why = _misfit(cascade, arguments or "{}", asked.tools.get(name))
         if why is not None:
             return f"the arguments of a tool {why}"
     if not asked.wants_json or choice.tools:
         return None
-    why = _misfit(choice.text, asked.schema)
+    why = _misfit(cascade, choice.text, asked.schema)
     return None if why is None else f"it {why}"
 
 
-def _misfit(text: str, schema: object) -> str | None:
+def _misfit(cascade: Cascade, text: str, schema: object) -> str | None:
     value, is_json = read_json(text)
-    return misfit(value, schema) if is_json else "is no JSON"
+    if not is_json:
+        return "is no JSON"
+    return None if cascade.misfit is None else cascade.misfit(value, schema)
 
 
 def _own(cascade: Cascade, asked: Asked, said: Sequence[Choice]) -> str | None:

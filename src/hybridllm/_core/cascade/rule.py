@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from hybridllm._core.cascade.said import CascadeAnswer
@@ -14,6 +15,25 @@ DEFAULT_PHRASES = ("i'm not sure", "i don't know", "could you clarify")
 
 Escalates = Callable[["CascadeAnswer"], Any]
 """An application's own check: True if a better model is to answer."""
+
+Misfit = Callable[[Any, Any], str | None]
+"""Says of a JSON value and a schema how the one does not fit the other; None: it does."""
+
+
+class OutsideChecks(NamedTuple):
+    """What cascades check with that is not in the core.
+
+    Attributes:
+        functions: The application's own checks, by their dotted names.
+        misfit: Judges JSON by its schema; None: nobody asked for that.
+    """
+
+    functions: Mapping[str, Escalates] = MappingProxyType({})
+    misfit: Misfit | None = None
+
+
+NO_CHECKS = OutsideChecks()
+
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u02b9\u2032\uff07`\u00b4", "'"))
 
@@ -28,6 +48,7 @@ class Cascade:
         min_chars: Of a text; answers in JSON and calls of tools may be as short as they are.
         low_logprob: The mean log-probability of an answer's tokens below which it does not pass.
         schema_invalid: Whether JSON that was asked for must be what was asked for.
+        misfit: Tells whether it is; None: any JSON will do.
         python: Dotted name of `function`, the application's own check.
     """
 
@@ -39,6 +60,7 @@ class Cascade:
     schema_invalid: bool = False
     python: str | None = None
     function: Escalates | None = field(default=None, repr=False)
+    misfit: Misfit | None = field(default=None, repr=False)
 
     @property
     def checks(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from hybridllm._core.cascade.rule import Escalates
+from hybridllm._core.cascade.rule import NO_CHECKS, OutsideChecks
 from hybridllm._core.money.book import Book, BookEntry, Tier, tier_of
 from hybridllm._core.money.tariff import Entry
 from hybridllm._core.policy.base_url import private_by_default
@@ -70,7 +70,7 @@ def compiled_policy(
     name: str,
     version: str,
     environment: str | None = None,
-    functions: Mapping[str, Escalates] = MappingProxyType({}),
+    checks: OutsideChecks = NO_CHECKS,
 ) -> Policy:
     """Return the policy.
 
@@ -81,7 +81,7 @@ def compiled_policy(
         name: Of the file, without its ending.
         version: Digest of the file.
         environment: Goes before the file's own.
-        functions: The application's own checks, by their dotted names.
+        checks: Of cascades, those that are not ours.
     """
     backends = {key: _backend(key, backend) for key, backend in spec.backends.items()}
     entries = {key: book.get(model.like or key) for key, model in spec.models.items()}
@@ -89,7 +89,7 @@ def compiled_policy(
     listed = {key: prices.listed(key) for key in spec.models}
     models = _models(spec, entries, listed, book.tiers)
     candidates = _candidates(spec, backends, models, prices)
-    compiler = RouteCompiler(models, candidates, spec.buckets, functions)
+    compiler = RouteCompiler(models, candidates, spec.buckets, checks)
     routes = tuple(
         compiler.route(route, line=key_place(root, ("routes", index)).line)
         for index, route in enumerate(spec.routes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from hybridllm._core.cache.rule import Cache
-from hybridllm._core.cascade.rule import Cascade, Escalates
+from hybridllm._core.cascade.rule import NO_CHECKS, Cascade, OutsideChecks
 from hybridllm._core.policy.ceilings import NO_CEILINGS, Ceilings
 from hybridllm._core.policy.compile_hybrid import (
     compiled_break_even,
@@ -63,13 +63,13 @@ class RouteCompiler:
     """Resolves the names in routes; all of them are known to be right.
 
     Attributes:
-        functions: The application's own checks, by their dotted names.
+        checks: Of cascades, those that are not ours.
     """
 
     models: Mapping[str, Model]
     candidates: Candidates
     buckets: Mapping[Bucket, BucketSpec]
-    functions: Mapping[str, Escalates] = field(default_factory=dict)
+    checks: OutsideChecks = NO_CHECKS
 
     def route(self, spec: RouteSpec, *, line: int) -> Route:
         """Return a route; its `order_by` makes one entry of all that it uses."""
@@ -104,7 +104,8 @@ class RouteCompiler:
             None if checks.low_logprob is None else float(checks.low_logprob),
             checks.schema_invalid,
             checks.python,
-            None if checks.python is None else self.functions.get(checks.python),
+            None if checks.python is None else self.checks.functions.get(checks.python),
+            self.checks.misfit if checks.schema_invalid else None,
         )
 
     def uses_of(self, spec: UseSpec) -> tuple[Use, ...]:

@@ -1,18 +1,20 @@
-"""The application's own checks of answers: functions that a policy names, imported when it is loaded."""
+"""What the checks of cascades need from outside: the application's own functions, and the judge of schemas.
+
+Both are imported when a policy is loaded that asks for them, not at its first request.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 
 from hybridllm._adapters.dotted_names import function_named
-from hybridllm._core.cascade.rule import Escalates
+from hybridllm._core.cascade.rule import Escalates, Misfit, OutsideChecks
 from hybridllm._core.policy.document import Findings, Node, Path, value_place
 from hybridllm._core.policy.schema import PolicySpec
 
 
-def own_checks(spec: PolicySpec, root: Node, findings: Findings) -> Mapping[str, Escalates]:
-    """Return the functions that cascades name; tell of each that there is not."""
+def outside_checks(spec: PolicySpec, root: Node, findings: Findings) -> OutsideChecks:
+    """Return what cascades ask for; tell of each function that there is not."""
     found: dict[str, Escalates] = {}
     for index, route in enumerate(spec.routes):
         name = None if route.cascade is None else route.cascade.escalate_if.python
@@ -24,7 +26,16 @@ def own_checks(spec: PolicySpec, root: Node, findings: Findings) -> Mapping[str,
             findings.error(value_place(root, path), path, one)
         else:
             found[name] = one
-    return found
+    return OutsideChecks(found, _misfit(spec))
+
+
+def _misfit(spec: PolicySpec) -> Misfit | None:
+    cascades = [route.cascade for route in spec.routes if route.cascade is not None]
+    if not any(cascade.escalate_if.schema_invalid for cascade in cascades):
+        return None
+    from hybridllm._adapters.json_schemas import misfit
+
+    return misfit
 
 
 def _check(name: str) -> Escalates | str:
