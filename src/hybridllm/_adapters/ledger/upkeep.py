@@ -120,7 +120,8 @@ class LedgerUpkeep:
             ("attempts", self._reader.attempts),
             ("requests", self._reader.requests),
         ):
-            count, odd = 0, []
+            count = 0
+            odd: list[str] = []
             try:
                 for row in read():
                     count += 1
