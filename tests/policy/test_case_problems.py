@@ -67,7 +67,7 @@ WRONG = [
     ("{expect: {reason: «retry}}", "expect.reason",
      "'retry' is not allowed here; allowed: primary, failover, fallback"),
     ("{expect: {error: «denied}}", "expect.error",
-     "'denied' is not allowed here; allowed: policy_denied, route_exhausted, warming_up"),
+     "'denied' is not allowed here; allowed: policy_denied, budget_exceeded, route_exhausted, warming_up"),
     ("{given: {«taks: classify}, expect: {route: default}}", "given.taks",
      "unknown key 'taks'; allowed: operation, task,"),
     ("{given: {load: {own: {«wating: 1}}}, expect: {route: default}}", "given.load.own.wating",
