@@ -51,10 +51,10 @@ def audit(
     if as_json:
         print_json({"ok": True, "since": since, "findings": [one.to_dict() for one in found]})
     else:
-        _draw(found, since)
+        _draw(found)
 
 
-def _draw(found: tuple[Audited, ...], since: str | None) -> None:
+def _draw(found: tuple[Audited, ...]) -> None:
     if not found:
         typer.echo("no request was answered in this time")
         return
