@@ -87,6 +87,13 @@ def _decisions(figures: Figures) -> list[Bar]:
     ]
 
 
+def _with_books(figures: Figures, cpu: str) -> float | None:
+    """What a call costs against AsyncOpenAI, with what ledger and metrics add to one of ours."""
+    alone = figures.ratio(OURS.name, OPENAI.name, cpu)
+    times = figures.ratio(f"{OURS.name}.books", OURS.name, "alike.cpu_us")
+    return alone and times and alone * times
+
+
 def bars(figures: Figures) -> list[Bar]:
     ours, cpu = OURS.name, "chat16.cpu_us"
 
@@ -103,6 +110,7 @@ def bars(figures: Figures) -> list[Bar]:
     extra_p50_ms = figures.value(ours, "refused.p50_ms")
     return [
         Bar("CPU per call / AsyncOpenAI", 0.16, 0.12, against_openai(cpu)),
+        Bar("the same, ledger and metrics on", 0.16, 0.12, _with_books(figures, cpu)),
         Bar("the same, 50 messages", 0.05, 0.03, against_openai("history16.cpu_us")),
         Bar("calls per CPU-s / litellm.Router", 16, 22, per_cpu_s[LITELLM.name], "x", least=True),
         Bar("calls per CPU-s / TensorZero", 1.1, 1.5, per_cpu_s[TENSORZERO.name], "x", least=True),

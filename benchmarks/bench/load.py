@@ -37,6 +37,7 @@ class Spec:
     Attributes:
         backends: Of the model that the traffic asks for; hybridllm only.
         spans: Whether spans are recorded through the OpenTelemetry SDK; hybridllm only.
+        books: Whether a ledger is written and metrics are counted through the SDK; hybridllm only.
     """
 
     client: str
@@ -45,6 +46,7 @@ class Spec:
     dead_port: int
     backends: int = 2
     spans: bool = False
+    books: bool = False
 
     @property
     def base_url(self) -> str:

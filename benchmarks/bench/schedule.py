@@ -157,7 +157,7 @@ class Bench:
                     self.figures.add(entry.name, "import", values)
 
     def growth(self) -> None:
-        """hybridllm against itself: more requests at once, more backends, spans on.
+        """hybridllm against itself: more requests at once, more backends, spans on, ledger and metrics on.
 
         Raw aiohttp is asked the first of these too: an event loop that serves one request at a time
         wakes up for each event, and that costs any client more per call.
@@ -167,6 +167,7 @@ class Bench:
             "hybrid": (OURS, {}),
             "hybrid.40": (OURS, {"backends": 40}),
             "hybrid.spans": (OURS, {"spans": True}),
+            "hybrid.books": (OURS, {"books": True}),
         }
         with self.workers(variants) as workers:
             for turn in range(self.effort.rounds):

@@ -123,6 +123,7 @@ def ourselves(figures: Figures) -> Table:
         (ours, "2 backends"),
         (f"{ours}.40", "40 backends"),
         (f"{ours}.spans", "spans on"),
+        (f"{ours}.books", "ledger and metrics on"),
     ):
         cost = number(figures.value(variant, "alike.cpu_us"), " us")
         against = figures.ratio(variant, ours, "alike.cpu_us")

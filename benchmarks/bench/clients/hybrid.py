@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.clients import hybrid_probes
@@ -28,12 +30,24 @@ def null_tracer_provider() -> Any:
     return provider
 
 
+def read_meter_provider() -> Any:
+    """The OpenTelemetry SDK with a reader: what is counted would be told."""
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    return MeterProvider([InMemoryMetricReader()])
+
+
 class Hybrid:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.tasks = tasks_of(ROUTES)
         self.repeats = 0  # attempts beyond the first: there should be none
-        more = {"tracer_provider": null_tracer_provider()} if spec.spans else {}
+        more: dict[str, Any] = {"tracer_provider": null_tracer_provider()} if spec.spans else {}
+        self.folder = TemporaryDirectory() if spec.books else None
+        if self.folder is not None:
+            more["meter_provider"] = read_meter_provider()
+            more["ledger"] = Path(self.folder.name) / "ledger.db"
         text = policy_text(spec.port, routes=ROUTES, backends=spec.backends)
         self.router = Router.from_text(text, name="bench", environ=ENVIRON, **more)
 
@@ -80,6 +94,8 @@ class Hybrid:
 
     async def close(self) -> None:
         await self.router.__aexit__(None, None, None)
+        if self.folder is not None:
+            self.folder.cleanup()
 
 
 def versions() -> dict[str, str]:
