@@ -249,7 +249,9 @@ routes: [{name: all, use: [m]}]
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        pytest.param("import hybridllm", HEAVY, id="import"),
+        pytest.param(
+            "import hybridllm", (*HEAVY, "pydantic", "sqlalchemy", "jsonschema"), id="import"
+        ),
         pytest.param("import hybridllm; hybridllm.context(tenant='a')", HEAVY, id="context"),
         pytest.param(
             f"import hybridllm; hybridllm.Router.from_text('''{POLICY}''').explain(task='x')",

@@ -126,7 +126,7 @@ def _measured(
     from hybridllm._adapters.ledger.reader import LedgerReader
     from hybridllm._adapters.ledger.traffic import traffic_of
     from hybridllm._core.economics.traffic import measured
-    from hybridllm._core.policy.pricing import list_prices_at
+    from hybridllm._core.policy.listed_prices import list_prices_at
 
     now = now or utc_now()
     time = period(since, None, now_us=microseconds(now))

@@ -6,14 +6,14 @@ price of the moment: it would have been less with this request among them, so it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.pico import to_pico
 from hybridllm._core.money.usage import Usage
-from hybridllm._core.policy.compiled import Candidate, Policy
+from hybridllm._core.policy.compiled import Backend, Candidate, Policy
 from hybridllm._core.receipt import Attempt
 from hybridllm._runtime.uses import Uses
 
@@ -43,18 +43,19 @@ def own_cost_usd(
     elif candidate.backend.own:
         return None  # it is ours, and nobody said what it costs
     else:
-        average = min(_averages(candidate, policy, uses), default=None)
+        served = policy.candidates.get(candidate.model.name, ())
+        machines = [one.backend for one in served if one.backend.capacity is not None]
+        if not machines:
+            return None
+        average = min(_averages(machines, policy, uses), default=None)
     if average is None:
         return None
     return to_pico((usage.input_tokens + usage.output_tokens) * average / _TOKENS_PER_MTOK)
 
 
-def _averages(candidate: Candidate, policy: Policy, uses: Uses) -> Iterator[Decimal]:
-    for one in policy.candidates.get(candidate.model.name, ()):
-        backend = one.backend
-        if backend.capacity is None or (
-            backend.environments and policy.environment not in backend.environments
-        ):
+def _averages(machines: Iterable[Backend], policy: Policy, uses: Uses) -> Iterator[Decimal]:
+    for backend in machines:
+        if backend.environments and policy.environment not in backend.environments:
             continue
         known = uses.price_of(backend)
         if known is not None and known.average_usd_per_mtok is not None:
@@ -64,18 +65,20 @@ def _averages(candidate: Candidate, policy: Policy, uses: Uses) -> Iterator[Deci
 def all_at_apis_usd(attempts: Sequence[Attempt], policy: Policy) -> Decimal | None:
     """Return what the tokens of all attempts cost at hosted APIs; None: of one of them it is not known."""
     return _sum(
-        attempt.list_cost_usd if policy.backends[attempt.backend].own else attempt.cost_usd
-        for attempt in attempts
-        if attempt.usage is not None
+        [
+            attempt.list_cost_usd if policy.backends[attempt.backend].own else attempt.cost_usd
+            for attempt in attempts
+            if attempt.usage is not None
+        ]
     )
 
 
 def all_at_home_usd(attempts: Sequence[Attempt]) -> Decimal | None:
     """Return what the tokens of all attempts cost on machines that are paid by the month; None: so too."""
-    return _sum(attempt.own_cost_usd for attempt in attempts if attempt.usage is not None)
+    return _sum([attempt.own_cost_usd for attempt in attempts if attempt.usage is not None])
 
 
-def _sum(costs: Iterator[Decimal | None]) -> Decimal | None:
+def _sum(costs: Iterable[Decimal | None]) -> Decimal | None:
     total: Decimal | None = None
     for cost in costs:
         if cost is None:

@@ -15,7 +15,7 @@ from hybridllm._core.money.capacity import FixedCost
 from hybridllm._core.money.pico import exactly, to_pico
 from hybridllm._core.money.price import Price, cheapest, cost_usd
 from hybridllm._core.money.usage import Usage, UsageSource
-from hybridllm._core.policy.pricing import list_prices_at
+from hybridllm._core.policy.listed_prices import list_prices_at
 from hybridllm._core.receipt import (
     Attempt,
     AttemptOutcome,

@@ -70,7 +70,7 @@ class Turns:
         self._draw = draw
         self.spending = Spending()
 
-    async def found(self, attempts: Attempts, run: Run) -> Parsed | Stream:
+    def found(self, attempts: Attempts, run: Run) -> Coroutine[Any, Any, Parsed | Stream]:
         """Try until an answer is there. A first attempt that succeeds costs no retry machinery.
 
         Raises:
@@ -78,7 +78,7 @@ class Turns:
         """
         now_s = self._clock.monotonic_s()
         self.spending.request(run.plan.policy.budget, now_s)
-        return await self.found_better(attempts, run)
+        return self.found_better(attempts, run)  # no coroutine around another one
 
     async def found_better(self, attempts: Attempts, run: Run) -> Parsed | Stream:
         """The same for a part of a request: it is no request more, as far as the retry budget goes."""

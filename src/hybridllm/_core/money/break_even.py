@@ -19,7 +19,7 @@ from hybridllm._core.money.capacity import SECONDS_A_MONTH
 from hybridllm._core.money.price import Price
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.hybrid import DAYS_A_MONTH, Capacity
-from hybridllm._core.policy.pricing import list_prices_at
+from hybridllm._core.policy.listed_prices import list_prices_at
 
 UNKNOWN_SHARE_MAX = Decimal("0.05")
 """Of the tokens, that may be of models without a price; of more nobody knows what the APIs would cost."""

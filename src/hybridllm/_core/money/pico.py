@@ -7,7 +7,7 @@ come out even (discounts, other currencies) is rounded once, where a cost is mad
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, getcontext, localcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 PICO = 10**12
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+_USUAL = Context(prec=28, Emax=999_999)  # what Python begins with
 _UNIT = Decimal("1e-12")
 
 
@@ -34,11 +35,21 @@ def usd_of(pico_usd: int) -> Decimal:
     return _EXACT.multiply(pico_usd, _UNIT)
 
 
+def _is_usual(context: Context) -> bool:
+    """Whether sums of a request come out as in `_EXACT`: tokens times a price have 22 digits at most."""
+    usual = _USUAL
+    return (
+        context.prec == usual.prec and context.Emax == usual.Emax and context.traps == usual.traps
+    )
+
+
 def exactly(work: Callable[_P, _R]) -> Callable[_P, _R]:
     """Return the same function, whose sums are exact whatever precision the application has set."""
 
     @wraps(work)
     def worked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if _is_usual(getcontext()):  # a third of the cost of another one
+            return work(*args, **kwargs)
         with localcontext(_EXACT):
             return work(*args, **kwargs)
 

@@ -14,6 +14,7 @@ from hybridllm._core.policy.compile_hybrid import (
     compiled_overflows,
     compiled_volume,
 )
+from hybridllm._core.policy.compile_shadow import compiled_shadow
 from hybridllm._core.policy.compiled import (
     Bucket,
     Candidate,
@@ -49,7 +50,6 @@ from hybridllm._core.policy.schema_routes import (
     UseSpec,
 )
 from hybridllm._core.policy.schema_when import BoundsSpec, MetadataTestSpec, WhenSpec
-from hybridllm._core.policy.shadow import compiled_shadow
 from hybridllm._core.policy.zones import zone_of
 
 Candidates = Mapping[str, tuple[Candidate, ...]]

@@ -319,7 +319,7 @@ class Policy:
         loaded: Backends whose load decides somewhere: those that overflows leave, those of one's own that are
             ordered by marginal price, and those among which prefixes decide.
         list_prices: Per model, what hosted APIs ask for it; no entry is the cheapest for every mix of tokens.
-            With prices that differ, what they ask at last: see `pricing.list_prices_at`.
+            With prices that differ, what they ask at last: see `listed_prices.py`.
         listed: Per model, the prices that are its own, and the model book's.
         prices_move: True if the time has a say in some candidate's price.
         prices_differ: True if some candidate has more than one price.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +11,10 @@ from hybridllm._core.money.book import BookEntry
 from hybridllm._core.money.price import Price
 from hybridllm._core.money.tariff import Entry, SheetEntry, Tariff, plain_entry
 from hybridllm._core.policy.compile_prices import compiled_prices, compiled_sheet
-from hybridllm._core.policy.compiled import BackendKind, Candidate, Policy
+from hybridllm._core.policy.compiled import Candidate
+from hybridllm._core.policy.listed_prices import cheapest_of_all, hosted
 from hybridllm._core.policy.schema import PolicySpec, ServedSpec
 from hybridllm._core.policy.schema_price import PriceSpec
-
-_Rates = tuple[Decimal, Decimal, Decimal]  # prompt, answer, cached prompt
 
 
 @dataclass(frozen=True)
@@ -105,62 +101,6 @@ def price_fields(
 def _list_prices(
     candidates: Iterable[Candidate], listed: Iterable[Entry], *, environment: str
 ) -> tuple[Price, ...]:
-    """Return what hosted APIs ask for a model at last, see `list_prices_at`."""
-    asked = [one.price for one in _hosted(candidates, environment)]
-    return _cheapest(asked or [entry.price for entry in list(listed)[:1]])
-
-
-def list_prices_at(
-    policy: Policy, model: str, at: datetime | None, *, input_tokens: int | None = None
-) -> tuple[Price, ...]:
-    """Return what hosted APIs ask for a model: several, if the mix of tokens decides which is the cheapest.
-
-    Of the policy's own APIs, as far as its environment uses them. If it has none, the list price of the model
-    or the model book: what is served at home alone can be compared too. Nothing: none of these is known.
-
-    Args:
-        policy: Has them.
-        model: Its name in the policy.
-        at: When; None: at last, as far as is declared.
-        input_tokens: Of one request, for prices that depend on it and on the hour. None: what is usual.
-    """
-    if at is None or not policy.prices_differ:
-        return policy.list_prices.get(model, ())
-    asked: list[Price | None] = []
-    for one in _hosted(policy.candidates.get(model, ()), policy.environment):
-        if one.tariff is None:
-            asked.append(one.price)
-        elif input_tokens is None:
-            asked.append(one.tariff.usual(at))
-        else:
-            asked.append(one.tariff.price(at, input_tokens=input_tokens))
-    if asked:
-        return _cheapest(asked)
-    found = next((one for one in policy.listed.get(model, ()) if one.holds(at)), None)
-    return () if found is None else (found.price,)
-
-
-def _hosted(candidates: Iterable[Candidate], environment: str) -> Iterable[Candidate]:
-    for one in candidates:
-        backend = one.backend
-        used = not backend.environments or environment in backend.environments
-        if used and backend.kind is BackendKind.API and not backend.own and one.price is not None:
-            yield one
-
-
-def _cheapest(prices: Iterable[Price | None]) -> tuple[Price, ...]:
-    """Return those that are the cheapest for some mix of tokens."""
-    rates = {_rates(price): price for price in prices if price is not None}
-    return tuple(rates[one] for one in sorted(rates) if not any(map(partial(_under, one), rates)))
-
-
-def _rates(price: Price) -> _Rates:
-    cached = price.usd_per_mtok_cached_in
-    if cached is None:
-        cached = price.usd_per_mtok_in
-    return price.usd_per_mtok_in, price.usd_per_mtok_out, cached
-
-
-def _under(rates: _Rates, others: _Rates) -> bool:
-    """Whether the others are nowhere dearer, and somewhere cheaper."""
-    return others != rates and all(two <= one for one, two in zip(rates, others, strict=True))
+    """Return what hosted APIs ask for a model at last, see `listed_prices.py`."""
+    asked = [one.price for one in hosted(candidates, environment)]
+    return cheapest_of_all(asked or [entry.price for entry in list(listed)[:1]])

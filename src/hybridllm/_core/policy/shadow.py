@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hybridllm._core.compare.parity import ParityConfig
-from hybridllm._core.money.pico import pico_of, usd_of
-from hybridllm._core.policy.schema_shadow import ShadowSpec
+from hybridllm._core.money.pico import usd_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +34,3 @@ class Shadow:
         does = "goes first" if self.shifts else "is proposed"
         share = f"{100 * self.parity.share_min:g} % of {self.parity.samples}"
         return f"{told}; {does} while {share} answers agree"
-
-
-def compiled_shadow(spec: ShadowSpec | None) -> Shadow | None:
-    """Return what a route says of copies."""
-    if spec is None:
-        return None
-    parity = spec.parity
-    return Shadow(
-        spec.model,
-        float(spec.share),
-        pico_of(spec.max_usd_per_day),
-        None if parity is None else ParityConfig(float(parity.at_least), parity.samples),
-        shifts=parity is not None and parity.then == "shift",
-    )

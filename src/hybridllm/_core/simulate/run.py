@@ -25,7 +25,7 @@ from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import Backend, Candidate, Policy
 from hybridllm._core.policy.conditions import When, when_text
 from hybridllm._core.policy.hybrid import DAYS_A_MONTH, Measure, Volume, Window
-from hybridllm._core.policy.pricing import list_prices_at
+from hybridllm._core.policy.listed_prices import list_prices_at
 from hybridllm._core.simulate.report import BackendLoad, Month, SimulationReport, Usd
 from hybridllm._core.simulate.samples import Sample, Stratum
 from hybridllm._core.simulate.schema import HOURS
