@@ -114,7 +114,7 @@ async def test_who_does_not_read_is_cut_off_and_holds_nobody_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The document is larger than what a kernel keeps for a slow reader; others are answered meanwhile."""
-    monkeypatch.setattr(status_socket, "ANSWER_S", 0.3)
+    monkeypatch.setattr(status_socket, "ANSWER_S", 1.5)
     big = {"text": "x" * (8 << 20)}
     async with no_leaks():
         served = StatusSocket(folder, lambda: big)

@@ -22,8 +22,15 @@ def ready_to_draw(file: Path | None = None) -> None:
     """Refuse a file of no such kind, and all of them without matplotlib; None: a folder is named."""
     if file is not None and file.suffix.lower() not in _KINDS:
         raise typer.BadParameter(f"--plot: {str(file)!r} ends in none of {', '.join(_KINDS)}")
-    if find_spec("matplotlib") is None:
+    if not _can_draw():
         raise typer.BadParameter("--plot needs matplotlib: pip install 'hybridllm[plots]'")
+
+
+def _can_draw() -> bool:
+    try:
+        return find_spec("matplotlib.figure") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def save(picture: Picture, file: Path) -> None:
