@@ -64,7 +64,7 @@ async def test_a_killed_engine_breaks_what_it_had_begun_and_nothing_else(
     What may not leave gets a typed error, then and after; the API sees no request of its.
     """
     async with pair(server) as here, server.client() as client:
-        # At once: one that began before a server warms up for two of them might be over when the other begins.
+        # At once: while a server warms up for two of them, the first might come to its end.
         begun = await ended(*(here.stream(tokens=HELD) for _ in range(SLOTS)))
         waiting = [
             asyncio.ensure_future(call)
