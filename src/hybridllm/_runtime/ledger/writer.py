@@ -169,6 +169,7 @@ class Writer:
     def _flush(self, rows_left_max: int = ROWS_AT_ONCE) -> bool:
         """Write what came until so few rows wait that more are to gather; return whether that went well."""
         while True:
+            self.pages.turn()  # at each turn: without a page that is ready a row costs twenty times as much
             self._gather()
             if self._batch and not self._try_to(self._write):
                 self.pages.sync()
