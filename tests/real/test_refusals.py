@@ -102,7 +102,9 @@ async def test_health_and_metrics_are_open_without_a_key(server: RealServer) -> 
     }
 
 
-@pytest.mark.flaky(reruns=1)  # where it gets no cores, what fills its queue may be over before the last call
+@pytest.mark.flaky(
+    reruns=1
+)  # where it gets no cores, what fills its queue may be over before the last call
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_a_full_queue_sends_the_request_elsewhere(server: RealServer, stream: bool) -> None:
     """A plain 503 before any event, without Retry-After; what may go nowhere else is told that."""
