@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from hybridllm._adapters.shipped import shipped_document
 from hybridllm._core.money.book import Book, BookEntry, Tier, book_of, tier_of
 from hybridllm._core.policy.compiled import Capability
-from hybridllm._core.policy.document import Findings, plain
 from hybridllm._core.policy.units import context_tokens, usd
-from hybridllm.errors import PolicyError
-
-_FILE = Path(__file__).parent.parent / "data" / "models.yaml"
 
 
 @cache
 def shipped_book() -> Book:
     """Return the shipped model book."""
-    from hybridllm._adapters.yaml_document import read_document  # PyYAML costs more than the rest
-
-    findings = Findings(_FILE.name)
-    root = read_document(_FILE.read_bytes(), findings)
-    if root is None or findings.failed:
-        raise PolicyError(findings.source, findings.in_order())
-    return _book(plain(root))
+    return _book(shipped_document("models.yaml"))
 
 
 def _book(document: Mapping[str, Any]) -> Book:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from hybridllm._adapters.shipped import shipped_document
 from hybridllm._core.economics.facts import (
     EconomicFacts,
     GpuClass,
@@ -17,10 +17,7 @@ from hybridllm._core.economics.facts import (
 )
 from hybridllm._core.economics.ranges import Range, between, exactly
 from hybridllm._core.economics.scenario import Hidden, Per, Purchase
-from hybridllm._core.policy.document import Findings, plain
-from hybridllm.errors import PolicyError
 
-_FILE = Path(__file__).parent.parent / "data" / "economics.yaml"
 _ON_PREM = "_on_prem"
 # Of each region its own; the others are paid once, and power for each set of machines.
 _PER_REGION = frozenset({"load_balancer_or_gateway", "monitoring_and_alerting"})
@@ -36,13 +33,7 @@ _PURCHASES = {"cloud": Purchase.CLOUD, "on_prem": Purchase.ON_PREM}
 @cache
 def shipped_facts() -> EconomicFacts:
     """Return the shipped figures."""
-    from hybridllm._adapters.yaml_document import read_document  # PyYAML costs more than the rest
-
-    findings = Findings(_FILE.name)
-    root = read_document(_FILE.read_bytes(), findings)
-    if root is None or findings.failed:
-        raise PolicyError(findings.source, findings.in_order())
-    return _facts(plain(root))
+    return _facts(shipped_document("economics.yaml"))
 
 
 def _facts(document: Mapping[str, Any]) -> EconomicFacts:

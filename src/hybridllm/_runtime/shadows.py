@@ -14,6 +14,7 @@ from contextvars import Context
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from hybridllm._core.budget.claims import worst_pico
 from hybridllm._core.compare.agreement import agree
 from hybridllm._core.compare.shadow_state import (
     ShadowState,
@@ -23,8 +24,6 @@ from hybridllm._core.compare.shadow_state import (
 )
 from hybridllm._core.decide.plan import Plan
 from hybridllm._core.money.pico import pico_of
-from hybridllm._core.money.price import cost_usd
-from hybridllm._core.money.usage import Usage
 from hybridllm._core.policy.compiled import Policy
 from hybridllm._core.policy.shadow import Shadow
 from hybridllm._core.receipt import Receipt, RequestOutcome
@@ -221,11 +220,11 @@ def _worst_pico(original: _Original, model: str) -> int | None:
     if tokens_out is None:
         told = served.usage.output_tokens if served is not None and served.usage is not None else 0
         tokens_out = max(_OUTPUT_MIN, _OUTPUT_TIMES * told)
-    usage = Usage(max(call.input_tokens_total, call.input_tokens_estimate), tokens_out)
+    facts = replace(original.plan.facts, output_tokens_max=tokens_out)
     at, candidates = original.receipt.started_at, original.plan.policy.candidates.get(model, ())
-    prices = [one.price_at(at, usage.input_tokens) for one in candidates]
-    known = [pico_of(cost_usd(usage, price)) for price in prices if price is not None]
-    return max(known) if known and len(known) == len(prices) else None
+    costs = [worst_pico(one, facts, at) for one in candidates]
+    known = [cost for cost in costs if cost is not None]
+    return max(known) if known and len(known) == len(costs) else None
 
 
 def _cost_pico(run: Run, reserved_pico: int) -> int:
@@ -237,7 +236,7 @@ def _cost_pico(run: Run, reserved_pico: int) -> int:
 
 def plain_text(answer: Any) -> str | None:
     """Return the text of a chat completion; None: it says something else, or more."""
-    message = getattr(answer, "choices", [None])[0] and answer.choices[0].message
-    if not message or message.tool_calls or not isinstance(message.content, str):
+    message = answer.choices[0].message
+    if message.tool_calls or not isinstance(message.content, str):
         return None
-    return str(message.content)
+    return message.content
