@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from hybridllm._core.budget.accounts import Accounts
 from hybridllm._core.budget.admit import NOTHING, Balance
 from hybridllm._core.budget.claims import Account
 from hybridllm._core.budget.periods import Span
+from hybridllm._core.ledger.periods import instant, microseconds
 from hybridllm._runtime.budgets.jobs import Admit, Answer, Job, TopUp
 from hybridllm._runtime.budgets.ports import BudgetStoreError
 
@@ -202,8 +202,8 @@ class BudgetFile:
             {
                 "account": _key(account),
                 **account._asdict(),
-                "ends_us": _us(accounts.spans[account].ends_at),
-                "kept_until_us": _us(accounts.spans[account].kept_until),
+                "ends_us": microseconds(accounts.spans[account].ends_at),
+                "kept_until_us": microseconds(accounts.spans[account].kept_until),
                 "spent_pico": min(balance.spent, _INTEGER_MAX),
                 "reserved_pico": min(balance.reserved, _INTEGER_MAX),
             }
@@ -272,7 +272,7 @@ def _take(rows: Iterable[Any], accounts: Accounts) -> None:
     for row in rows:
         account = Account(row.budget, row.whose, row.period)
         accounts.balances[account] = Balance(int(row.spent_pico), int(row.reserved_pico))
-        accounts.spans[account] = Span(row.period, _utc(row.ends_us), _utc(row.kept_until_us))
+        accounts.spans[account] = Span(row.period, instant(row.ends_us), instant(row.kept_until_us))
 
 
 def _key(account: Account) -> str:
@@ -283,14 +283,6 @@ def _account(key: str) -> Account:
     budget, _, rest = key.partition("\x1f")  # a tenant may be called anything, a budget may not
     whose, _, period = rest.rpartition("\x1f")
     return Account(budget, whose, period)
-
-
-def _us(at: datetime) -> int:
-    return int(at.timestamp()) * 1_000_000
-
-
-def _utc(at_us: int) -> datetime:
-    return datetime.fromtimestamp(at_us / 1e6, UTC)
 
 
 def _in_parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:

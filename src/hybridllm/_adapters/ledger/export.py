@@ -6,16 +6,15 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from hybridllm._core.ledger.periods import instant
 from hybridllm._core.money.pico import usd_of
 from hybridllm.errors import InvalidRequest, LedgerError
 
 _AT_ONCE = 20_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run it
 
 
@@ -82,7 +81,7 @@ def _value(value: Any, what: str) -> Any:
         return None
     if what == "usd":
         return usd_of(value)
-    return _EPOCH + timedelta(microseconds=value) if what == "time" else value
+    return instant(value) if what == "time" else value
 
 
 def _text(value: Any, what: str) -> str:

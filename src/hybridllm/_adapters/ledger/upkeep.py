@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +16,13 @@ from hybridllm._adapters.ledger.reader import LedgerReader, ledger_url
 from hybridllm._adapters.ledger.store import LedgerDatabase
 from hybridllm._adapters.ledger.tables import ATTEMPTS, REQUESTS
 from hybridllm._core.ledger.lines import odd_field
+from hybridllm._core.ledger.periods import DAY_US, instant
 from hybridllm._core.ledger.rows import INTENT, UNKNOWN, AttemptRow, RequestRow
 from hybridllm._runtime.ledger.ports import LedgerStoreError
 from hybridllm.errors import InvalidRequest, LedgerError
 
 Told = Callable[[int, int], object]
 _ROWS_AT_ONCE = 5_000
-_DAY_US = 86_400 * 10**6
 _ODD_MAX = 20  # of a table: then it is clear that it is another's
 _TABLES = {"attempts": ATTEMPTS, "requests": REQUESTS}
 
@@ -153,7 +153,7 @@ class LedgerUpkeep:
             )
         with self._reader.connected() as connection:
             latest_us = connection.scalar(select(func.max(REQUESTS.c.started_us))) or 0
-            before_us = latest_us - older_than_days * _DAY_US
+            before_us = latest_us - older_than_days * DAY_US
             old = sum(
                 _count(connection, one, one.c.started_us < before_us) for one in _TABLES.values()
             )
@@ -234,7 +234,7 @@ def _count(connection: Connection, table: Table, which: Any) -> int:
 
 def _time(at_us: int | None) -> datetime | None:
     try:
-        return None if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+        return None if at_us is None else instant(at_us)
     except (TypeError, ValueError, OverflowError, OSError):  # somebody else's: `check` tells of it
         return None
 

@@ -13,11 +13,12 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from hybridllm._core.backtest.keys import Keys
-from hybridllm._core.backtest.rows import Asked, Tried, facts_of, names_in, utc_of
+from hybridllm._core.backtest.rows import Asked, Tried, facts_of, names_in
 from hybridllm._core.backtest.worlds import Guess, demoted, draws_of, guesses, world_of
 from hybridllm._core.decide.decide import decide
 from hybridllm._core.decide.match import Held
 from hybridllm._core.decide.plan import ABOUT_DATA, Denied, DropReason, Plan
+from hybridllm._core.ledger.periods import instant
 from hybridllm._core.policy.compiled import Candidate, Policy, Route
 from hybridllm._core.policy.conditions import METADATA, Leaf, Live, When, leaves
 from hybridllm._core.request.facts import Facts
@@ -256,7 +257,7 @@ class Judge:
     def _decided(
         self, policy: Policy, asked: Asked, facts: Facts, held: frozenset[Held], guess: Guess
     ) -> Plan | Denied:
-        recorded, now_utc = names_in(asked.candidates), utc_of(asked.started_us)
+        recorded, now_utc = names_in(asked.candidates), instant(asked.started_us)
         world = world_of(recorded, guess, now_utc=now_utc, policy=policy, held=held)
         return decide(policy, facts, world)
 

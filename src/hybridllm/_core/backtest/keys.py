@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Hashable
 from typing import Any
 
-from hybridllm._core.backtest.rows import Asked, utc_of
+from hybridllm._core.backtest.rows import Asked
+from hybridllm._core.ledger.periods import instant
 from hybridllm._core.policy.ceilings import Ceilings
 from hybridllm._core.policy.compiled import OrderBy, Policy
 from hybridllm._core.policy.conditions import METADATA, Hours, Leaf, Number, leaves, within
@@ -88,7 +89,7 @@ class Keys:
             return minute if self._by_minute else None
         found = self._hours_at.get(minute)
         if found is None:
-            at = utc_of(started_us)
+            at = instant(started_us)
             found = self._hours_at[minute] = tuple(within(one, at) for one in self._hours)
         return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hybridllm._core.backtest.judge import Verdict
-from hybridllm._core.backtest.rows import Asked, Tried, utc_of
+from hybridllm._core.backtest.rows import Asked, Tried
+from hybridllm._core.ledger.periods import instant
 from hybridllm._core.money.pico import pico_of
 from hybridllm._core.money.price import Price, cost_usd
 from hybridllm._core.money.usage import Usage
@@ -52,7 +53,7 @@ class Prices:
         if candidate.tariff is None:
             return candidate.price
         return candidate.price_at(
-            utc_of(tried.started_us),
+            instant(tried.started_us),
             tried.input_tokens,
             served=tried.model_served,
             service_tier=tried.service_tier,
@@ -62,7 +63,7 @@ class Prices:
         """Return the prices of everybody whom a request may go to, where the request has a say in them."""
         if not self._differ:
             return ()
-        at, tokens = utc_of(asked.started_us), asked.input_tokens_total
+        at, tokens = instant(asked.started_us), asked.input_tokens_total
         return tuple(
             (one, one.price_at(at, tokens))
             for target in (*verdict.targets, *verdict.drawn)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from hybridllm._core.decide.decide import brought_tags
@@ -15,7 +14,6 @@ from hybridllm._core.money.pico import usd_of
 from hybridllm._core.policy.compiled import Capability, Policy
 from hybridllm._core.request.facts import NO_METADATA, Facts
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CAPABILITIES = {one.value: one for one in Capability}
 
 
@@ -89,11 +87,6 @@ class Tried(NamedTuple):
 
 Replayed = tuple[Asked, Sequence[Tried]]
 """A request with its attempts, in their order."""
-
-
-def utc_of(started_us: int) -> datetime:
-    """Return a ledger's time."""
-    return _EPOCH + timedelta(microseconds=started_us)
 
 
 def names_in(joined: str | None) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from hybridllm._core.backtest.report import (
     Found,
     LatencyChange,
 )
-from hybridllm._core.backtest.rows import utc_of
 from hybridllm._core.backtest.seen import SeenAll
+from hybridllm._core.ledger.periods import instant
 from hybridllm._core.money.pico import usd_of
 from hybridllm._core.policy.compiled import Policy
 
@@ -110,8 +110,8 @@ def summary_of(
         ledger,
         policy.name,
         policy.version,
-        None if first_us is None else utc_of(first_us),
-        None if last_us is None else utc_of(last_us),
+        None if first_us is None else instant(first_us),
+        None if last_us is None else instant(last_us),
         sum(group.requests for group in groups),
         kept,
         moved,

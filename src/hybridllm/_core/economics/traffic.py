@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from hybridllm._core.economics.sums import api_usd
+from hybridllm._core.ledger.periods import DAY_US
 from hybridllm._core.money.break_even import UNKNOWN_SHARE_MAX
 from hybridllm._core.money.price import Price
 
-_DAY_US = Decimal(86_400_000_000)
+_DAY_US = Decimal(DAY_US)
 DAYS_MIN = 7
 """Fewer days are no picture of a month, and that is said."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 
 from hybridllm._core.decide.filters import OUTPUT_TOKENS_ASSUMED, expected_cost_atto, input_tokens
+from hybridllm._core.ledger.periods import microseconds
 from hybridllm._core.ledger.rows import INTENT, AttemptRow, RequestRow
 from hybridllm._core.money.pico import pico_of
 from hybridllm._core.money.usage import Usage, UsageSource
@@ -16,8 +17,6 @@ from hybridllm._core.policy.compiled import Candidate
 from hybridllm._core.receipt import Attempt, AttemptReason, Receipt
 from hybridllm._core.request.facts import Facts
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 _ATTO_PER_PICO = 1_000_000
 
@@ -62,7 +61,7 @@ def intent_row(
         f"{request_id}-{number}",
         request_id,
         number,
-        (started_at - _EPOCH) // _MICROSECOND,
+        microseconds(started_at),
         candidate.backend.name,
         candidate.backend.region,
         candidate.model.name,
@@ -157,7 +156,7 @@ def request_row(receipt: Receipt, facts: Facts) -> RequestRow:
     served, first_token_s = receipt.served, receipt.first_token_s
     return RequestRow(
         receipt.request_id,
-        (receipt.started_at - _EPOCH) // _MICROSECOND,
+        microseconds(receipt.started_at),
         receipt.policy,
         receipt.policy_version,
         facts.environment,

@@ -13,6 +13,7 @@ SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
 DAY_US = 24 * HOUR_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _AGO = re.compile(r"(\d{1,6})\s*([hdw])")
 _MONTH = re.compile(r"(\d{4})-(\d\d)")
 _AGO_UNITS = {"h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
@@ -61,7 +62,7 @@ def instant(at_us: int) -> datetime:
 
 def microseconds(at: datetime) -> int:
     """Return an aware time as microseconds since the epoch."""
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return (at - _EPOCH) // _MICROSECOND
 
 
 def day_of(at_us: int) -> date:

@@ -20,6 +20,7 @@ from typing import cast
 from hybridllm._core.budget.accounts import Accounts
 from hybridllm._core.budget.admit import Balance, Granted, Refused
 from hybridllm._core.budget.claims import Account, Ask, Claim
+from hybridllm._core.ledger.periods import microseconds
 from hybridllm._runtime.budgets.jobs import Admit, Answer, BudgetStore, Job, Settle, TopUp
 from hybridllm._runtime.budgets.ports import BudgetStoreError
 from hybridllm._runtime.one_thread import OneThread
@@ -104,7 +105,7 @@ class SharedBudgets:
     async def look(self, now_utc: datetime) -> None:
         """See `Budgets.look`; a file that cannot be read is told of in the log."""
         self._ours()
-        now_us = int(now_utc.timestamp() * 1e6)
+        now_us = microseconds(now_utc)
         done = await self._thread.run(lambda: self._opened().look(now_us))
         if self._told(done):
             self._see(cast("Accounts", done))

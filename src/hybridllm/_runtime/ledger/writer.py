@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from hybridllm._core.ledger.batch import Batch, recovered
 from hybridllm._core.ledger.lines import Row, storable
 from hybridllm._core.ledger.made import unsettled
+from hybridllm._core.ledger.periods import DAY_US
 from hybridllm._core.ledger.rows import INTENT, AttemptRow
 from hybridllm._runtime.ledger.machines import Machines
 from hybridllm._runtime.ledger.pages import Pages
@@ -42,7 +43,6 @@ PAUSE_S = 10.0
 """So long a fork waits for the thread: more than that does for a database that is locked."""
 INTENT_DAYS_MAX = 2
 """No attempt takes as long: one that has no end then will have none."""
-_DAY_US = 86_400 * 10**6
 _THREAD = "hybridllm-ledger"
 
 _logger = logging.getLogger("hybridllm")
@@ -122,7 +122,7 @@ class Writer:
 
     @property
     def _pruning(self) -> bool:
-        return self._latest_us // _DAY_US > self._pruned_day
+        return self._latest_us // DAY_US > self._pruned_day
 
     def _work(self) -> None:
         shared = self.shared
@@ -287,10 +287,10 @@ class Writer:
     def _prune(self) -> None:
         """Remove some rows that are too old; what is left of them waits for the next cycle."""
         latest_us = self._latest_us
-        self._store.give_up(latest_us - INTENT_DAYS_MAX * _DAY_US)
+        self._store.give_up(latest_us - INTENT_DAYS_MAX * DAY_US)
         days = self._retention_days
-        if days is None or not self._store.prune(latest_us - days * _DAY_US, PRUNE_ROWS):
-            self._pruned_day = latest_us // _DAY_US
+        if days is None or not self._store.prune(latest_us - days * DAY_US, PRUNE_ROWS):
+            self._pruned_day = latest_us // DAY_US
 
     def _adopt(self) -> None:
         for segment in self._journal.orphans():
